@@ -1,0 +1,118 @@
+"""vmig lines: one record a line of JSON, read strictly and written as the original tool orders members.
+
+Reading keeps every number and member; a line that is not exactly one unambiguous record is refused with a
+reason.  Format of a record: objects/FORMAT.md, "Records".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from vexrepo.errors import InvalidData
+from vexrepo.objects import canonical, record, vector
+from vexrepo.objects.record import Record
+from vexrepo.objects.vector import MAIN
+
+MAX_LINE_BYTES = 256 << 20
+MEMBER_ORDER = (
+    "id",
+    "text",
+    "vector",
+    "model",
+    "dims",
+    "namespace",
+    "metadata",
+    "created_at",
+    "source_store",
+    "modality",
+    "score",
+    "vex_version",
+)
+_VECTOR_START = b'"vector":['
+_ID = re.compile(rb'"id"\s*:\s*"((?:[^"\\]|\\.){0,200})"')
+
+
+def parse_record(line: bytes) -> Record:
+    """Return the record of one line.
+
+    Raises: InvalidData with a reason and no place: not-json, not-an-object, not-utf8, duplicate-member,
+    lone-surrogate, not-finite, too-deep, id-missing, namespace-type, vector-type, dims-mismatch, limit-exceeded.
+    """
+    # The vector's text is cut out and parsed by itself: its exact digits tell which dtype reproduces them.  The
+    # mark left in its place proves that it was the record's own vector and not a member of something nested.
+    start = line.find(_VECTOR_START)
+    if start >= 0:
+        end = line.find(b"]", start) + 1
+        text = line[start + 9 : end]
+        rest = b"true".join((line[: start + 9], line[end:]))
+        try:
+            value = orjson.loads(rest)
+            if type(value) is dict and value.get("vector") is True and end:
+                numbers = orjson.loads(text)
+                value["vector"] = numbers
+                found = _certain(value, rest, text)
+                if found is not None:
+                    return found
+                value = canonical.parse(rest)
+                if isinstance(value, dict) and value.get("vector") is True:
+                    value["vector"] = numbers
+                    return record.from_json(value, parsed=True, vector_text=text)
+        except orjson.JSONDecodeError:
+            pass
+    parsed = canonical.parse(line)
+    if not isinstance(parsed, dict):
+        raise InvalidData(f"a record must be a JSON object, got {type(parsed).__name__}", code="not-an-object")
+    return record.from_json(parsed, parsed=True)
+
+
+def _certain(value: dict[str, Any], rest: bytes, text: bytes) -> Record | None:
+    """Return the record of a parsed line, or None where only the strict parser can tell that it is right."""
+    found = record.from_json(value, parsed=True, vector_text=text, certain=True)
+    if found is None or found.body.count(b'"') + 2 != rest.count(b'"') or b"\\u0022" in rest:
+        return None
+    return found
+
+
+def line_id(line: bytes) -> str:
+    """Return the id a line seems to have, for messages about lines that cannot be parsed; "" if none shows."""
+    match = _ID.search(line[:65536])
+    return match[1].decode("utf-8", "replace") if match else ""
+
+
+def format_record(item: Record) -> bytes:
+    """Return a record as one line of JSON without the newline, members in the original tool's order."""
+    texts = {vec.space.name: vector.to_json_text(vec) for vec in item.vectors}
+    main = texts.pop(MAIN, None)
+    try:
+        value = orjson.loads(item.body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidData(f"a stored body is not JSON: {error}", code="not-canonical") from None
+    ordered = {name: value.pop(name) for name in MEMBER_ORDER if name in value}
+    if main is not None:
+        ordered = {
+            name: (None if name == "vector" else ordered[name])
+            for name in MEMBER_ORDER
+            if name == "vector" or name in ordered
+        }
+    if value:
+        ordered.update(value)
+    line = orjson.dumps(ordered)
+    if canonical.has_odd_number(line) or canonical.has_long_number(item.body):
+        line = _exactly(item.body, list(ordered))
+    if main is not None:
+        # The first match is the record's own: members before it hold only id and text, whose quotes are escaped.
+        line = line.replace(b'"vector":null', b'"vector":' + main, 1)
+    if texts:
+        named = b",".join(canonical.encode(name) + b":" + texts[name] for name in sorted(texts))
+        line = line[:-1] + b',"vectors":{' + named + b"}}"
+    return line
+
+
+def _exactly(body: bytes, names: list[str]) -> bytes:
+    """Return the members of a body in the given order, each in canonical form (the slow, exact way)."""
+    value = record.body_value(body)
+    parts = [canonical.encode(name) + b":" + canonical.encode_parsed(value.get(name)) for name in names]
+    return b"{" + b",".join(parts) + b"}"

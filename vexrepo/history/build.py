@@ -1,0 +1,257 @@
+"""Building trees: a base tree plus sorted edits gives the tree of the result.
+
+Only leaves that an edit touches are read and written; the others are taken over by id.  The result depends on
+the records alone (law 1): where a leaf ends is decided by keys, and a base leaf is taken over only where a new
+leaf would begin and end just there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from vexrepo.history.walk import LeafReader, iter_leaves, read_node
+from vexrepo.objects import tree
+from vexrepo.objects.digest import BodiesId, VectorsId
+from vexrepo.objects.kinds import ObjectType
+from vexrepo.objects.record import Record
+from vexrepo.objects.snapshot import TreeRoot
+from vexrepo.objects.tree import FANOUT, OVERFULL, Child, Column, Leaf, Node
+from vexrepo.objects.vector import Space
+from vexrepo.storage.store import ObjectStore, Writer
+
+LEAVES_IN_FLIGHT = 3
+
+
+class Edit(NamedTuple):
+    """A record to set, or None to remove the one with this key."""
+
+    key: bytes
+    record: Record | None
+
+
+def empty_tree(writer: Writer) -> TreeRoot:
+    """Return the root of a tree without records."""
+    return edit_tree(None, writer, None, (), tree.MIN_LEAF)
+
+
+def edit_tree(
+    store: ObjectStore | None,
+    writer: Writer,
+    base: TreeRoot | None,
+    edits: Iterable[Edit],
+    leaf_records: int,
+    pool: ThreadPoolExecutor | None = None,
+) -> TreeRoot:
+    """Return the tree of ``base`` with ``edits`` (ascending unique keys) applied.
+
+    ``leaf_records`` is the expected number of records a leaf; it must be the one the base was built with.
+    ``pool`` packs leaves beside the caller's thread.
+    """
+    nodes = _Nodes(store, writer, base)
+    cutter = _Cutter(writer, nodes, leaf_records, pool)
+    pending = _Peekable(iter(edits))
+    if store is not None and base is not None and base.count:
+        leaves = list(iter_leaves(store, base)) if base.height else [Child(b"", base.id, base.count)]
+        for number, child in enumerate(leaves):
+            last = number == len(leaves) - 1
+            if (pending.head is None and cutter.at_start) or (
+                cutter.at_start and not last and pending.head is not None and pending.head.key > child.last_key
+            ):
+                cutter.take_over(child)
+            else:
+                reader = LeafReader(store, child.id)
+                cutter.origin = reader
+                for record in _merged(reader.records(), pending, None if last else child.last_key):
+                    cutter.add(record)
+    for edit in pending:
+        if edit.record is not None:
+            cutter.add(edit.record)
+    return cutter.finish()
+
+
+class _Peekable:
+    """An iterator whose next item can be seen."""
+
+    def __init__(self, items: Iterator[Edit]) -> None:
+        self._items = items
+        self.head: Edit | None = next(items, None)
+
+    def __iter__(self) -> Iterator[Edit]:
+        while self.head is not None:
+            yield self.pop()
+
+    def pop(self) -> Edit:
+        found = self.head
+        assert found is not None
+        self.head = next(self._items, None)
+        return found
+
+
+def _merged(records: list[Record], pending: _Peekable, bound: bytes | None) -> Iterator[Record]:
+    """Yield base records with the edits up to ``bound`` applied."""
+    for record in records:
+        while pending.head is not None and pending.head.key < record.key:
+            edit = pending.pop()
+            if edit.record is not None:
+                yield edit.record
+        if pending.head is not None and pending.head.key == record.key:
+            edit = pending.pop()
+            if edit.record is not None:
+                yield edit.record
+        else:
+            yield record
+    while pending.head is not None and (bound is None or pending.head.key <= bound):
+        edit = pending.pop()
+        if edit.record is not None:
+            yield edit.record
+
+
+class _Cutter:
+    """Collects records into leaves, hands full leaves to the pool and finished ones, in order, to the nodes."""
+
+    def __init__(self, writer: Writer, nodes: _Nodes, leaf_records: int, pool: ThreadPoolExecutor | None) -> None:
+        self._writer = writer
+        self._nodes = nodes
+        self._expected = leaf_records
+        self._pool = pool
+        self._rows: list[Record] = []
+        self._flying: deque[Future[Child] | Child] = deque()
+        self.origin: LeafReader | None = None
+
+    @property
+    def at_start(self) -> bool:
+        """Whether the next record would begin a leaf."""
+        return not self._rows
+
+    def add(self, record: Record) -> None:
+        self._rows.append(record)
+        if len(self._rows) >= OVERFULL * self._expected or tree.ends_here(record.key, 0, self._expected):
+            self._cut()
+
+    def take_over(self, child: Child) -> None:
+        if child.last_key == b"":  # the only leaf of a flat tree: its last key is not in a node
+            self.origin = None
+        self._flying.append(child)
+        self._drain(LEAVES_IN_FLIGHT)
+
+    def _cut(self) -> None:
+        rows, self._rows = self._rows, []
+        if self._pool is None:
+            self._flying.append(pack_leaf(self._writer, rows, self.origin))
+        else:
+            self._flying.append(self._pool.submit(pack_leaf, self._writer, rows, self.origin))
+        self._drain(LEAVES_IN_FLIGHT)
+
+    def _drain(self, keep: int) -> None:
+        while len(self._flying) > keep:
+            done = self._flying.popleft()
+            self._nodes.add(done if isinstance(done, Child) else done.result())
+
+    def finish(self) -> TreeRoot:
+        if self._rows or not (self._flying or self._nodes.started):
+            self._cut()
+        self._drain(0)
+        return self._nodes.finish()
+
+
+def pack_leaf(writer: Writer, rows: list[Record], origin: LeafReader | None) -> Child:
+    """Write a leaf and its columns; ``origin`` is the leaf it replaces.  Returns its entry for a node."""
+    old_columns = {column.space: column.vectors for column in origin.leaf.columns} if origin else {}
+    bodies = tree.encode_bodies([row.body for row in rows])
+    bodies_id = BodiesId.of(bodies)
+    writer.put(ObjectType.BODIES, bodies_id, bodies, base=origin.leaf.bodies if origin else None)
+    del bodies
+    members: dict[Space, list[int]] = {}
+    held: dict[Space, list[bytes]] = {}
+    for number, row in enumerate(rows):
+        for item in row.vectors:
+            space = item.space
+            if space not in members:
+                members[space], held[space] = [], []
+            members[space].append(number)
+            held[space].append(item.row)
+    columns = []
+    for space in sorted(members, key=Space.encode):
+        payload = tree.encode_vectors(space, held[space])
+        vectors_id = VectorsId.of(payload)
+        head = len(tree.vectors_header(space, 0)) if space.kind == "dense" else 0
+        writer.put(
+            ObjectType.VECTORS,
+            vectors_id,
+            payload,
+            base=old_columns.get(space),
+            item_bytes=space.item_bytes,
+            head=head,
+            row_bytes=space.row_bytes,
+        )
+        columns.append(Column(space, vectors_id, tree.members_bitmap(members[space], len(rows))))
+        del payload
+    leaf = Leaf([row.key for row in rows], b"".join(row.id for row in rows), bodies_id, tuple(columns))
+    leaf_id, encoded = leaf.encode()
+    writer.put(ObjectType.LEAF, leaf_id, encoded, base=origin.id if origin else None)
+    return Child(rows[-1].key if rows else b"", leaf_id, len(rows))
+
+
+class _Nodes:
+    """Collects children into nodes, level by level."""
+
+    def __init__(self, store: ObjectStore | None, writer: Writer, base: TreeRoot | None) -> None:
+        self._writer = writer
+        self._levels: list[list[Child]] = []
+        self._emitted: list[int] = []
+        self._replaced = _old_nodes(store, base) if store and base else {}
+        self.started = False
+
+    def add(self, child: Child, level: int = 1) -> None:
+        self.started = True
+        while len(self._levels) < level:
+            self._levels.append([])
+            self._emitted.append(0)
+        entries = self._levels[level - 1]
+        entries.append(child)
+        if len(entries) >= OVERFULL * FANOUT or tree.ends_here(child.last_key, level, FANOUT):
+            self._close(level)
+
+    def _close(self, level: int) -> None:
+        entries, self._levels[level - 1] = self._levels[level - 1], []
+        self._emitted[level - 1] += 1
+        node_id, payload = Node(level, entries).encode()
+        old = self._replaced.get(level)
+        base = None
+        if old:
+            place = bisect_left(old, entries[-1].last_key, key=_last_key)
+            base = old[min(place, len(old) - 1)].id
+        self._writer.put(ObjectType.NODE, node_id, payload, base=base)
+        self.add(Child(entries[-1].last_key, node_id, sum(entry.count for entry in entries)), level + 1)
+
+    def finish(self) -> TreeRoot:
+        level = 1
+        while True:
+            entries = self._levels[level - 1]
+            above = any(self._levels[level:])
+            if not above and len(entries) == 1:
+                # A node with one child at the top adds nothing: the child is the root.
+                only = entries[0]
+                return TreeRoot(only.id, level - 1, only.count)
+            if entries:
+                self._close(level)
+            level += 1
+
+
+def _last_key(child: Child) -> bytes:
+    return child.last_key
+
+
+def _old_nodes(store: ObjectStore, base: TreeRoot) -> dict[int, list[Child]]:
+    """Return the inner nodes of a tree by level: what new ones are stored as differences from."""
+    found: dict[int, list[Child]] = {}
+    layer = [Child(b"\xff", base.id, base.count)]
+    for level in range(base.height, 0, -1):
+        found[level] = layer
+        if level > 1:
+            layer = [child for parent in layer for child in read_node(store, parent.id).children]
+    return found

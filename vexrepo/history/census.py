@@ -1,0 +1,75 @@
+"""Counts over a snapshot: records, namespaces, embedding spaces, with the leaves that did not change counted once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from vexrepo.history.walk import iter_leaves
+from vexrepo.objects.kinds import ObjectType
+from vexrepo.objects.record import split_key
+from vexrepo.objects.snapshot import TreeRoot
+from vexrepo.objects.tree import Leaf
+from vexrepo.objects.vector import Space
+from vexrepo.storage.store import ObjectStore
+
+
+class LeafCount(NamedTuple):
+    """What one leaf holds."""
+
+    namespaces: frozenset[str]
+    spaces: tuple[tuple[Space, int], ...]
+
+
+class Census:
+    """Counts leaves by id; a leaf seen before costs nothing."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._known: dict[bytes, LeafCount] = {}
+        self.namespaces: set[str] = set()
+        self.spaces: Counter[Space] = Counter()
+
+    def record_ids(self, root: TreeRoot) -> bytes:
+        """Return the record ids of a tree in key order (32 bytes each), counting its leaves on the way."""
+        parts = []
+        for child in iter_leaves(self._store, root):
+            leaf = Leaf.decode(self._store.get(child.id, ObjectType.LEAF))
+            self._known[child.id] = _count(leaf)
+            parts.append(leaf.record_ids)
+        return b"".join(parts)
+
+    def count(self, root: TreeRoot) -> None:
+        """Set ``namespaces`` and ``spaces`` to what a tree holds."""
+        self.namespaces, self.spaces = set(), Counter()
+        for child in iter_leaves(self._store, root):
+            found = self._known.get(child.id)
+            if found is None:
+                found = self._known[child.id] = _count(Leaf.decode(self._store.get(child.id, ObjectType.LEAF)))
+            self.namespaces |= found.namespaces
+            self.spaces.update(dict(found.spaces))
+
+    def spaces_json(self) -> list[dict[str, Any]]:
+        """Return the embedding spaces as a snapshot keeps them: most used first."""
+        ordered = sorted(self.spaces.items(), key=lambda item: (-item[1], item[0].encode()))
+        return [
+            {"name": s.name, "kind": s.kind, "model": s.model, "dims": s.dims, "dtype": s.dtype, "count": n}
+            for s, n in ordered
+        ]
+
+
+def _count(leaf: Leaf) -> LeafCount:
+    namespaces: set[str] = set()
+    start = 0
+    while start < len(leaf.keys):
+        space = split_key(leaf.keys[start])[0]
+        namespaces.add(space)
+        # Keys are sorted, so a namespace that also ends the leaf holds all between.
+        if split_key(leaf.keys[-1])[0] == space:
+            break
+        start += 1
+        while split_key(leaf.keys[start])[0] == space:
+            start += 1
+    total = len(leaf.keys)
+    spaces = tuple((c.space, sum(byte.bit_count() for byte in c.members) if c.members else total) for c in leaf.columns)
+    return LeafCount(frozenset(namespaces), spaces)

@@ -1,0 +1,186 @@
+"""Reading trees: leaves in key order, records, one record by key."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from vexrepo.errors import InvalidData, Tampered
+from vexrepo.objects import tree
+from vexrepo.objects.digest import LeafId, RecordId, TreeId
+from vexrepo.objects.kinds import ObjectType
+from vexrepo.objects.record import Record
+from vexrepo.objects.snapshot import TreeRoot
+from vexrepo.objects.tree import Child, Leaf, Matrix, Node
+from vexrepo.objects.vector import Vector
+from vexrepo.storage.store import ObjectStore
+
+
+class LeafReader:
+    """A leaf whose columns are read when they are asked for."""
+
+    __slots__ = ("_bodies", "_matrices", "_store", "_vectors", "id", "leaf")
+
+    def __init__(self, store: ObjectStore, identifier: TreeId) -> None:
+        self._store = store
+        self.id = LeafId(identifier)
+        self.leaf = Leaf.decode(store.get(identifier, ObjectType.LEAF))
+        self._bodies: list[bytes] | None = None
+        self._matrices: dict[bytes, Matrix] = {}
+        self._vectors: list[tuple[Vector, ...]] | None = None
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """The bodies, in key order."""
+        if self._bodies is None:
+            self._bodies = tree.decode_bodies(self._store.get(self.leaf.bodies, ObjectType.BODIES, cache=False))
+            if len(self._bodies) != len(self.leaf.keys):
+                raise self.wrong("its bodies are of another count")
+        return self._bodies
+
+    def matrix(self, column: tree.Column) -> Matrix:
+        """Return the vectors of a column."""
+        found = self._matrices.get(column.vectors)
+        if found is None:
+            payload = self._store.get(column.vectors, ObjectType.VECTORS, cache=False)
+            found = self._matrices[column.vectors] = tree.decode_vectors(payload)
+            if found.space != column.space:
+                raise self.wrong("its vectors are of another space")
+        return found
+
+    @property
+    def vectors(self) -> list[tuple[Vector, ...]]:
+        """The vectors of each record, in key order."""
+        if self._vectors is None:
+            self._vectors = tree.assemble(self.leaf, self.bodies, [self.matrix(c) for c in self.leaf.columns])
+        return self._vectors
+
+    def wrong(self, why: str) -> Tampered:
+        """Return the error for a leaf whose parts do not fit each other."""
+        return Tampered(f"the leaf {self.id.hex()[:12]} is inconsistent: {why}; run `vex fsck`", code="object-corrupt")
+
+    def record(self, row: int) -> Record:
+        """Return one record."""
+        return Record(self.leaf.keys[row], self.leaf.record_id(row), self.bodies[row], self.vectors[row])
+
+    def records(self) -> list[Record]:
+        """Return all records, in key order."""
+        ids = self.leaf.record_ids
+        return [
+            Record(key, RecordId(ids[32 * row : 32 * row + 32]), body, vectors)
+            for row, (key, body, vectors) in enumerate(zip(self.leaf.keys, self.bodies, self.vectors, strict=True))
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAt:
+    """A record in a leaf, its content read when asked for."""
+
+    reader: LeafReader
+    row: int
+
+    @property
+    def id(self) -> RecordId:
+        """The record's id."""
+        return self.reader.leaf.record_id(self.row)
+
+    @property
+    def body(self) -> bytes:
+        """The record's body."""
+        return self.reader.bodies[self.row]
+
+    @property
+    def record(self) -> Record:
+        """The whole record."""
+        return self.reader.record(self.row)
+
+
+def read_node(store: ObjectStore, identifier: TreeId) -> Node:
+    """Return an inner node."""
+    return Node.decode(store.get(identifier, ObjectType.NODE))
+
+
+def iter_leaves(store: ObjectStore, root: TreeRoot) -> Iterator[Child]:
+    """Yield the leaves of a tree in key order.  A single leaf's last key is given as b"" (nothing above it)."""
+    yield from _leaves_below(store, Child(b"", root.id, root.count), root.height)
+
+
+def _leaves_below(store: ObjectStore, child: Child, height: int) -> Iterator[Child]:
+    if height == 0:
+        yield child
+        return
+    node = read_node(store, child.id)
+    if node.level != height or sum(entry.count for entry in node.children) != child.count:
+        raise Tampered(f"the node {child.id.hex()[:12]} is inconsistent; run `vex fsck`", code="object-corrupt")
+    for entry in node.children:
+        yield from _leaves_below(store, entry, height - 1)
+
+
+def read_leaves(store: ObjectStore, root: TreeRoot, *, vectors: bool = True, ahead: int = 0) -> Iterator[LeafReader]:
+    """Yield the leaves of a tree, their columns read; ``ahead`` leaves are read by a second thread meanwhile."""
+
+    def load(child: Child) -> LeafReader:
+        reader = LeafReader(store, child.id)
+        if vectors:
+            for column in reader.leaf.columns:
+                reader.matrix(column)
+        _ = reader.bodies
+        return reader
+
+    leaves = iter_leaves(store, root)
+    if not ahead:
+        for child in leaves:
+            yield load(child)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pending = [pool.submit(load, child) for child in islice(leaves, ahead)]
+        while pending:
+            done = pending.pop(0).result()
+            for child in leaves:
+                pending.append(pool.submit(load, child))
+                break
+            yield done
+
+
+def iter_records(store: ObjectStore, root: TreeRoot, *, ahead: int = 0) -> Iterator[Record]:
+    """Yield the records of a tree in key order; memory holds a few leaves at a time."""
+    for reader in read_leaves(store, root, ahead=ahead):
+        yield from reader.records()
+
+
+def find_record(store: ObjectStore, root: TreeRoot, key: bytes) -> RecordAt | None:
+    """Return the record with this key, None if there is none."""
+    identifier, height = root.id, root.height
+    while height:
+        children = read_node(store, identifier).children
+        place = bisect_left(children, key, key=_last_key)
+        if place == len(children):
+            return None
+        identifier, height = children[place].id, height - 1
+    reader = LeafReader(store, identifier)
+    row = bisect_left(reader.leaf.keys, key)
+    if row < len(reader.leaf.keys) and reader.leaf.keys[row] == key:
+        return RecordAt(reader, row)
+    return None
+
+
+def _last_key(child: Child) -> bytes:
+    return child.last_key
+
+
+def check_records(reader: LeafReader) -> None:
+    """Raise Tampered unless the leaf's record ids are those of its content and its keys those of its bodies."""
+    from vexrepo.objects.record import from_parts, record_id
+
+    for row, record in enumerate(reader.records()):
+        if record_id(record.body, record.vectors) != record.id:
+            raise reader.wrong(f"record {row} has another id than its content gives")
+        if b"\0\x01" in record.key and record.key.count(b"\0\x01") == 1:
+            try:
+                if from_parts(record.body, record.vectors).key != record.key:
+                    raise reader.wrong(f"record {row} has another key than its content gives")
+            except InvalidData as error:
+                raise reader.wrong(f"record {row}: {error}") from error

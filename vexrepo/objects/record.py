@@ -1,0 +1,155 @@
+"""A record: one memory, as canonical body bytes plus its vectors.
+
+The body is the record's canonical JSON without its vectors: ``vector`` when it is a non-empty array, and
+``vectors`` (named ones) when every member has the shape of a vector.  Everything else, unknown members
+included, stays in the body as it came.  Format: objects/FORMAT.md, "Records".
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple, overload
+
+from blake3 import blake3
+
+from vexrepo.errors import InvalidData
+from vexrepo.objects import canonical, vector
+from vexrepo.objects.digest import RecordId
+from vexrepo.objects.vector import MAIN, Vector
+
+_U32 = struct.Struct("<I")
+MAX_BODY_BYTES = 64 << 20
+
+
+class Record(NamedTuple):
+    """One memory.  Sorts by key; ``id`` covers body and vectors.  ``vectors`` are sorted by name."""
+
+    key: bytes
+    id: RecordId
+    body: bytes
+    vectors: tuple[Vector, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a vmig JSON object, vectors included."""
+        value = body_value(self.body)
+        for item in self.vectors:
+            if item.space.name == MAIN:
+                value["vector"] = vector.to_json(item)
+            else:
+                value.setdefault("vectors", {})[item.space.name] = vector.to_json(item)
+        return value
+
+    @property
+    def text(self) -> str:
+        """The memory's text, or "" if it has none."""
+        found = body_value(self.body).get("text")
+        return found if isinstance(found, str) else ""
+
+
+def body_value(body: bytes) -> dict[str, Any]:
+    """Return the members of a record body."""
+    value = canonical.parse(body)
+    if not isinstance(value, dict):
+        raise InvalidData("a record body is not a JSON object", code="not-an-object")
+    return value
+
+
+def record_id(body: bytes, vectors: tuple[Vector, ...]) -> RecordId:
+    """Return the id of a record.  Vectors count in order of their names."""
+    parts = [b"vex:record:1\n", _U32.pack(len(body)), body]
+    for item in vectors:
+        space = item.space.encode()
+        parts += (_U32.pack(len(space)), space, _U32.pack(len(item.row)), item.row)
+    return RecordId(blake3(b"".join(parts)).digest())
+
+
+def make_key(namespace: str, identifier: str) -> bytes:
+    """Return the key bytes of a record: sorts by namespace, then id, in code point order."""
+    space = namespace.encode()
+    if b"\0" in space:
+        space = space.replace(b"\0", b"\0\xff")
+    return space + b"\0\x01" + identifier.encode()
+
+
+def split_key(key: bytes) -> tuple[str, str]:
+    """Return (namespace, id) of key bytes.  Raises: InvalidData (not-canonical)."""
+    space, mark, identifier = key.partition(b"\0\x01")
+    try:
+        if mark:
+            return space.replace(b"\0\xff", b"\0").decode(), identifier.decode()
+    except UnicodeDecodeError:
+        pass
+    raise InvalidData(f"not a record key: {key[:60]!r}", code="not-canonical")
+
+
+def key_of(value: dict[str, Any]) -> bytes:
+    """Return the key of a record's JSON object.  Raises: InvalidData (id-missing, namespace-type)."""
+    identifier = value.get("id")
+    if not isinstance(identifier, str) or not identifier:
+        raise InvalidData(f"a record needs an id that is a non-empty string, got {identifier!r:.40}", code="id-missing")
+    namespace = value.get("namespace")
+    if namespace is not None and not isinstance(namespace, str):
+        raise InvalidData(
+            f"namespace must be a string or null, got {namespace!r:.40}",
+            code="namespace-type",
+        )
+    try:
+        return make_key(namespace or "", identifier)
+    except UnicodeEncodeError:
+        raise InvalidData("id or namespace holds a lone surrogate", code="lone-surrogate") from None
+
+
+@overload
+def from_json(value: dict[str, Any], *, parsed: bool = ..., vector_text: bytes | None = ...) -> Record: ...
+@overload
+def from_json(value: dict[str, Any], *, parsed: bool, vector_text: bytes | None, certain: bool) -> Record | None: ...
+def from_json(
+    value: dict[str, Any], *, parsed: bool = False, vector_text: bytes | None = None, certain: bool = False
+) -> Record | None:
+    """Return the record of a vmig JSON object.  ``value`` is used up: its vectors are taken out of it.
+
+    ``parsed`` says that the value came from a JSON parser (no NaN in it); ``vector_text`` is the source text
+    of its ``vector``; with ``certain``, None is returned where the fast parser's value may not be exact.  Raises: InvalidData (id-missing, namespace-type, vector-type, dims-mismatch, not-finite,
+    lone-surrogate, too-deep, limit-exceeded).
+    """
+    key = key_of(value)
+    model = value.get("model")
+    if not isinstance(model, str):
+        model = None
+    vectors: tuple[Vector, ...] = ()
+    main = value.get("vector")
+    if main is not None:
+        found = vector.from_json(MAIN, model, main, vector_text)
+        if found is not None:
+            del value["vector"]
+            vectors = (found,)
+        elif main != []:
+            raise InvalidData(
+                f"vector must be an array of numbers or null, got {type(main).__name__}", code="vector-type"
+            )
+        dims = value.get("dims")
+        if dims is not None and found is not None and found.space.kind == "dense" and dims != found.space.dims:
+            raise InvalidData(
+                f"dims says {dims!r:.40} but the vector has {found.space.dims} numbers", code="dims-mismatch"
+            )
+    named = value.get("vectors")
+    if isinstance(named, dict) and named and MAIN not in named:
+        extra = [vector.from_json(name, model, item) for name, item in sorted(named.items())]
+        if None not in extra:
+            del value["vectors"]
+            vectors += tuple(item for item in extra if item is not None)
+    if certain:
+        exact = canonical.encode_certain(value)
+        if exact is None:
+            return None
+        body = exact
+    else:
+        body = canonical.encode_parsed(value) if parsed else canonical.encode(value)
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidData(f"a record body of {len(body)} bytes is above the limit of {MAX_BODY_BYTES}", code="too-long")
+    return Record(key, record_id(body, vectors), body, vectors)
+
+
+def from_parts(body: bytes, vectors: tuple[Vector, ...]) -> Record:
+    """Return the record of canonical body bytes and vectors, its key and id computed."""
+    return Record(key_of(body_value(body)), record_id(body, vectors), body, vectors)

@@ -1,0 +1,156 @@
+"""Bringing a store to a snapshot: what to write, what to remove, and what would be lost.
+
+Only the difference is written.  Records of the store that no commit has are found before anything is written.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vexrepo.history.baseline import IdTable
+from vexrepo.history.walk import LeafReader, find_record, iter_leaves, iter_records, read_leaves
+from vexrepo.objects.record import Record
+from vexrepo.objects.snapshot import Snapshot, TreeRoot
+from vexrepo.remotes.intake import Accepts, Intake
+from vexrepo.remotes.stores.base import Plan, Store
+from vexrepo.storage.spill import Sorter
+from vexrepo.storage.store import ObjectStore
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass
+class Outflow:
+    """What a checkout would do to a store.  ``unsaved`` are keys whose present content no commit has."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    kept: int = 0
+    deletes: list[bytes] = field(default_factory=list)
+    unsaved: list[bytes] = field(default_factory=list)
+    edge_upserts: list[Record] = field(default_factory=list)
+    edge_deletes: list[Record] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the store holds the snapshot already."""
+        return not (self.added or self.changed or self.removed or self.edge_upserts or self.edge_deletes)
+
+
+def compare(
+    objects: ObjectStore, target: TreeRoot, intake: Intake, saved: IdTable | None, accepts: Accepts | None
+) -> Outflow:
+    """Return what separates a store (as taken in against ``target``) from it.
+
+    ``saved`` holds the record ids of the commit the store was last seen at; differing records not in it are
+    unsaved.  Memory: keys of records to remove and of unsaved ones.
+    """
+    outflow = Outflow(kept=int(intake.seen.sum()))
+    wanted = _wanted(objects, target, intake.seen, accepts)
+    for row in intake.sorter.sorted():
+        record = row.record
+        if saved is None or saved.match(record.id)[0] < 0:
+            outflow.unsaved.append(record.key)
+        found = find_record(objects, target, record.key)
+        if found is not None:
+            if accepts is None or accepts(record.key, _body(found.reader, found.row)):
+                outflow.changed += 1
+        else:
+            outflow.removed += 1
+            outflow.deletes.append(record.key)
+    outflow.added = wanted - outflow.changed
+    return outflow
+
+
+def _wanted(objects: ObjectStore, target: TreeRoot, seen: NDArray[np.bool_], accepts: Accepts | None) -> int:
+    if accepts is None:
+        return int((~seen).sum())
+    return sum(1 for _ in _missing(objects, target, seen, accepts))
+
+
+def _missing(
+    objects: ObjectStore, target: TreeRoot, seen: NDArray[np.bool_], accepts: Accepts | None
+) -> Iterator[Record]:
+    """Yield the records of the target that the store does not have as they are."""
+    at = 0
+    for child in iter_leaves(objects, target):
+        part = seen[at : at + child.count]
+        at += child.count
+        if part.all():
+            continue
+        reader = LeafReader(objects, child.id)
+        for row in (~part).nonzero()[0].tolist():
+            if accepts is None or accepts(reader.leaf.keys[row], _body(reader, row)):
+                yield reader.record(row)
+
+
+def _body(reader: LeafReader, row: int) -> Callable[[], bytes]:
+    return lambda: reader.bodies[row]
+
+
+def compare_edges(objects: ObjectStore, target: TreeRoot, store: Store, outflow: Outflow) -> None:
+    """Add to ``outflow`` how the store's edges differ from the target's.  Memory: the keys of all edges."""
+    present = {edge.key: edge for edge in store.edges()}
+    for edge in iter_records(objects, target):
+        held = present.pop(edge.key, None)
+        if held is None or held.id != edge.id:
+            outflow.edge_upserts.append(edge)
+    outflow.edge_deletes.extend(present[key] for key in sorted(present))
+
+
+def make_plan(
+    objects: ObjectStore,
+    snapshot: Snapshot,
+    intake: Intake,
+    outflow: Outflow,
+    scratch: Path,
+    accepts: Accepts | None,
+    advance: Callable[[int], None],
+) -> Plan:
+    """Return the plan that writes an outflow."""
+    target = snapshot.records
+    store = intake.store
+
+    def records() -> Iterator[Record]:
+        if accepts is None:
+            for reader in read_leaves(objects, target, ahead=2):
+                yield from reader.records()
+            return
+        # A partial checkout of a store that is written as a whole: what it has outside the selection stays.
+        others = Sorter(scratch, "kept")
+        for batch in store.scan():
+            for item in batch:
+                body = item.record.body
+                if not accepts(item.record.key, lambda body=body: body):  # type: ignore[misc]
+                    others.add(item.record, item.place)
+        others.spill()
+        chosen = (
+            reader.record(row)
+            for reader in read_leaves(objects, target)
+            for row in range(len(reader.leaf.keys))
+            if accepts(reader.leaf.keys[row], _body(reader, row))
+        )
+        yield from heapq.merge(chosen, (row.record for row in others.sorted()), key=_key)
+
+    config: dict[str, Any] = snapshot.collections.get(store.kind) or {}
+    return Plan(
+        upserts=lambda: _missing(objects, target, intake.seen, accepts),
+        deletes=outflow.deletes,
+        records=records,
+        edge_upserts=outflow.edge_upserts,
+        edge_deletes=outflow.edge_deletes,
+        edges=lambda: iter_records(objects, snapshot.edges),
+        config=config,
+        advance=advance,
+    )
+
+
+def _key(record: Record) -> bytes:
+    return record.key

@@ -1,0 +1,83 @@
+"""Store addresses: ``vektor:agent.db``, ``jsonl:file``, ``qdrant://host:6333/collection?key=value``.
+
+An address never holds a secret.  A bare path is understood by its ending.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote
+
+from vexrepo.errors import UsageError
+
+_SCHEME = re.compile(r"^([a-z][a-z0-9_+-]+):(.*)$", re.DOTALL)
+_ENDINGS = {
+    ".vmig.jsonl": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".db": "vektor",
+    ".sqlite": "vektor",
+    ".sqlite3": "vektor",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a store is: its kind, a path or ``//host/collection`` location, and options."""
+
+    kind: str
+    location: str
+    options: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        query = "&".join(f"{name}={value}" for name, value in sorted(self.options.items()))
+        return f"{self.kind}:{self.location}" + (f"?{query}" if query else "")
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the location is a path on this machine."""
+        return not self.location.startswith("//")
+
+    def under(self, base: str) -> Address:
+        """Return the address with a relative path taken as relative to the folder ``base``."""
+        if not self.is_path or os.path.isabs(self.location):
+            return self
+        return Address(self.kind, os.path.normpath(os.path.join(base, self.location)), self.options)
+
+
+def parse_address(text: str) -> Address:
+    """Return the address a user wrote.
+
+    Raises: UsageError (bad-address) for an empty text, a secret in it, or a path whose ending says nothing.
+    """
+    if not text.strip():
+        raise UsageError(
+            "an empty store address; expected e.g. vektor:agent.db or memory.vmig.jsonl", code="bad-address"
+        )
+    match = _SCHEME.match(text)
+    if match is None or (len(match[1]) == 1):  # one letter: a Windows drive
+        for ending, kind in _ENDINGS.items():
+            if text.endswith(ending):
+                return Address(kind, text)
+        raise UsageError(
+            f"cannot tell what kind of store {text!r} is; write KIND:PATH, e.g. jsonl:{text} or vektor:{text}",
+            code="bad-address",
+        )
+    kind, rest = match.groups()
+    location, mark, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True)) if mark else {}
+    if location.startswith("//"):
+        user, at, _ = location[2:].partition("@")
+        if at and ":" in user:
+            raise UsageError(
+                "a password does not belong in a store address; give it in the environment or a key file",
+                code="bad-address",
+            )
+        location = unquote(location)
+    if not location:
+        raise UsageError(
+            f"the address {text!r} names no place; expected {kind}:PATH or {kind}://host/…", code="bad-address"
+        )
+    return Address(kind, location, options)

@@ -1,0 +1,129 @@
+"""What a connector is: one class that reads a live store as records and writes records into it.
+
+The core does the rest: sorting, comparing, the order of writes, progress, reports.  A connector reads lazily,
+never invents a value that the store does not hold, and never drops one: what the store cannot hold natively is
+carried in a reserved field (``carry.py``) so that what was written is read back (law 4 of the design).
+The contract suite every connector passes is ``vexrepo.testing.stores``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from vexrepo.errors import InvalidData
+from vexrepo.objects.record import Record
+from vexrepo.remotes.stores.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a store is now.
+
+    ``count`` records; ``config`` whatever is needed to create the store again as it is (JSON, canonical-ready);
+    ``fingerprint`` changes whenever the content may have changed (None: cannot tell without reading).
+    """
+
+    count: int | None
+    config: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A record as read, and where: ``place`` is what ``Store.place`` turns into words (a line, a row)."""
+
+    record: Record
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a checkout wants written.
+
+    A store that edits in place takes ``upserts`` (each a whole record, replacing the one of its key) before
+    ``deletes`` (keys); one that can only be written anew takes ``records``: the complete wanted content, in key
+    order.  Likewise for edges.  Iterables are lazy and are read once.
+    """
+
+    upserts: Callable[[], Iterator[Record]]
+    deletes: Sequence[bytes]
+    records: Callable[[], Iterator[Record]]
+    edge_upserts: Sequence[Record] = ()
+    edge_deletes: Sequence[Record] = ()
+    edges: Callable[[], Iterator[Record]] = lambda: iter(())
+    config: dict[str, Any] = field(default_factory=dict)
+    advance: Callable[[int], None] = lambda count: None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write did: records written and removed, and the fingerprint afterwards."""
+
+    upserted: int
+    deleted: int
+    fingerprint: str | None = None
+
+
+class Store(ABC):
+    """A connector, open on one address.  Used as a context manager; ``close`` releases what it holds."""
+
+    kind: ClassVar[str]
+    rewrites: ClassVar[bool] = False  # can only be written as a whole
+    holds_edges: ClassVar[bool] = False
+    splits: ClassVar[bool] = False  # can be read in parts by several processes (``vexrepo.history.collect``)
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    @classmethod
+    @abstractmethod
+    def open(cls, address: Address, *, create: bool = False) -> Self:
+        """Return the connector open on ``address``; with ``create``, a missing store is made when written to.
+
+        Raises: StoreError (store-missing, store-unreadable, store-locked, store-corrupt, store-schema).
+        """
+
+    @abstractmethod
+    def describe(self) -> Description:
+        """Return what the store is now.  Cheap: does not read the records."""
+
+    @abstractmethod
+    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
+        """Yield every record of the store, in batches, in any order.
+
+        A record that cannot be read raises InvalidData with a message naming file, place and id; with
+        ``on_problem`` it is reported there instead and left out.
+        """
+
+    def edges(self) -> Iterator[Record]:
+        """Yield the graph edges of the store (``vexrepo.objects.edge``)."""
+        return iter(())
+
+    @abstractmethod
+    def write(self, plan: Plan) -> Written:
+        """Make the store hold what ``plan`` wants, all or nothing where the store can.
+
+        Raises: StoreError (store-cannot-hold before anything is written, store-locked, …).
+        """
+
+    def place(self, place: int) -> str:
+        """Return words for a place: ``memories.vmig.jsonl line 12``."""
+        return f"{self.address.location} record {place}"
+
+    def close(self) -> None:
+        """Release connections and files."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def collect(records: Iterable[Record]) -> Plan:
+    """Return a plan that writes exactly ``records`` (for tests and small tools)."""
+    held = sorted(records)
+    return Plan(upserts=lambda: iter(held), deletes=(), records=lambda: iter(held))

@@ -1,0 +1,188 @@
+"""vmig JSONL files: ``jsonl:memory.vmig.jsonl`` or a bare path, with a ``.vmig.meta.json`` beside it.
+
+Read as a stream, in several parts at once when large; written anew as a whole, atomically.  A file holds
+records and nothing else, so edges and collection settings are not kept there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar, Self
+
+from vexrepo.errors import InvalidData, StoreError
+from vexrepo.formats import vmig
+from vexrepo.objects.record import Record
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
+from vexrepo.storage.files import Files, wrapped
+
+BATCH = 512
+_META_END = re.compile(r"(\.vmig)?\.jsonl$")
+
+
+class JsonlStore(Store):
+    """A file of records, one JSON object a line.  Places are byte offsets; messages turn them into lines."""
+
+    kind: ClassVar[str] = "jsonl"
+    rewrites: ClassVar[bool] = True
+    splits: ClassVar[bool] = True
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self.path = Path(address.location)
+
+    @classmethod
+    def open(cls, address: Address, *, create: bool = False) -> Self:
+        store = cls(address)
+        if store.path.is_dir():
+            raise StoreError(f"{store.path} is a folder; expected a .vmig.jsonl file", code="store-unreadable")
+        if not store.path.exists() and not create:
+            raise StoreError(f"there is no file {store.path}; check the path", code="store-missing")
+        return store
+
+    def describe(self) -> Description:
+        if not self.path.exists():
+            return Description(0)
+        status = self.path.stat()
+        return Description(None, fingerprint=f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}")
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes to read."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, line) of the lines that begin in [start, end), blank ones left out.
+
+        Raises: StoreError (store-unreadable), InvalidData (too-long).
+        """
+        if not self.path.exists():  # made when it is written to
+            return
+        try:
+            with open(self.path, "rb", buffering=1 << 20) as file:
+                at = start
+                if start:
+                    file.seek(start - 1)
+                    at += len(file.readline()) - 1
+                limit = end if end is not None else 1 << 62
+                while at < limit:
+                    line = file.readline(vmig.MAX_LINE_BYTES + 1)
+                    if not line:
+                        return
+                    if len(line) > vmig.MAX_LINE_BYTES:
+                        raise InvalidData(
+                            f"{self.place(at)}: longer than the limit of {vmig.MAX_LINE_BYTES} bytes", code="too-long"
+                        )
+                    if at == 0 and line.startswith(b"\xef\xbb\xbf"):
+                        line = line[3:]
+                        at = 3
+                    if not line.isspace():
+                        yield at, line
+                    at += len(line)
+        except OSError as error:
+            raise StoreError(f"cannot read {self.path}: {error.strerror}", code="store-unreadable") from error
+
+    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
+        if not self.path.exists():
+            return
+        self.check_not_empty()
+        batch: list[Sourced] = []
+        for offset, line in self.lines():
+            try:
+                batch.append(Sourced(self.parse(offset, line), offset))
+            except InvalidData as error:
+                if on_problem is None:
+                    raise
+                on_problem(error)
+                continue
+            if len(batch) >= BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def check_not_empty(self) -> None:
+        """Raise InvalidData (empty-file) unless the file has content or its sidecar says that it holds no record."""
+        if self.path.exists() and not self.size_bytes and self._sidecar_count() != 0:
+            raise InvalidData(
+                f"{self.path} is empty; expected one record a line (an emptied memory has a {self.sidecar.name} that "
+                "says 0 records)",
+                code="empty-file",
+            )
+
+    @property
+    def sidecar(self) -> Path:
+        """Where the ``.vmig.meta.json`` of this file is."""
+        return self.path.with_name(_META_END.sub("", self.path.name) + ".vmig.meta.json")
+
+    def _sidecar_count(self) -> int | None:
+        try:
+            count = json.loads(self.sidecar.read_bytes())["record_count"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return count if isinstance(count, int) else None
+
+    def parse(self, offset: int, line: bytes) -> Record:
+        """Return the record of a line.  Raises: InvalidData that names file, line and id."""
+        try:
+            return vmig.parse_record(line)
+        except InvalidData as error:
+            identifier = vmig.line_id(line)
+            who = f" (id {identifier})" if identifier else ""
+            code, why = error.code, str(error)
+            if code == "not-json" and not line.endswith(b"\n") and offset + len(line) >= self.size_bytes:
+                code = "truncated-line"
+                why = f"the file ends in the middle of this line ({why}); was it copied completely?"
+            raise InvalidData(f"{self.place(offset)}{who}: {why}", code=code) from None
+
+    def place(self, place: int) -> str:
+        number, at = 1, 0
+        with open(self.path, "rb") as file:
+            while at < place:
+                block = file.read(min(1 << 20, place - at))
+                if not block:
+                    break
+                number += block.count(b"\n")
+                at += len(block)
+        return f"{self.path} line {number}"
+
+    def write(self, plan: Plan) -> Written:
+        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        files = Files()
+        checksum, count, separator = hashlib.sha256(), 0, b""
+        try:
+            with wrapped("write", self.path), open(scratch, "wb", buffering=1 << 20) as file:
+                for record in plan.records():
+                    line = vmig.format_record(record)
+                    checksum.update(separator + line)
+                    separator = b"\n"
+                    file.write(line)
+                    file.write(b"\n")
+                    count += 1
+                    if not count % BATCH:
+                        plan.advance(BATCH)
+                plan.advance(count % BATCH)
+                files.sync(file, scratch)
+            files.replace(scratch, self.path)
+        finally:
+            scratch.unlink(missing_ok=True)
+        self._write_sidecar(files, count, checksum.hexdigest())
+        return Written(count, 0, self.describe().fingerprint)
+
+    def _write_sidecar(self, files: Files, count: int, checksum: str) -> None:
+        """Write the ``.vmig.meta.json`` that the original tool writes beside a file."""
+        meta = {
+            "exported_at": datetime.fromtimestamp(self.path.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+            + "Z",
+            "source_store": "vexrepo",
+            "record_count": count,
+            "checksum": f"sha256:{checksum}",
+            "vex_version": "1.0.0",
+        }
+        files.write(self.sidecar, json.dumps(meta, indent=2).encode())

@@ -1,0 +1,211 @@
+"""How a VEKTOR database file is opened: read without leaving a trace beside it, written by one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from blake3 import blake3
+
+from vexrepo.errors import InvalidData, StorageFailure, StoreError, VexError
+
+_MAGIC = b"SQLite format 3\0"
+_WAL_INDEX_BYTES = 96  # both copies of the wal-index header: change counter, last frame, checksums
+
+
+def read_header(path: str) -> bytes:
+    """Return the first 100 bytes of a database file, b"" for an empty one.
+
+    Raises: StoreError (store-missing, store-unreadable, store-corrupt) if it is no SQLite database.
+    """
+    if os.path.isdir(path):
+        raise StoreError(
+            f"{path} is a folder, expected a VEKTOR database file; name the file in it, e.g. {path}/agent.db",
+            code="store-unreadable",
+        )
+    try:
+        with open(path, "rb") as file:
+            header = file.read(100)
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path} does not exist, expected a VEKTOR database; check the path",
+            code="store-missing",
+        ) from None
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror}; check its permissions", code="store-unreadable"
+        ) from error
+    if header and not header.startswith(_MAGIC):
+        raise StoreError(
+            f"{path} is not an SQLite database (or an encrypted one): it starts with {header[:8]!r}, expected "
+            f"{_MAGIC[:8]!r}; name a VEKTOR database, or restore the file from a backup",
+            code="store-corrupt",
+        )
+    return header
+
+
+def fingerprint(path: str) -> str | None:
+    """Return a text that changes with every committed transaction, or None if the files cannot be read."""
+    try:
+        parts = [_state(path)]
+        for beside, count in (("-wal", 32), ("-shm", _WAL_INDEX_BYTES)):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(path + beside)
+                with open(path + beside, "rb") as file:
+                    parts.append(f"{beside}:{status.st_size if beside == '-wal' else 0}:{file.read(count).hex()}")
+                if beside == "-wal":
+                    parts.append(str(status.st_mtime_ns))
+    except OSError:
+        return None
+    return blake3("|".join(parts).encode()).hexdigest(16)
+
+
+def _state(path: str) -> str:
+    status = os.stat(path)
+    with open(path, "rb") as file:
+        header = file.read(100)
+    return f"{status.st_size}:{status.st_mtime_ns}:{header[24:28].hex()}"
+
+
+@contextlib.contextmanager
+def reading(path: str, timeout_s: float) -> Iterator[sqlite3.Connection]:
+    """Yield a connection inside one read transaction: a consistent view, whoever writes meanwhile.
+
+    No file is created beside the database, and none is changed.  Raises: StoreError, StorageFailure.
+    """
+    header = read_header(path)
+    shared = os.path.exists(path + "-shm") and os.path.exists(path + "-wal")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(translated(path))
+        if header[18:20] not in (b"\2\2", b"\2\1", b"\1\2") or shared:
+            try:
+                db = _begun(stack, _connect(path, "mode=ro", timeout_s))
+            except sqlite3.OperationalError as error:
+                # A crashed writer left its journal: only a writer may roll it back, so it happens in a copy.
+                code = getattr(error, "sqlite_errorname", "")
+                hot = code in ("SQLITE_READONLY_ROLLBACK", "SQLITE_CANTOPEN") and os.path.exists(path + "-journal")
+                if not hot:
+                    raise
+                db = _begun(stack, _connect_copy(stack, path, timeout_s))
+            yield db
+        elif os.path.exists(path + "-wal") and os.path.getsize(path + "-wal"):
+            # A log without its shared index: opening it here would create the index beside the data.
+            yield _begun(stack, _connect_copy(stack, path, timeout_s))
+        else:
+            # Nobody has this WAL database open, and opening it the plain way would create two files beside it.
+            before = _state(path)
+            yield _begun(stack, _connect(path, "mode=ro&immutable=1", timeout_s))
+            if _state(path) != before:
+                raise StoreError(
+                    f"{path} was changed by another program while it was being read; try again", code="store-changed"
+                )
+
+
+@contextlib.contextmanager
+def writing(path: str, timeout_s: float, *, create: bool) -> Iterator[sqlite3.Connection]:
+    """Yield a connection inside one write transaction, committed at the end and rolled back on any error.
+
+    Raises: StoreError (store-locked, store-cannot-hold, …), StorageFailure (disk-full, disk-error).
+    """
+    missing = not os.path.exists(path)
+    if missing and create:
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(folder):
+            raise StoreError(
+                f"{path} cannot be created: there is no folder {folder}; create the folder first", code="store-missing"
+            )
+    else:
+        read_header(path)
+        if not os.access(path, os.W_OK):
+            raise StorageFailure(
+                f"{path} is read-only, expected a database that can be written; change its permissions",
+                code="disk-error",
+            )
+    try:
+        with translated(path):
+            db = _connect(path, "mode=rwc" if create else "mode=rw", timeout_s)
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            finally:
+                db.close()
+    except BaseException:
+        if missing and os.path.exists(path) and not os.path.getsize(path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        raise
+
+
+def _connect(path: str, mode: str, timeout_s: float) -> sqlite3.Connection:
+    uri = f"{Path(path).absolute().as_uri()}?{mode}"
+    return sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+
+
+def _begun(stack: contextlib.ExitStack, db: sqlite3.Connection) -> sqlite3.Connection:
+    stack.callback(db.close)
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the snapshot now
+    return db
+
+
+def _connect_copy(stack: contextlib.ExitStack, path: str, timeout_s: float) -> sqlite3.Connection:
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vex-"))
+    copy = os.path.join(folder, "copy.db")
+    for ending in ("", "-wal", "-journal"):
+        if os.path.exists(path + ending):
+            shutil.copyfile(path + ending, copy + ending)
+    return _connect(copy, "mode=rw", timeout_s)
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into ours, naming the file and what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def explain(path: str, error: sqlite3.Error) -> VexError:
+    """Return our error for one of SQLite's."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreError(
+            f"{path} is locked by another program; nothing was changed: try again when the agent is idle",
+            code="store-locked",
+        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreError(
+            f"{path} is damaged, expected a sound SQLite database ({error}); restore it from a backup, or try "
+            "sqlite3 FILE .recover",
+            code="store-corrupt",
+        )
+    if name == "SQLITE_FULL":
+        return StorageFailure(f"no space left while writing {path}; nothing was changed: free some", code="disk-full")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
+        return StorageFailure(
+            f"{path} or its folder is read-only ({error}); nothing was changed: change the permissions",
+            code="disk-error",
+        )
+    if name.startswith("SQLITE_IOERR"):
+        return StorageFailure(f"the disk refused an operation on {path}: {error}; check the disk", code="disk-error")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return StoreError(f"{path} cannot be opened ({error}); check its permissions", code="store-unreadable")
+    if name.startswith(("SQLITE_CONSTRAINT", "SQLITE_TOOBIG", "SQLITE_MISMATCH")):
+        return StoreError(
+            f"{path} refuses a record: {error}; nothing was changed: its table has a rule that the record breaks",
+            code="store-cannot-hold",
+        )
+    if "decode to UTF-8" in str(error):
+        return InvalidData(f"{path} holds text that is not UTF-8: {error}; repair that row", code="not-utf8")
+    return StoreError(f"{path} does not have the expected VEKTOR layout: {error}", code="store-schema")

@@ -1,0 +1,193 @@
+"""The public Python API: ``Repository`` and the values it takes and gives.
+
+    from vexrepo.repository import Repository, Surroundings
+
+Everything the command line does goes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from vexrepo.history.check import Checker, Report
+from vexrepo.history.walk import RecordAt, find_record
+from vexrepo.objects.digest import CommitId
+from vexrepo.objects.kinds import ObjectType
+from vexrepo.objects.record import make_key, split_key
+from vexrepo.objects.snapshot import Snapshot
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.registry import open_store
+from vexrepo.repository import checkout as _checkout
+from vexrepo.repository import commit as _commit
+from vexrepo.repository import difference as _difference
+from vexrepo.repository.checkout import CheckedOut, check_unchanged
+from vexrepo.repository.commit import Committed
+from vexrepo.repository.core import Core, SignedBy, Surroundings
+from vexrepo.repository.difference import Difference
+from vexrepo.repository.selection import Selection
+
+__all__ = [
+    "CheckedOut",
+    "Committed",
+    "Difference",
+    "Repository",
+    "Selection",
+    "SignedBy",
+    "Status",
+    "Surroundings",
+]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a store differs from the current commit."""
+
+    learned: int
+    changed: int
+    forgotten: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether there is no difference."""
+        return not (self.learned or self.changed or self.forgotten)
+
+
+class Repository(Core):
+    """A repository of agent memory.  See ``Core`` for opening it, refs and undo."""
+
+    def commit(
+        self,
+        message: str,
+        *,
+        store: Address | None = None,
+        selection: Selection | None = None,
+        skip_problems: bool = False,
+        allow_empty: bool = False,
+        dry_run: bool = False,
+    ) -> Committed:
+        """Commit what a store (default: the workspace) holds.  See ``commit.commit_store``."""
+        return _commit.commit_store(
+            self,
+            store or self.workspace(),
+            message,
+            selection=selection,
+            skip_problems=skip_problems,
+            allow_empty=allow_empty,
+            dry_run=dry_run,
+        )
+
+    def status(self, store: Address | None = None) -> Status:
+        """Return how a store (default: the workspace) differs from the current commit.
+
+        A store that is as it was at the last commit or checkout is not read.
+        """
+        address = store or self.workspace()
+        view = self.view()
+        seen = view.stores.get(self.store_name(address), {})
+        if view.commit is not None and seen.get("commit") == view.commit.hex():
+            with open_store(address) as opened:
+                if check_unchanged(opened, seen.get("fingerprint")):
+                    return Status(0, 0, 0)
+        counts = {"learned": 0, "changed": 0, "forgotten": 0}
+        for change in self.diff_with_store(view.commit, address):
+            counts[change.kind] += 1
+        return Status(**counts)
+
+    def diff(self, old: CommitId, new: CommitId, selection: Selection | None = None) -> Iterator[Difference]:
+        """Yield what changed from one commit to another, in key order."""
+        return _difference.diff_commits(self, old, new, selection)
+
+    def diff_with_store(
+        self, commit: CommitId | None, store: Address, selection: Selection | None = None, *, reverse: bool = False
+    ) -> Iterator[Difference]:
+        """Yield what changed from a commit (None: nothing) to a store as it is now."""
+        return _difference.diff_with_store(self, commit, store, selection, reverse=reverse)
+
+    def checkout(
+        self,
+        commit: CommitId,
+        store: Address,
+        *,
+        selection: Selection | None = None,
+        force: bool = False,
+        dry_run: bool = False,
+        head: str | None = None,
+    ) -> CheckedOut:
+        """Bring a store to a commit, writing only the difference.  See ``checkout.checkout``."""
+        return _checkout.checkout(self, commit, store, selection=selection, force=force, dry_run=dry_run, head=head)
+
+    def find(self, commit: CommitId, identifier: str) -> list[RecordAt]:
+        """Return the records with an id at a commit: ``ID``, or ``NAMESPACE/ID``.
+
+        Searches the namespaces one by one; an id may be in several.
+        """
+        root = self.records_root(commit)
+        assert root is not None
+        found = []
+        for namespace in self.namespaces(commit):
+            record = find_record(self.objects, root, make_key(namespace, identifier))
+            if record is not None:
+                found.append(record)
+        for at in [place for place, mark in enumerate(identifier) if mark == "/"]:
+            record = find_record(self.objects, root, make_key(identifier[:at], identifier[at + 1 :]))
+            if record is not None:
+                found.append(record)
+        return found
+
+    def namespaces(self, commit: CommitId) -> list[str]:
+        """Return the namespaces in use at a commit, sorted."""
+        from vexrepo.history.census import Census
+
+        root = self.records_root(commit)
+        assert root is not None
+        census = Census(self.objects)
+        census.count(root)
+        return sorted(census.namespaces)
+
+    def history_of(self, start: CommitId, identifier: str) -> Iterator[tuple[CommitId, Difference]]:
+        """Yield the commits that learned, changed or forgot a record with this id, newest first."""
+        for commit_id, commit in self.history(start):
+            here = {record.reader.leaf.keys[record.row]: record for record in self.find(commit_id, identifier)}
+            before: dict[bytes, RecordAt] = {}
+            for parent in commit.parents[:1]:
+                before = {record.reader.leaf.keys[record.row]: record for record in self.find(parent, identifier)}
+            for key in sorted({*here, *before}):
+                old, new = before.get(key), here.get(key)
+                if (old.id if old else None) != (new.id if new else None):
+                    yield commit_id, Difference(key, old, new)
+
+    def check(self, advance: Callable[[int], None] = lambda amount: None) -> Report:
+        """Read everything and report what is wrong (``vex fsck``)."""
+        self.objects.refresh()
+        return Checker(self.objects, self.log, advance).run()
+
+    def verify(self, commit: CommitId) -> tuple[list[SignedBy], Report]:
+        """Check a commit's signatures and read its whole snapshot against its id.
+
+        Raises: Tampered where the snapshot is damaged.
+        """
+        signatures = self.signatures(commit)
+        checker = Checker(self.objects, self.log, lambda amount: None)
+        checker.check_snapshot(self.commit_at(commit).snapshot)
+        return signatures, checker.report
+
+    def payload(self, identifier: bytes) -> tuple[ObjectType, bytes]:
+        """Return an object's type and payload (``vex cat-object``)."""
+        kind = self.objects.kind(identifier)
+        return kind, self.objects.get(identifier, kind)
+
+
+def snapshot_summary(snapshot: Snapshot) -> str:
+    """Return a snapshot in a few words: ``312 memories · bge-small-en-v1.5, 384 dims``."""
+    spaces = " + ".join(
+        f"{space['model'] or 'unnamed model'}, {space['dims']} dims" if space["dims"] else "sparse"
+        for space in snapshot.spaces[:2]
+    )
+    return f"{snapshot.records.count:,} memories" + (f" · {spaces}" if spaces else "")
+
+
+def label(key: bytes) -> str:
+    """Return a record's key as people read it: ``namespace/id``."""
+    namespace, identifier = split_key(key)
+    return f"{namespace}/{identifier}" if namespace else identifier

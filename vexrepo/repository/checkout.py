@@ -1,0 +1,129 @@
+"""Checking out: a store is brought to a commit, only the difference written, nothing unsaved lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vexrepo.errors import StateError, StoreError
+from vexrepo.history.baseline import IdTable, record_ids
+from vexrepo.objects.digest import CommitId
+from vexrepo.objects.record import split_key
+from vexrepo.objects.snapshot import Snapshot
+from vexrepo.remotes.intake import take_in
+from vexrepo.remotes.outflow import Outflow, compare, compare_edges, make_plan
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Store
+from vexrepo.remotes.stores.registry import open_store
+from vexrepo.repository.commit import _cache_path, _Progress
+from vexrepo.repository.core import Core
+from vexrepo.repository.selection import Selection
+from vexrepo.storage.oplog import View
+
+
+@dataclass(frozen=True)
+class CheckedOut:
+    """What a checkout did, or with a dry run would do.  ``verified`` is the store's own count afterwards."""
+
+    commit: CommitId
+    snapshot: Snapshot
+    outflow: Outflow
+    written: int
+    verified: int | None
+
+
+def checkout(
+    repository: Core,
+    commit: CommitId,
+    address: Address,
+    *,
+    selection: Selection | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    head: str | None = None,
+) -> CheckedOut:
+    """Bring a store to a commit; with ``head``, make that the repository's head in the same step.
+
+    Raises: StateError (unsaved-changes) before anything is written, StoreError, InvalidData, Locked.
+    """
+    selection = selection or Selection()
+    accepts = selection.accepts if selection else None
+    with repository.lock(), repository.scratch() as scratch, open_store(address, create=True) as store:
+        view = repository.view()
+        snapshot = repository.snapshot_of(commit)
+        assert snapshot is not None
+        name = repository.store_name(address)
+        intake = take_in(
+            store,
+            record_ids(repository.objects, snapshot.records),
+            scratch,
+            cache=_cache_path(repository, name),
+            accepts=accepts,
+            advance=_Progress(repository, "comparing", store),
+        )
+        saved = _saved(repository, view, name)
+        outflow = compare(repository.objects, snapshot.records, intake, saved, accepts)
+        if store.holds_edges and not selection:
+            compare_edges(repository.objects, snapshot.edges, store, outflow)
+        if outflow.unsaved and not force and not dry_run:
+            raise _unsaved(address, outflow)
+        written = 0
+        if not outflow.is_empty and not dry_run:
+            total = snapshot.records.count if store.rewrites else outflow.added + outflow.changed
+            done = 0
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                repository.around.progress("writing", done, total)
+
+            plan = make_plan(repository.objects, snapshot, intake, outflow, scratch, accepts, advance)
+            written = store.write(plan).upserted
+        if dry_run:
+            return CheckedOut(commit, snapshot, outflow, 0, None)
+        description = store.describe()
+        verified = description.count
+        if verified is None and store.rewrites:
+            verified = written or outflow.kept
+        if not selection:
+            if verified is not None and verified != snapshot.records.count:
+                raise StoreError(
+                    f"{address} holds {verified} records after the checkout, expected {snapshot.records.count}; something "
+                    "else is writing to it: run the command again",
+                    code="store-changed",
+                )
+            view = view.with_store(name, {"commit": commit.hex(), "fingerprint": description.fingerprint})
+        if head is not None:
+            view = view.with_head(head)
+        if view != repository.view():
+            repository.record(view, "checkout", f"{commit.short} to {name}")
+        return CheckedOut(commit, snapshot, outflow, written, verified)
+
+
+def _saved(repository: Core, view: View, name: str) -> IdTable | None:
+    """Return the record ids that are safe to replace: those of the commit the store was last seen at, and HEAD's."""
+    commits = {view.commit}
+    seen: dict[str, Any] = view.stores.get(name, {})
+    if seen.get("commit"):
+        commits.add(CommitId.parse(seen["commit"]))
+    roots = [repository.records_root(commit) for commit in commits if commit is not None]
+    return IdTable(b"".join(record_ids(repository.objects, root) for root in roots if root), 32) if roots else None
+
+
+def _unsaved(address: Address, outflow: Outflow) -> StateError:
+    names = []
+    for key in outflow.unsaved[:3]:
+        space, identifier = split_key(key)
+        names.append(f"{space}/{identifier}" if space else identifier)
+    more = len(outflow.unsaved) - len(names)
+    listed = ", ".join(names) + (f" and {more} more" if more else "")
+    return StateError(
+        f"{address} holds {len(outflow.unsaved)} memories as no commit has them ({listed}); they would be overwritten or "
+        f"removed.  Keep them: vex commit --from {address} -m MESSAGE.  Drop them: --force",
+        code="unsaved-changes",
+    )
+
+
+def check_unchanged(store: Store, fingerprint: str | None) -> bool:
+    """Whether a store says that it is as it was when last seen."""
+    return fingerprint is not None and store.describe().fingerprint == fingerprint

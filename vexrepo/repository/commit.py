@@ -1,0 +1,202 @@
+"""Committing: what a store holds becomes a snapshot and a signed commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vexrepo.errors import InvalidData, StateError
+from vexrepo.history import build
+from vexrepo.history.build import Edit
+from vexrepo.history.census import Census
+from vexrepo.history.walk import LeafReader, iter_leaves
+from vexrepo.objects import tree
+from vexrepo.objects.commit import Commit
+from vexrepo.objects.digest import CommitId
+from vexrepo.objects.kinds import ObjectType
+from vexrepo.objects.record import Record
+from vexrepo.objects.snapshot import Snapshot, TreeRoot
+from vexrepo.remotes import linecache
+from vexrepo.remotes.intake import Intake, Tally, iter_edits, take_in
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Store
+from vexrepo.remotes.stores.registry import open_store
+from vexrepo.repository.core import Core
+from vexrepo.repository.selection import Selection
+from vexrepo.storage.store import Writer
+
+EMPTY_RECORD_BYTES = 2048.0  # assumed size of a record while there is none to measure
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What a commit did.  ``problems`` are (code, message) of records left out with ``skip_problems``."""
+
+    id: CommitId | None
+    commit: Commit
+    snapshot: Snapshot
+    tally: Tally
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    added_bytes: int = 0
+
+
+def commit_store(
+    repository: Core,
+    address: Address,
+    message: str,
+    *,
+    selection: Selection | None = None,
+    skip_problems: bool = False,
+    allow_empty: bool = False,
+    dry_run: bool = False,
+) -> Committed:
+    """Commit what a store holds to the current branch.
+
+    Raises: StateError (nothing-to-commit), InvalidData (a record that cannot be kept, duplicate-key),
+    StoreError, Locked, StorageFailure.  Nothing is committed unless everything is.
+    """
+    selection = selection or Selection()
+    with repository.lock(), repository.scratch() as scratch, open_store(address) as store:
+        view = repository.view()
+        head = view.commit
+        base = repository.snapshot_of(head)
+        census = Census(repository.objects)
+        base_ids = census.record_ids(base.records) if base else b""
+        name = repository.store_name(address)
+        cache = _cache_path(repository, name)
+        intake = take_in(
+            store,
+            base_ids,
+            scratch,
+            cache=cache,
+            skip_problems=skip_problems,
+            accepts=selection.accepts if selection else None,
+            advance=_Progress(repository, "reading", store),
+        )
+        tally = Tally()
+        with repository.objects.writer() as writer, repository.pool() as pool:
+            leaf_records = base.leaf_records if base else _leaf_records(intake)
+            edits = iter_edits(
+                repository.objects,
+                base.records if base else None,
+                intake,
+                tally,
+                selection.accepts if selection else None,
+            )
+            records = build.edit_tree(
+                repository.objects, writer, base.records if base else None, edits, leaf_records, pool
+            )
+            edges = _edges(repository, writer, store, base, leaf_records, selection)
+            packs = writer.finish()
+            added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)
+        census.count(records)
+        config = store.describe().config
+        collections = dict(base.collections) if base else {}
+        if config and not selection:
+            collections[store.kind] = config
+        snapshot = Snapshot(records, edges, leaf_records, census.spaces_json(), collections)
+        snapshot_id, payload = snapshot.encode()
+        statistics = {
+            "records": records.count,
+            "edges": edges.count,
+            "namespaces": len(census.namespaces),
+            "learned": tally.learned,
+            "changed": tally.changed,
+            "forgotten": tally.forgotten,
+        }
+        source: dict[str, Any] = {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
+        if selection:
+            source["selection"] = selection.describe()
+        parents = (head,) if head else ()
+        commit = Commit(
+            snapshot_id,
+            parents,
+            {"name": repository.around.author},
+            repository.around.now_us(),
+            message,
+            source,
+            statistics,
+        )
+        unchanged = head is not None and repository.commit_at(head).snapshot == snapshot_id
+        seen = {"commit": head.hex() if head else None, "fingerprint": store.describe().fingerprint}
+        if unchanged and not allow_empty:
+            if cache is not None and intake.digests and not dry_run:
+                linecache.write(repository.files, cache, intake.digests, intake.ids)
+            if head is not None and not selection and not dry_run and view.stores.get(name) != seen:
+                repository.record(view.with_store(name, seen), "status", name)
+            raise StateError(
+                f"nothing to commit: {address} holds exactly what {view.branch or 'HEAD'} holds",
+                code="nothing-to-commit",
+            )
+        if dry_run:
+            return Committed(None, commit, snapshot, tally, intake.problems, added)
+        with repository.objects.writer() as writer:
+            writer.put(
+                ObjectType.SNAPSHOT, snapshot_id, payload, base=repository.commit_at(head).snapshot if head else None
+            )
+            identifier = repository.write_commit(writer, commit)
+            packs += writer.finish()
+        seen = {"commit": identifier.hex(), "fingerprint": store.describe().fingerprint}
+        after = view.with_commit(identifier)
+        if not selection:
+            after = after.with_store(name, seen)
+        repository.record(after, "commit", message.split("\n", 1)[0], packs)
+        if cache is not None and intake.digests:
+            linecache.write(repository.files, cache, intake.digests, intake.ids)
+        added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)
+        return Committed(identifier, repository.commit_at(identifier), snapshot, tally, intake.problems, added)
+
+
+def _cache_path(repository: Core, name: str) -> Path | None:
+    return linecache.path_for(repository.folder / "cache", name) if repository.config["core.line_cache"] else None
+
+
+def _leaf_records(intake: Intake) -> int:
+    sorter = intake.sorter
+    size = (sorter.body_bytes + sorter.vector_bytes) / sorter.count if sorter.count else EMPTY_RECORD_BYTES
+    return tree.expected_records(size)
+
+
+class _Progress:
+    """Adds up what a reader reports and tells the repository's surroundings."""
+
+    def __init__(self, repository: Core, what: str, store: Store) -> None:
+        self._tell = repository.around.progress
+        self._what = what
+        self._total = getattr(store, "size_bytes", None) or store.describe().count
+        self._done = 0
+
+    def __call__(self, amount: int) -> None:
+        self._done += amount
+        self._tell(self._what, self._done, self._total)
+
+
+def _edges(
+    repository: Core, writer: Writer, store: Store, base: Snapshot | None, leaf_records: int, selection: Selection
+) -> TreeRoot:
+    """Return the edge tree: the store's own edges, or those of the base where the store keeps none."""
+    if not store.holds_edges or selection:
+        return base.edges if base else build.edit_tree(None, writer, None, (), leaf_records)
+    wanted: dict[bytes, Record] = {}
+    for edge in store.edges():
+        if edge.key in wanted and wanted[edge.key].id != edge.id:
+            raise InvalidData(
+                f"{store.address} has two different edges with the same source, type, target and id: {edge.body[:200]!r}",
+                code="duplicate-key",
+            )
+        wanted[edge.key] = edge
+    root = base.edges if base else None
+    return build.edit_tree(repository.objects, writer, root, _edge_edits(repository, root, wanted), leaf_records)
+
+
+def _edge_edits(repository: Core, root: TreeRoot | None, wanted: dict[bytes, Record]) -> Iterator[Edit]:
+    present: dict[bytes, bytes] = {}
+    for child in iter_leaves(repository.objects, root) if root is not None and root.count else ():
+        leaf = LeafReader(repository.objects, child.id).leaf
+        present.update((key, leaf.record_id(row)) for row, key in enumerate(leaf.keys))
+    for key in sorted({*present, *wanted}):
+        edge = wanted.get(key)
+        if edge is None or present.get(key) != edge.id:
+            yield Edit(key, edge)

@@ -1,0 +1,445 @@
+"""A repository in a folder: opening it, its state, refs, undo, and the lock around every change.
+
+What belongs to the process (clock, identity, folders of the user) is passed in as ``Surroundings``; nothing
+here reads the environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from vexrepo.config import Config
+from vexrepo.errors import NoRepository, StateError, Tampered, UsageError
+from vexrepo.history import revision
+from vexrepo.objects.commit import Commit
+from vexrepo.objects.digest import CommitId, OperationId
+from vexrepo.objects.kinds import ObjectType
+from vexrepo.objects.signature import Signature, Verdict, is_good, message_of
+from vexrepo.objects.snapshot import Snapshot, TreeRoot
+from vexrepo.remotes.stores.address import Address, parse_address
+from vexrepo.storage.files import Files, wrapped
+from vexrepo.storage.keys import Identity
+from vexrepo.storage.lock import writer_lock
+from vexrepo.storage.oplog import BRANCHES, TAGS, Operation, OperationLog, View
+from vexrepo.storage.store import ObjectStore, Writer
+
+FOLDER = ".vex"
+FORMAT = b"vexrepo repository 1\n"
+FIRST_BRANCH = "main"
+
+
+def _no_progress(what: str, done: int, total: int | None) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a repository needs from the process around it.
+
+    ``now_us`` is the clock (microseconds since 1970), ``identity`` signs commits (None: unsigned),
+    ``trusted`` maps public keys to names, ``state_folder`` is where the last seen operation of each repository
+    is remembered (None: not), ``progress`` is told (what, done, total) on long work.
+    """
+
+    now_us: Callable[[], int]
+    author: str = "unknown"
+    identity: Identity | None = None
+    trusted: dict[bytes, str] = field(default_factory=dict)
+    state_folder: Path | None = None
+    files: Files = field(default_factory=Files)
+    progress: Callable[[str, int, int | None], None] = _no_progress
+
+
+@dataclass(frozen=True)
+class SignedBy:
+    """One signature of a commit and what it is worth."""
+
+    key: bytes
+    name: str
+    verdict: Verdict
+
+
+class Core:
+    """A repository, open.  Readers need no lock; what changes it takes the writer lock."""
+
+    def __init__(self, folder: Path, around: Surroundings) -> None:
+        self.folder = folder
+        self.around = around
+        self.files = around.files
+        self.objects = ObjectStore(folder / "packs", around.files)
+        self.log = OperationLog(folder / "operations", folder / "operation", around.files)
+        self.config = Config()
+
+    # -- opening -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def init(cls, parent: Path, around: Surroundings, *, store: str | None = None) -> Self:
+        """Make a repository in ``parent/.vex``, bound to a workspace store if one is given.
+
+        Raises: StateError (repository-exists), UsageError (bad-address), StorageFailure.
+        """
+        folder = parent / FOLDER
+        if (folder / "format").exists():
+            raise StateError(
+                f"there is a repository in {folder} already; nothing was changed", code="repository-exists"
+            )
+        workspace = _relative(parse_address(store), parent) if store else None
+        files = around.files
+        for name in ("packs", "operations"):
+            files.make_folder(folder / name)
+        repository = cls(folder, around)
+        first = Operation(secrets.token_hex(16), 0, None, around.now_us(), "init", "", View(BRANCHES + FIRST_BRANCH))
+        # The format file comes last: without it there is no repository, whatever a crash left behind.
+        (folder / "operation").unlink(missing_ok=True)
+        repository.log.append(first)
+        if workspace is not None:
+            repository.set_workspace(workspace)
+        files.write(folder / "format", FORMAT)
+        repository._pin(first, first.encode()[0])
+        repository.load_config()
+        return repository
+
+    @classmethod
+    def open(cls, folder: Path, around: Surroundings, *, accept_rollback: bool = False) -> Self:
+        """Return the repository whose ``.vex`` folder is ``folder``.
+
+        Raises: NoRepository, Tampered (format or pointer damaged, repository-rolled-back).
+        """
+        try:
+            with open(folder / "format", "rb") as file:
+                form = file.read(100)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NoRepository(
+                f"no repository in {folder.parent}; make one with `vex init --store STORE`", code="no-repository"
+            ) from None
+        if form != FORMAT:
+            newer = form.startswith(b"vexrepo repository ")
+            raise Tampered(
+                f"{folder / 'format'} reads {form!r}, expected {FORMAT!r}: "
+                + ("written by a newer vexrepo, please update" if newer else "the file is damaged"),
+                code="repository-version",
+            )
+        repository = cls(folder, around)
+        repository.load_config()
+        if not accept_rollback:
+            repository.check_pin()
+        return repository
+
+    @classmethod
+    def discover(cls, start: Path, around: Surroundings) -> Self:
+        """Return the repository in ``start`` or the nearest folder above it.  Raises: NoRepository."""
+        for folder in (start, *start.parents):
+            if (folder / FOLDER / "format").exists():
+                return cls.open(folder / FOLDER, around)
+        raise NoRepository(
+            f"no repository in {start} or above it; make one with `vex init --store STORE`", code="no-repository"
+        )
+
+    def load_config(self) -> None:
+        """Read the repository's configuration file."""
+        self.config.add_file(self.folder / "config.toml")
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds ``.vex``; relative store paths are relative to it."""
+        return self.folder.parent
+
+    def view(self) -> View:
+        """Return the current view."""
+        return self.log.current()[1].view
+
+    def workspace(self) -> Address:
+        """Return the workspace's address.  Raises: StateError (no-workspace)."""
+        text = self.config["workspace.store"]
+        if not text:
+            raise StateError(
+                "this repository has no workspace store; name one with --from or --to, or bind it: "
+                "vex config set workspace.store vektor:agent.db",
+                code="no-workspace",
+            )
+        return self.address(text)
+
+    def address(self, text: str) -> Address:
+        """Return an address as written in the configuration, its path relative to the repository's folder."""
+        return parse_address(text).under(str(self.root))
+
+    def set_workspace(self, address: Address) -> None:
+        """Bind the repository to a workspace store."""
+        from vexrepo.config import write_value
+
+        write_value(self.files, self.folder / "config.toml", "workspace.store", str(address))
+
+    def store_name(self, address: Address) -> str:
+        """Return the name under which a store is remembered: its address, relative to the repository."""
+        return str(_relative(address, self.root))
+
+    def resolve(self, text: str, view: View | None = None) -> CommitId:
+        """Return the commit a revision names.  Raises: UsageError."""
+        return revision.resolve(text, view or self.view(), self.objects, self.log, self.around.now_us())
+
+    def commit_at(self, identifier: CommitId) -> Commit:
+        """Return a commit."""
+        return revision.read_commit(self.objects, identifier)
+
+    def snapshot_of(self, identifier: CommitId | None) -> Snapshot | None:
+        """Return the snapshot of a commit, None for no commit."""
+        if identifier is None:
+            return None
+        return Snapshot.decode(self.objects.get(self.commit_at(identifier).snapshot, ObjectType.SNAPSHOT))
+
+    def records_root(self, identifier: CommitId | None) -> TreeRoot | None:
+        """Return the root of a commit's records."""
+        snapshot = self.snapshot_of(identifier)
+        return snapshot.records if snapshot else None
+
+    def history(self, start: CommitId) -> Iterator[tuple[CommitId, Commit]]:
+        """Yield a commit and its ancestors, newest first, parents never before children of the same line."""
+        import heapq
+
+        held = {start: self.commit_at(start)}
+        queue = [(-held[start].time_us, start)]
+        while queue:
+            _, identifier = heapq.heappop(queue)
+            commit = held[identifier]
+            yield identifier, commit
+            for parent in commit.parents:
+                if parent not in held:
+                    held[parent] = self.commit_at(parent)
+                    # A parent with a clock ahead of its child's still comes after it.
+                    heapq.heappush(queue, (max(-held[parent].time_us, -commit.time_us), parent))
+
+    def signatures(self, identifier: CommitId) -> list[SignedBy]:
+        """Return a commit's signatures with their verdicts."""
+        found = []
+        for raw in self.objects.signatures(identifier):
+            signature = Signature.decode(raw)
+            if not is_good(signature, message_of(identifier)):
+                verdict = Verdict.BAD
+            else:
+                verdict = Verdict.GOOD if signature.key in self.around.trusted else Verdict.UNKNOWN
+            found.append(SignedBy(signature.key, self.around.trusted.get(signature.key, ""), verdict))
+        return found
+
+    # -- changing ----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the writer lock.  Raises: Locked."""
+        with wrapped("lock", self.folder):
+            pass
+        with writer_lock(self.folder / "lock", float(self.config["core.lock_timeout_s"])):
+            self.objects.refresh()
+            yield
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a folder for scratch files, removed at the end."""
+        parent = self.folder / "tmp"
+        folder = parent / secrets.token_hex(6)
+        with wrapped("write", folder):
+            folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def record(
+        self,
+        view: View,
+        command: str,
+        detail: str,
+        packs: list[str] | None = None,
+        undoes: OperationId | None = None,
+    ) -> OperationId:
+        """Append an operation with a new view; the caller holds the lock."""
+        identifier, current = self.log.current()
+        operation = Operation(
+            current.repository,
+            current.sequence + 1,
+            identifier,
+            self.around.now_us(),
+            command,
+            detail,
+            view,
+            packs or [],
+            undoes,
+        )
+        appended = self.log.append(operation)
+        self._pin(operation, appended)
+        return appended
+
+    def write_commit(self, writer: Writer, commit: Commit) -> CommitId:
+        """Write a commit, signed by the identity if there is one."""
+        identity = self.around.identity if self.config["commit.sign"] else None
+        author = {"name": self.around.author}
+        if identity is not None:
+            author["key"] = identity.key.hex()
+        identifier, payload = replace(commit, author=author).encode()
+        writer.put(ObjectType.COMMIT, identifier, payload)
+        if identity is not None:
+            writer.put_signature(identifier, identity.sign(message_of(identifier)).encode())
+        return identifier
+
+    def pool(self) -> contextlib.AbstractContextManager[ThreadPoolExecutor]:
+        """Return threads for compressing and hashing, which release the interpreter."""
+        return ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1)))
+
+    # -- refs --------------------------------------------------------------------------------------------------
+
+    def create_branch(self, name: str, start: str, *, switch: bool = False, force: bool = False) -> CommitId | None:
+        """Make a branch at a revision; with ``switch``, make it the current one.
+
+        Raises: UsageError (ref-name), StateError (ref-exists).
+        """
+        return self._create_ref(BRANCHES, "branch", name, start, switch=switch, force=force)
+
+    def create_tag(self, name: str, start: str, *, force: bool = False) -> CommitId | None:
+        """Make a tag at a revision.  Raises: UsageError (ref-name), StateError (ref-exists)."""
+        return self._create_ref(TAGS, "tag", name, start, force=force)
+
+    def _create_ref(
+        self, prefix: str, what: str, name: str, start: str, *, switch: bool = False, force: bool = False
+    ) -> CommitId | None:
+        revision.check_ref_name(name)
+        with self.lock():
+            view = self.view()
+            if prefix + name in view.refs and not force:
+                raise StateError(
+                    f"a {what} named {name!r} exists, at {view.refs[prefix + name].short}; choose another name or --force",
+                    code="ref-exists",
+                )
+            if force and view.head == prefix + name:
+                raise StateError(f"{name} is the current branch and cannot be moved this way", code="ref-in-use")
+            unborn = view.commit is None and start in ("HEAD", "@") and switch
+            commit = None if unborn else self.resolve(start, view)
+            view = view if commit is None else view.with_ref(prefix + name, commit)
+            self.record(view.with_head(prefix + name) if switch else view, what, f"create {name}")
+            return commit
+
+    def delete_ref(self, prefix: str, name: str) -> CommitId:
+        """Remove a branch or tag; return where it was.  Raises: UsageError (unknown-revision), StateError."""
+        what = "branch" if prefix == BRANCHES else "tag"
+        with self.lock():
+            view = self.view()
+            commit = view.refs.get(prefix + name)
+            if commit is None:
+                raise UsageError(f"there is no {what} named {name!r}", code="unknown-revision")
+            if view.head == prefix + name:
+                raise StateError(f"{name} is the current branch; switch to another first", code="ref-in-use")
+            self.record(view.with_ref(prefix + name, None), what, f"delete {name}")
+            return commit
+
+    def rename_branch(self, old: str, new: str) -> None:
+        """Rename a branch.  Raises: UsageError (unknown-revision, ref-name), StateError (ref-exists)."""
+        revision.check_ref_name(new)
+        with self.lock():
+            view = self.view()
+            if BRANCHES + new in view.refs:
+                raise StateError(f"a branch named {new!r} exists", code="ref-exists")
+            commit = view.refs.get(BRANCHES + old)
+            if commit is None and view.head != BRANCHES + old:
+                raise UsageError(f"there is no branch named {old!r}", code="unknown-revision")
+            moved = view.with_ref(BRANCHES + old, None)
+            if commit is not None:
+                moved = moved.with_ref(BRANCHES + new, commit)
+            if view.head == BRANCHES + old:
+                moved = moved.with_head(BRANCHES + new)
+            self.record(moved, "branch", f"rename {old} to {new}")
+
+    def undo(self) -> tuple[Operation, View]:
+        """Take back the latest operation that was not taken back yet; return it and the view restored.
+
+        Raises: StateError (nothing-to-undo).
+        """
+        with self.lock():
+            identifier, operation = self.log.current()
+            # Repeated undo walks further back: after an undo of X, the next to undo is what came before X.
+            while operation.undoes is not None:
+                identifier, operation = operation.undoes, self.log.read(operation.undoes)
+                parent = operation.parent
+                if parent is None:
+                    break
+                identifier, operation = parent, self.log.read(parent)
+            if operation.parent is None:
+                raise StateError("there is nothing to undo: this is how the repository began", code="nothing-to-undo")
+            view = self.log.read(operation.parent).view
+            # What stores hold is not changed by an undo, so what is known of them stays.
+            view = replace(view, stores=self.view().stores)
+            self.record(view, "undo", f"{operation.command} {operation.detail}".strip(), undoes=identifier)
+            return operation, view
+
+    def restore_operation(self, prefix: str) -> Operation:
+        """Make the view of an earlier operation the current one (``vex op restore``).
+
+        Raises: UsageError (unknown-operation).
+        """
+        with self.lock():
+            found = [(i, op) for i, op in self.log.walk() if i.hex().startswith(prefix.lower())]
+            if len(found) != 1 or len(prefix) < 4:
+                raise UsageError(
+                    f"{prefix!r} names {len(found)} operations; see `vex op log`", code="unknown-operation"
+                )
+            identifier, operation = found[0]
+            self.record(replace(operation.view, stores=self.view().stores), "op restore", identifier.hex()[:12])
+            return operation
+
+    # -- pins --------------------------------------------------------------------------------------------------
+
+    def _pin_path(self, repository: str) -> Path | None:
+        state = self.around.state_folder
+        return state / "pins" / f"{repository}.json" if state is not None else None
+
+    def _pin(self, operation: Operation, identifier: OperationId) -> None:
+        path = self._pin_path(operation.repository)
+        if path is not None:
+            self.files.make_folder(path.parent)
+            content = {"operation": identifier.hex(), "sequence": operation.sequence, "folder": str(self.folder)}
+            self.files.write(path, orjson.dumps(content))
+
+    def check_pin(self) -> None:
+        """Raise Tampered (repository-rolled-back) if the repository is older than when last seen here."""
+        identifier, operation = self.log.current()
+        path = self._pin_path(operation.repository)
+        if path is None or not path.exists():
+            return
+        try:
+            pin: dict[str, Any] = orjson.loads(path.read_bytes())
+            pinned, sequence = OperationId.parse(pin["operation"]), int(pin["sequence"])
+        except (OSError, ValueError, KeyError, TypeError, UsageError):
+            return
+        if pinned != identifier and operation.sequence <= sequence:
+            raise Tampered(
+                f"{self.folder} is not as this machine last saw it: operation {sequence} ({pinned.hex()[:12]}) is "
+                f"gone, the newest is {operation.sequence} ({identifier.hex()[:12]}).  Restored from a backup on purpose?  "
+                "Then run `vex fsck --accept-rollback`; otherwise restore the newer copy",
+                code="repository-rolled-back",
+            )
+
+    def accept_rollback(self) -> None:
+        """Take the repository as it is for the newest."""
+        identifier, operation = self.log.current()
+        self._pin(operation, identifier)
+
+
+def _relative(address: Address, root: Path) -> Address:
+    """Return an address with a path inside ``root`` written relative to it, and others absolute."""
+    if not address.is_path:
+        return address
+    path = Path(os.path.abspath(address.location))
+    try:
+        location = path.relative_to(os.path.abspath(root)).as_posix()
+    except ValueError:
+        location = str(path)
+    return Address(address.kind, location, address.options)

@@ -1,0 +1,96 @@
+"""The only code that writes repository files.
+
+Every operation that changes the disk passes ``Files.step`` first, so that tests can stop the process at each
+one.  Rules: a file becomes visible under its final name complete and fsynced, or not at all; the folder is
+fsynced after a rename.  Errors of the system become StorageFailure with the path in the message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from vexrepo.errors import StorageFailure
+
+
+class Files:
+    """File operations with durability; tests replace ``step`` to inject faults."""
+
+    def step(self, name: str, path: Path) -> None:
+        """Called before each operation that changes the disk."""
+
+    def make_folder(self, path: Path) -> None:
+        """Create a folder, its parents too, if missing."""
+        with wrapped("create the folder", path):
+            if not path.is_dir():
+                self.step("mkdir", path)
+                path.mkdir(parents=True, exist_ok=True)
+                self.sync_folder(path.parent)
+
+    def write(self, path: Path, content: bytes, *, mode: int = 0o644) -> None:
+        """Replace a file's content: all of it or nothing, durable on return."""
+        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with wrapped("write", path):
+            try:
+                self.step("create", scratch)
+                handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+                with os.fdopen(handle, "wb") as file:
+                    self.step("write", scratch)
+                    file.write(content)
+                    self.sync(file, scratch)
+                self.replace(scratch, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    scratch.unlink()
+                raise
+
+    def sync(self, file: IO[bytes], path: Path) -> None:
+        """Bring a written file to the disk."""
+        with wrapped("write", path):
+            file.flush()
+            self.step("fsync", path)
+            os.fsync(file.fileno())
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename over the target and make the new name durable."""
+        with wrapped("write", target):
+            self.step("replace", target)
+            os.replace(source, target)
+            self.sync_folder(target.parent)
+
+    def sync_folder(self, path: Path) -> None:
+        """Make the names in a folder durable (where the system can)."""
+        if os.name == "nt":
+            return
+        self.step("fsync-folder", path)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file if it is there."""
+        with wrapped("remove", path):
+            self.step("unlink", path)
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def wrapped(verb: str, path: Path) -> Iterator[None]:
+    """Turn the system's errors into StorageFailure (disk-full, disk-error)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFailure(
+                f"no space left on the device while writing {path}; nothing was committed: free some space and run the "
+                "command again",
+                code="disk-full",
+            ) from error
+        raise StorageFailure(f"cannot {verb} {path}: {error.strerror or error}", code="disk-error") from error

@@ -1,0 +1,216 @@
+"""A pack: the objects of one commit in one file, and a sorted index at its end.
+
+Layout: magic, entries, index rows of 64 bytes sorted by (id, type), footer.  The index can be searched in the
+mapped file without reading it.  Format: objects/FORMAT.md, "Packs".
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from vexrepo.errors import InvalidData, Tampered
+from vexrepo.objects.digest import ID_BYTES, ObjectId
+from vexrepo.objects.kinds import MAX_OBJECT_BYTES, ObjectType
+from vexrepo.storage.files import Files, wrapped
+
+MAGIC = b"VEXPACK1"
+ROW = struct.Struct("<32sQIIIHBBB7x")  # id, offset, stored, size, chain bytes, chain number, type, codec, depth
+FOOTER = struct.Struct("<QQ32s32s8s")  # index offset, rows, index checksum, entries checksum, magic
+MAX_DEPTH = 8
+assert ROW.size == 64
+
+
+class Entry(NamedTuple):
+    """An index row.
+
+    ``chain`` numbers the versions of an object since it was last stored whole, ``chain_bytes`` is what reading
+    it back to that version takes, ``depth`` how many differences that is.
+    """
+
+    id: bytes
+    offset: int
+    stored: int
+    size: int
+    chain_bytes: int
+    chain: int
+    type: int
+    codec: int
+    depth: int
+
+
+class PackReader:
+    """A mapped pack.  Lookups check the row they find; content is checked by whoever decodes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with wrapped("read", path), open(path, "rb") as file:
+            try:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except ValueError:
+                raise self.corrupt("it is empty") from None
+        size = len(self._map)
+        if size < len(MAGIC) + FOOTER.size or self._map[: len(MAGIC)] != MAGIC:
+            raise self.corrupt("it does not start as a pack does")
+        self.index_at, self.count, self.index_sum, self.entries_sum, magic = FOOTER.unpack(self._map[-FOOTER.size :])
+        if magic != MAGIC or self.index_at + self.count * ROW.size + FOOTER.size != size or self.index_at < len(MAGIC):
+            raise self.corrupt("its footer does not fit its size")
+
+    def corrupt(self, why: str) -> Tampered:
+        """Return the error that says what is wrong with this pack."""
+        return Tampered(
+            f"the pack {self.path} is damaged: {why}; run `vex fsck` and restore the file from a backup or remote",
+            code="pack-corrupt",
+        )
+
+    def entry(self, number: int) -> Entry:
+        """Return index row ``number``."""
+        at = self.index_at + number * ROW.size
+        entry = Entry._make(ROW.unpack(self._map[at : at + ROW.size]))
+        if not len(MAGIC) <= entry.offset <= entry.offset + entry.stored <= self.index_at:
+            raise self.corrupt(f"the entry of {entry.id.hex()[:12]} lies outside it")
+        if entry.size > MAX_OBJECT_BYTES or entry.depth > MAX_DEPTH:
+            raise self.corrupt(f"the entry of {entry.id.hex()[:12]} is above a limit")
+        return entry
+
+    def first(self, prefix: bytes) -> int:
+        """Return the number of the first row whose id is not below ``prefix``."""
+        low, high = 0, self.count
+        while low < high:
+            middle = (low + high) // 2
+            at = self.index_at + middle * ROW.size
+            if self._map[at : at + ID_BYTES] < prefix:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def find(self, identifier: bytes) -> Iterator[Entry]:
+        """Yield the rows of an id (more than one only where signatures share it)."""
+        number = self.first(identifier)
+        while number < self.count:
+            at = self.index_at + number * ROW.size
+            if self._map[at : at + ID_BYTES] != identifier:
+                return
+            yield self.entry(number)
+            number += 1
+
+    def stored(self, entry: Entry) -> memoryview:
+        """Return an entry's stored bytes, without a copy."""
+        return memoryview(self._map)[entry.offset : entry.offset + entry.stored]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self.entry(number) for number in range(self.count))
+
+    def check(self) -> None:
+        """Raise Tampered unless the file's bytes are those that were written."""
+        view = memoryview(self._map)
+        if blake3(view[self.index_at : -FOOTER.size]).digest() != self.index_sum:
+            raise self.corrupt("its index does not match its checksum")
+        hasher = blake3()
+        for at in range(0, self.index_at, 1 << 24):
+            hasher.update(view[at : min(at + (1 << 24), self.index_at)])
+        if hasher.digest() != self.entries_sum:
+            raise self.corrupt("its entries do not match their checksum")
+        if pack_digest(self.index_sum, self.entries_sum) not in self.path.name:
+            raise self.corrupt("its name is that of another pack")
+
+
+def pack_digest(index_sum: bytes, entries_sum: bytes) -> str:
+    """Return the part of a pack's name that stands for its content."""
+    return blake3(b"vex:pack:1\n" + index_sum + entries_sum).hexdigest()[:32]
+
+
+class PackWriter:
+    """Writes one pack.  ``add`` may be called from several threads; nothing is visible before ``finish``."""
+
+    def __init__(self, files: Files, scratch: Path) -> None:
+        self._files = files
+        self._scratch = scratch
+        self._lock = threading.Lock()
+        self._entries: dict[tuple[bytes, int], Entry] = {}
+        self._hasher = blake3()
+        with wrapped("write", scratch):
+            files.step("create", scratch)
+            self._file = open(scratch, "xb", buffering=1 << 20)  # noqa: SIM115 - closed in finish and abandon
+        self._at = 0
+        self._write(MAGIC)
+
+    def _write(self, raw: bytes | memoryview) -> None:
+        with wrapped("write", self._scratch):
+            self._files.step("write", self._scratch)
+            self._file.write(raw)
+        self._hasher.update(raw)
+        self._at += len(raw)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, identifier: bytes) -> bool:
+        return any((identifier, kind) in self._entries for kind in ObjectType if kind != ObjectType.SIGNATURE)
+
+    def has(self, identifier: bytes, kind: ObjectType) -> bool:
+        """Whether this pack holds the object already."""
+        return (identifier, kind) in self._entries
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._at
+
+    def add(
+        self,
+        identifier: ObjectId,
+        kind: ObjectType,
+        codec: int,
+        stored: bytes,
+        size: int,
+        *,
+        base: Entry | None = None,
+        chain: int = 0,
+    ) -> None:
+        """Append an object.  ``base`` is the row of the object a difference is from, ``chain`` its version number."""
+        whole, chain_bytes, depth = stored, 0, 0
+        if base is not None:
+            whole = base.id + stored
+            chain_bytes, depth = base.chain_bytes + len(whole), base.depth + 1
+        with self._lock:
+            if (identifier, kind) in self._entries:
+                return
+            self._entries[(identifier, kind)] = Entry(
+                identifier, self._at, len(whole), size, chain_bytes, chain, kind, codec, depth
+            )
+            self._write(whole)
+
+    def finish(self, folder: Path, number: int) -> str:
+        """Make the pack durable under its name in ``folder``; return the name."""
+        entries_sum, index_at = self._hasher.digest(), self._at
+        rows = b"".join(ROW.pack(*entry) for _, entry in sorted(self._entries.items()))
+        index_sum = blake3(rows).digest()
+        self._write(rows)
+        self._write(FOOTER.pack(index_at, len(self._entries), index_sum, entries_sum, MAGIC))
+        self._files.sync(self._file, self._scratch)
+        self._file.close()
+        name = f"{number:08d}-{pack_digest(index_sum, entries_sum)}.pack"
+        self._files.replace(self._scratch, folder / name)
+        return name
+
+    def abandon(self) -> None:
+        """Drop what was written."""
+        self._file.close()
+        self._scratch.unlink(missing_ok=True)
+
+
+def check_name(name: str) -> str:
+    """Return a pack's name if it is one.  Raises: InvalidData (pack-corrupt)."""
+    stem, _, ending = name.partition(".")
+    number, dash, digest = stem.partition("-")
+    if ending == "pack" and dash and number.isdigit() and len(digest) == 32 and name.isascii():
+        return name
+    raise InvalidData(f"not the name of a pack: {name!r:.60}", code="pack-corrupt")

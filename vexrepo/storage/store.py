@@ -1,0 +1,321 @@
+"""Objects by id: read from packs and verified, written into one new pack a session.
+
+An object that replaces an older one is stored as a difference.  Version n of a chain is a difference from
+version n with its lowest set bit cleared (skip deltas, as Subversion's FSFS): a read needs at most log2(n)
+steps, no more than MAX_DEPTH, and one changed record never costs a whole leaf.  See docs/adr/0003.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+from vexrepo.errors import InvalidData, Tampered
+from vexrepo.objects.digest import ID_BYTES, CommitId, ObjectId
+from vexrepo.objects.kinds import ObjectType, identify
+from vexrepo.storage import codec, pack
+from vexrepo.storage.codec import Codec
+from vexrepo.storage.files import Files
+from vexrepo.storage.pack import Entry, PackReader, PackWriter
+
+CACHE_BYTES = 8 << 20
+MIN_DELTA = 256  # smaller payloads are stored whole
+MAX_CHAIN = 60_000
+
+
+class ObjectStore:
+    """The packs of a repository."""
+
+    def __init__(self, folder: Path, files: Files) -> None:
+        self.folder = folder
+        self._files = files
+        self._readers: dict[str, PackReader] = {}
+        self._names: list[str] = []
+        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+        self._cached_bytes = 0
+        self._cache_lock = threading.Lock()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See packs that appeared since; newest first."""
+        found = [entry.name for entry in self.folder.glob("*.pack")] if self.folder.is_dir() else []
+        self._names = sorted(found, reverse=True)
+        for gone in set(self._readers) - set(found):
+            del self._readers[gone]
+
+    @property
+    def packs(self) -> list[str]:
+        """Names of the packs, newest first."""
+        return list(self._names)
+
+    def reader(self, name: str) -> PackReader:
+        """Return the open pack of that name.  Raises: Tampered (pack-corrupt)."""
+        found = self._readers.get(name)
+        if found is None:
+            found = self._readers[name] = PackReader(self.folder / name)
+        return found
+
+    def locate(self, identifier: bytes, kind: ObjectType | None = None) -> tuple[PackReader, Entry] | None:
+        """Return where an object is, None if nowhere.  Signatures only when asked for by kind."""
+        for name in self._names:
+            reader = self.reader(name)
+            for entry in reader.find(identifier):
+                if entry.type == kind or (kind is None and entry.type != ObjectType.SIGNATURE):
+                    return reader, entry
+        return None
+
+    def __contains__(self, identifier: bytes) -> bool:
+        return self.locate(identifier) is not None
+
+    def kind(self, identifier: bytes) -> ObjectType:
+        """Return an object's type.  Raises: Tampered (object-missing)."""
+        return ObjectType(self._find(identifier)[1].type)
+
+    def get(self, identifier: ObjectId | bytes, kind: ObjectType, *, cache: bool = True) -> bytes:
+        """Return an object's payload, checked against its id.
+
+        Raises: Tampered (object-missing, object-corrupt, pack-corrupt).
+        """
+        with self._cache_lock:
+            held = self._cache.get(identifier)
+            if held is not None:
+                self._cache.move_to_end(identifier)
+                return held
+        reader, entry = self._find(identifier, kind)
+        try:
+            payload = self._payload(reader, entry)
+            found = identify(kind, payload)
+        except InvalidData as error:
+            raise self._corrupt(identifier, kind, reader, str(error)) from error
+        if found != identifier:
+            raise self._corrupt(identifier, kind, reader, "its content gives another id")
+        if cache and len(payload) <= CACHE_BYTES // 4:
+            self._remember(bytes(identifier), payload)
+        return payload
+
+    def _remember(self, identifier: bytes, payload: bytes) -> None:
+        with self._cache_lock:
+            if identifier not in self._cache:
+                self._cache[identifier] = payload
+                self._cached_bytes += len(payload)
+                while self._cached_bytes > CACHE_BYTES:
+                    self._cached_bytes -= len(self._cache.popitem(last=False)[1])
+
+    def _find(self, identifier: bytes, kind: ObjectType | None = None) -> tuple[PackReader, Entry]:
+        place = self.locate(identifier, kind)
+        if place is None:
+            self.refresh()
+            place = self.locate(identifier, kind)
+        if place is None:
+            what = kind.name.lower() if kind else "object"
+            raise Tampered(
+                f"the {what} {identifier.hex()[:12]} is missing from {self.folder}; run `vex fsck` and restore the "
+                "missing pack from a backup or remote",
+                code="object-missing",
+            )
+        return place
+
+    @staticmethod
+    def _corrupt(identifier: bytes, kind: ObjectType, reader: PackReader, why: str) -> Tampered:
+        return Tampered(
+            f"the {kind.name.lower()} {identifier.hex()[:12]} in {reader.path} is damaged: {why}; nothing of it was "
+            "used: run `vex fsck` and restore the pack from a backup or remote",
+            code="object-corrupt",
+        )
+
+    def _payload(self, reader: PackReader, entry: Entry) -> bytes:
+        """Return the payload of a row, its differences applied, not yet checked."""
+        pending: list[tuple[Entry, memoryview]] = []
+        while entry.codec in codec.IS_DELTA:
+            stored = reader.stored(entry)
+            pending.append((entry, stored[ID_BYTES:]))
+            reader, base = self._find(bytes(stored[:ID_BYTES]))
+            if base.depth >= entry.depth:
+                raise InvalidData("a difference does not get nearer to a whole object", code="object-corrupt")
+            entry = base
+        payload = codec.decode(entry.codec, reader.stored(entry), entry.size)
+        for entry, delta in reversed(pending):
+            payload = codec.decode(entry.codec, delta, entry.size, payload)
+        return payload
+
+    def row_difference(self, new: bytes, old: bytes) -> tuple[list[tuple[int, int, int]], bytes, int, int] | None:
+        """Return how the vectors object ``new`` is stored as rows over ``old``, None if it is not.
+
+        (runs, literal bytes, head size, row size), see codec.rows_runs.  For telling which rows changed without
+        reading either matrix; not checked against the id.
+        """
+        reader, entry = self._find(new, ObjectType.VECTORS)
+        if entry.codec != Codec.ROWS or bytes(reader.stored(entry)[:ID_BYTES]) != old:
+            return None
+        return codec.rows_runs(reader.stored(entry)[ID_BYTES:])
+
+    def signatures(self, commit: CommitId) -> list[bytes]:
+        """Return the payloads of the signatures kept beside a commit."""
+        found: list[bytes] = []
+        for name in self._names:
+            reader = self.reader(name)
+            for entry in reader.find(commit):
+                if entry.type == ObjectType.SIGNATURE:
+                    try:
+                        payload = self._payload(reader, entry)
+                    except InvalidData as error:
+                        raise self._corrupt(commit, ObjectType.SIGNATURE, reader, str(error)) from error
+                    if payload not in found:
+                        found.append(payload)
+        return found
+
+    def matching(self, prefix: str, kinds: frozenset[ObjectType]) -> list[tuple[bytes, ObjectType]]:
+        """Return up to 20 (id, type) whose hexadecimal id starts with ``prefix``."""
+        low = bytes.fromhex(prefix + "0" * (len(prefix) % 2))
+        found: dict[bytes, ObjectType] = {}
+        for name in self._names:
+            reader = self.reader(name)
+            number = reader.first(low)
+            while number < reader.count and len(found) < 20:
+                entry = reader.entry(number)
+                if not entry.id.hex().startswith(prefix):
+                    break
+                if entry.type in kinds:
+                    found[entry.id] = ObjectType(entry.type)
+                number += 1
+        return sorted(found.items())
+
+    def __iter__(self) -> Iterator[tuple[bytes, ObjectType]]:
+        for name in self._names:
+            for entry in self.reader(name):
+                yield entry.id, ObjectType(entry.type)
+
+    def writer(self) -> Writer:
+        """Return a session that writes one pack."""
+        return Writer(self, self._files)
+
+    def close(self) -> None:
+        """Forget open packs and cached objects."""
+        self._readers.clear()
+        self._cache.clear()
+        self._cached_bytes = 0
+
+
+class Writer:
+    """Writes objects into one new pack.  Nothing is readable before ``finish``; ``put`` is thread-safe."""
+
+    def __init__(self, store: ObjectStore, files: Files) -> None:
+        self._store = store
+        self._files = files
+        files.make_folder(store.folder)
+        self._scratch = store.folder / f".{secrets.token_hex(6)}.tmp"
+        self._pack: PackWriter | None = None
+        self._opening = threading.Lock()
+
+    def __contains__(self, identifier: bytes) -> bool:
+        return (self._pack is not None and identifier in self._pack) or identifier in self._store
+
+    def _open(self) -> PackWriter:
+        with self._opening:
+            if self._pack is None:
+                self._pack = PackWriter(self._files, self._scratch)
+            return self._pack
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._pack.size_bytes if self._pack else 0
+
+    def put(
+        self,
+        kind: ObjectType,
+        identifier: ObjectId,
+        payload: bytes,
+        *,
+        base: ObjectId | None = None,
+        item_bytes: int = 0,
+        head: int = 0,
+        row_bytes: int = 0,
+    ) -> None:
+        """Write an object unless it is there already.
+
+        ``base`` names the object it replaces; for matrices ``item_bytes`` (4 or 8), ``head`` and ``row_bytes`` say
+        where the rows are.
+        """
+        if identifier in self:
+            return
+        if (
+            base is not None
+            and len(payload) >= MIN_DELTA
+            and self._put_difference(kind, identifier, payload, base, item_bytes, head, row_bytes)
+        ):
+            return
+        form, stored = codec.encode(payload, item_bytes)
+        self._open().add(identifier, kind, form, stored, len(payload))
+
+    def put_signature(self, commit: CommitId, payload: bytes) -> None:
+        """Write a signature beside its commit."""
+        self._open().add(commit, ObjectType.SIGNATURE, Codec.RAW, payload, len(payload))
+
+    def _put_difference(
+        self,
+        kind: ObjectType,
+        identifier: ObjectId,
+        payload: bytes,
+        base: ObjectId,
+        item_bytes: int,
+        head: int,
+        row_bytes: int,
+    ) -> bool:
+        place = self._store.locate(base, kind)
+        if place is None:
+            return False
+        reader, entry = place
+        chain = entry.chain + 1
+        if chain > MAX_CHAIN:
+            return False
+        wanted = chain & (chain - 1)
+        while entry.chain > wanted and entry.codec in codec.IS_DELTA:
+            reader, entry = self._store._find(bytes(reader.stored(entry)[:ID_BYTES]))
+        if entry.depth + 1 > pack.MAX_DEPTH:
+            return False
+        root_reader, root = reader, entry
+        while root.codec in codec.IS_DELTA:
+            root_reader, root = self._store._find(bytes(root_reader.stored(root)[:ID_BYTES]))
+        whole = root.stored * len(payload) / max(root.size, 1)
+        old = self._store.get(entry.id, kind)
+        if row_bytes:
+            if old[:head][8:] != payload[:head][8:]:  # another space: nothing in common
+                return False
+            stored = codec.encode_rows(payload, old, head, row_bytes, item_bytes)
+            if stored is None:
+                return False
+            form = Codec.ROWS
+        elif item_bytes:
+            return False
+        else:
+            form, stored = Codec.PREFIX, codec.encode_prefix(payload, old)
+        if entry.chain_bytes + len(stored) + ID_BYTES > whole / 2:
+            return False
+        self._open().add(identifier, kind, form, stored, len(payload), base=entry, chain=chain)
+        return True
+
+    def finish(self) -> list[str]:
+        """Make everything written durable and readable; return the names of new packs (none or one)."""
+        if self._pack is None:
+            return []
+        number = 1 + max((int(name[:8]) for name in self._store.packs if name[:8].isdigit()), default=0)
+        name = self._pack.finish(self._store.folder, number)
+        self._pack = None
+        self._store.refresh()
+        return [name]
+
+    def abandon(self) -> None:
+        """Drop everything written in this session."""
+        if self._pack is not None:
+            self._pack.abandon()
+            self._pack = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.abandon()
