@@ -510,6 +510,15 @@ def test_what_was_carried_goes_with_its_memory(rich: Path) -> None:
     assert "vex_carry" not in table_names(rich)
 
 
+def test_a_memory_the_agent_moves_to_another_namespace_keeps_what_it_carries(tmp_path: Path) -> None:
+    path = make(tmp_path / "agent.db", NEWER)
+    store(path).write(plan_between([], [record.from_json(json.loads(json.dumps({**RICH, "namespace": "a"})))]))
+    run(path, "UPDATE memories SET namespace = 'b'")
+    assert values(path) == [{**RICH, "namespace": "b"}]
+    store(path).write(plan_between([], [record.from_json({"id": "x", "text": "y"})]))
+    assert {**RICH, "namespace": "b"} in values(path)
+
+
 @pytest.mark.parametrize("ddl", ["CREATE TABLE memories (id TEXT, content TEXT)", NEWER])
 def test_rows_that_were_renumbered_find_what_they_carry(tmp_path: Path, ddl: str) -> None:
     path = make(tmp_path / "agent.db", ddl)

@@ -43,8 +43,7 @@ class IdTable:
         place = np.searchsorted(self._first, wanted[:, 0])
         place[place == len(self._first)] = 0
         found: NDArray[np.int64] = self._order[place]
-        found = np.where((self._words[found] == wanted).all(axis=1), found, -1)
-        return found
+        return np.where((self._words[found] == wanted).all(axis=1), found, -1)
 
 
 def record_ids(store: ObjectStore, root: TreeRoot) -> bytes:

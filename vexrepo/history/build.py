@@ -7,15 +7,16 @@ leaf would begin and end just there.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vexrepo.history.walk import LeafReader, iter_leaves, read_node
 from vexrepo.objects import tree
-from vexrepo.objects.digest import BodiesId, VectorsId
+from vexrepo.objects.digest import ID_BYTES, BodiesId, VectorsId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import Record
 from vexrepo.objects.snapshot import TreeRoot
@@ -64,8 +65,14 @@ def edit_tree(
                 cutter.take_over(child)
             else:
                 reader = LeafReader(store, child.id)
+                keys = reader.leaf.keys
+                mine = pending.take(keys[-1], OVERFULL * len(keys))
+                complete = pending.head is None or (not last and pending.head.key > keys[-1])
+                if cutter.at_start and complete and (rows := _updated_rows(reader.leaf, mine)) is not None:
+                    cutter.submit(patch_leaf, writer, reader, rows)
+                    continue
                 cutter.origin = reader
-                for record in _merged(reader.records(), pending, None if last else child.last_key):
+                for record in _merged(reader.records(), mine, pending):
                     cutter.add(record)
     for edit in pending:
         if edit.record is not None:
@@ -90,24 +97,52 @@ class _Peekable:
         self.head = next(self._items, None)
         return found
 
+    def take(self, bound: bytes, most: int) -> list[Edit]:
+        """Return the items up to a key, no more than ``most``."""
+        found: list[Edit] = []
+        while self.head is not None and self.head.key <= bound and len(found) < most:
+            found.append(self.pop())
+        return found
 
-def _merged(records: list[Record], pending: _Peekable, bound: bytes | None) -> Iterator[Record]:
-    """Yield base records with the edits up to ``bound`` applied."""
+
+def _merged(records: list[Record], mine: list[Edit], rest: _Peekable) -> Iterator[Record]:
+    """Yield the records of a leaf with its edits applied; ``rest`` holds those that ``mine`` had no room for."""
+    last = records[-1].key
+    edits = itertools.chain(mine, _until(rest, last))
+    edit = next(edits, None)
     for record in records:
-        while pending.head is not None and pending.head.key < record.key:
-            edit = pending.pop()
+        while edit is not None and edit.key < record.key:
             if edit.record is not None:
                 yield edit.record
-        if pending.head is not None and pending.head.key == record.key:
-            edit = pending.pop()
+            edit = next(edits, None)
+        if edit is not None and edit.key == record.key:
             if edit.record is not None:
                 yield edit.record
+            edit = next(edits, None)
         else:
             yield record
-    while pending.head is not None and (bound is None or pending.head.key <= bound):
-        edit = pending.pop()
-        if edit.record is not None:
-            yield edit.record
+
+
+def _until(rest: _Peekable, bound: bytes) -> Iterator[Edit]:
+    while rest.head is not None and rest.head.key <= bound:
+        yield rest.pop()
+
+
+def _updated_rows(leaf: Leaf, edits: list[Edit]) -> list[tuple[int, Record]] | None:
+    """Return (row, record) if all edits replace records of the leaf without moving vectors between columns.
+
+    Then keys, and so boundaries, stay as they are and the leaf can be patched in place.
+    """
+    found = []
+    for edit in edits:
+        row = bisect_left(leaf.keys, edit.key)
+        if edit.record is None or row == len(leaf.keys) or leaf.keys[row] != edit.key:
+            return None
+        spaces = {column.space for column in leaf.columns if tree.is_member(column.members, row)}
+        if spaces != {item.space for item in edit.record.vectors}:
+            return None
+        found.append((row, edit.record))
+    return found
 
 
 class _Cutter:
@@ -138,13 +173,14 @@ class _Cutter:
         self._flying.append(child)
         self._drain(LEAVES_IN_FLIGHT)
 
+    def submit(self, work: Callable[..., Child], *arguments: Any) -> None:
+        """Have a leaf written by the pool, or here and now without one."""
+        self._flying.append(self._pool.submit(work, *arguments) if self._pool else work(*arguments))
+        self._drain(LEAVES_IN_FLIGHT)
+
     def _cut(self) -> None:
         rows, self._rows = self._rows, []
-        if self._pool is None:
-            self._flying.append(pack_leaf(self._writer, rows, self.origin))
-        else:
-            self._flying.append(self._pool.submit(pack_leaf, self._writer, rows, self.origin))
-        self._drain(LEAVES_IN_FLIGHT)
+        self.submit(pack_leaf, self._writer, rows, self.origin)
 
     def _drain(self, keep: int) -> None:
         while len(self._flying) > keep:
@@ -178,22 +214,66 @@ def pack_leaf(writer: Writer, rows: list[Record], origin: LeafReader | None) -> 
     for space in sorted(members, key=Space.encode):
         payload = tree.encode_vectors(space, held[space])
         vectors_id = VectorsId.of(payload)
-        head = len(tree.vectors_header(space, 0)) if space.kind == "dense" else 0
-        writer.put(
-            ObjectType.VECTORS,
-            vectors_id,
-            payload,
-            base=old_columns.get(space),
-            item_bytes=space.item_bytes,
-            head=head,
-            row_bytes=space.row_bytes,
-        )
+        put_vectors(writer, space, vectors_id, payload, old_columns.get(space))
         columns.append(Column(space, vectors_id, tree.members_bitmap(members[space], len(rows))))
         del payload
     leaf = Leaf([row.key for row in rows], b"".join(row.id for row in rows), bodies_id, tuple(columns))
     leaf_id, encoded = leaf.encode()
     writer.put(ObjectType.LEAF, leaf_id, encoded, base=origin.id if origin else None)
     return Child(rows[-1].key if rows else b"", leaf_id, len(rows))
+
+
+def patch_leaf(writer: Writer, origin: LeafReader, rows: list[tuple[int, Record]]) -> Child:
+    """Write a leaf that differs from ``origin`` in the content of some rows only.  Returns its entry for a node."""
+    leaf = origin.leaf
+    bodies, ids = list(origin.bodies), bytearray(leaf.record_ids)
+    for row, record in rows:
+        bodies[row] = record.body
+        ids[ID_BYTES * row : ID_BYTES * (row + 1)] = record.id
+    payload = tree.encode_bodies(bodies)
+    bodies_id = BodiesId.of(payload)
+    writer.put(ObjectType.BODIES, bodies_id, payload, base=leaf.bodies)
+    del payload, bodies
+    columns = [_patch_column(writer, origin, column, rows) for column in leaf.columns]
+    patched = Leaf(leaf.keys, bytes(ids), bodies_id, tuple(columns))
+    leaf_id, encoded = patched.encode()
+    writer.put(ObjectType.LEAF, leaf_id, encoded, base=origin.id)
+    return Child(leaf.keys[-1], leaf_id, len(leaf.keys))
+
+
+def _patch_column(writer: Writer, origin: LeafReader, column: Column, rows: list[tuple[int, Record]]) -> Column:
+    numbers = {row: number for number, row in enumerate(tree.members_rows(column.members, len(origin.leaf.keys)))}
+    matrix = origin.matrix(column)
+    changed = {}
+    for row, record in rows:
+        for item in record.vectors:
+            if item.space == column.space and matrix.row(numbers[row]) != item.row:
+                changed[numbers[row]] = item.row
+    if not changed:
+        return column
+    space = column.space
+    if space.kind == "dense":
+        payload = bytearray(matrix.payload)
+        for number, raw in changed.items():
+            payload[matrix.start + number * len(raw) : matrix.start + (number + 1) * len(raw)] = raw
+    else:
+        payload = bytearray(tree.encode_vectors(space, [changed.get(n) or matrix.row(n) for n in range(matrix.count)]))
+    vectors_id = VectorsId.of(payload)
+    put_vectors(writer, space, vectors_id, bytes(payload), column.vectors)
+    return Column(space, vectors_id, column.members)
+
+
+def put_vectors(writer: Writer, space: Space, identifier: VectorsId, payload: bytes, base: VectorsId | None) -> None:
+    """Write the vectors of one space, as a difference from ``base`` where that is smaller."""
+    writer.put(
+        ObjectType.VECTORS,
+        identifier,
+        payload,
+        base=base,
+        item_bytes=space.item_bytes,
+        head=len(tree.vectors_header(space, 0)) if space.kind == "dense" else 0,
+        row_bytes=space.row_bytes,
+    )
 
 
 class _Nodes:

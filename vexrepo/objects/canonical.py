@@ -26,13 +26,9 @@ _OPTIONS = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
-# What the fast encoder writes differently: exponents, and doubles with an integer value.  Either pattern inside
-# a string only costs the slow path.
-_ODD_NUMBER = re.compile(rb"(?:^|[:,\[])-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+0-9]|(?<=\.0)(?:[,}\]]|$))")
-_EXPONENT_HAS_SIGN = orjson.dumps(1e16) == b"1e+16"
-_LONG_NUMBER = re.compile(rb"[:,\[]-?[0-9]{19}")
-_ASTRAL = re.compile(rb"[\xf0-\xf4]")
-_HIGH_BMP = re.compile(rb"[\xee\xef]")
+# Doubles in this range print alike in the fast encoder and in RFC 8785, unless their value is an integer.
+_PLAIN_LOW, _PLAIN_HIGH = 1e-5, 1e15
+_PLAIN_TYPES = frozenset((str, int, bool, type(None)))
 _ESCAPE = re.compile(r'[\x00-\x1f"\\]')
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -42,31 +38,21 @@ def encode(value: Json) -> bytes:
 
     Raises: InvalidData (not-finite, lone-surrogate, too-deep, unsupported-value).
     """
-    try:
-        fast = orjson.dumps(value, option=_OPTIONS)
-    except TypeError:
-        return _encode_slowly(value)
-    if b"null" in fast and not _is_finite(value):
-        raise InvalidData("a number is NaN or infinite, which JSON cannot hold", code="not-finite")
-    return fast if _is_canonical(fast) else _encode_slowly(value)
-
-
-def encode_parsed(value: Json) -> bytes:
-    """As ``encode``, for values that came from a JSON parser and so hold no NaN or infinity."""
-    try:
-        fast = orjson.dumps(value, option=_OPTIONS)
-    except TypeError:
-        return _encode_slowly(value)
-    return fast if _is_canonical(fast) else _encode_slowly(value)
+    found = encode_certain(value)
+    return _encode_slowly(value) if found is None else found
 
 
 def encode_certain(value: Json) -> bytes | None:
-    """Return the canonical bytes of a parsed value, or None where the fast encoder's output may not be canonical.
+    """Return the canonical bytes of a value, or None where the fast encoder's output may not be canonical.
 
     None also stands for numbers the fast parser may have read inexactly, so callers parse again with ``parse``.
     """
-    fast = orjson.dumps(value, option=_OPTIONS)
-    return fast if _is_canonical(fast) else None
+    if not is_plain(value, 0):
+        return None
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except TypeError:
+        return None
 
 
 def decode(raw: bytes | memoryview) -> Json:
@@ -75,7 +61,7 @@ def decode(raw: bytes | memoryview) -> Json:
     Raises: InvalidData (not-canonical) when encoding the value would not give the same bytes back.
     """
     value = parse(raw)
-    if encode_parsed(value) != raw:
+    if encode(value) != raw:
         raise InvalidData(f"bytes are not canonical JSON: {bytes(raw[:60])!r}", code="not-canonical")
     return value
 
@@ -89,50 +75,37 @@ def parse(raw: bytes | memoryview) -> Json:
         value: Json = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _explained(bytes(raw), error) from None
-    fast = orjson.dumps(value, option=_OPTIONS)
-    source = bytes(raw)
+    fast, source = encode_certain(value), bytes(raw)
     # Same number of quotes and no quote in disguise: no member was dropped (a dropped one takes its quotes along).
-    if fast.count(b'"') == source.count(b'"') and b"\\u0022" not in source and not has_odd_number(fast):
-        if _depth_bound(fast) <= MAX_DEPTH:
-            return value
+    if fast is not None and fast.count(b'"') == source.count(b'"') and b"\\u0022" not in source:
+        return value
     return _parse_slowly(source)
 
 
-def _is_canonical(fast: bytes) -> bool:
-    if has_odd_number(fast) or _depth_bound(fast) > MAX_DEPTH:
+def is_plain(value: Json, depth: int = 0) -> bool:
+    """Whether the fast encoder is sure to write a value canonically.
+
+    Not so for: member names beyond ASCII (JCS sorts by UTF-16 units, the encoder by code points), numbers it
+    prints in another way, integers past 64 bits (which the fast parser gives as huge floats), deep nesting.
+    """
+    kind = type(value)
+    if kind is dict:
+        return depth < MAX_DEPTH and _are_plain(value, depth + 1)  # type: ignore[arg-type]
+    if kind is list:
+        return depth < MAX_DEPTH and all(is_plain(item, depth + 1) for item in value)  # type: ignore[union-attr]
+    if kind is float:
+        return _PLAIN_LOW <= abs(value) < _PLAIN_HIGH and not value.is_integer()  # type: ignore[arg-type,union-attr]
+    return kind in _PLAIN_TYPES
+
+
+def _are_plain(members: dict[str, Any], depth: int) -> bool:
+    try:
+        if not "".join(members).isascii():
+            return False
+    except TypeError:
         return False
-    # JCS sorts member names by UTF-16 code units, the fast encoder by code points: they differ only where a
-    # character above U+FFFF meets one of U+E000–U+FFFF.
-    return fast.isascii() or not (_ASTRAL.search(fast) and _HIGH_BMP.search(fast))
-
-
-def has_odd_number(fast: bytes) -> bool:
-    """Whether the fast encoder's output may hold a number that RFC 8785 prints otherwise."""
-    # Plain searches for what every odd number contains are ten times as fast as the pattern.
-    if _EXPONENT_HAS_SIGN and not (
-        b"e-" in fast or b"e+" in fast or b".0," in fast or b".0}" in fast or b".0]" in fast or fast.endswith(b".0")
-    ):
-        return False
-    return _ODD_NUMBER.search(fast) is not None
-
-
-def has_long_number(text: bytes) -> bool:
-    """Whether a text may hold an integer of more digits than the fast parser keeps."""
-    return _LONG_NUMBER.search(text) is not None
-
-
-def _depth_bound(text: bytes) -> int:
-    return text.count(b"{") + text.count(b"[")
-
-
-def _is_finite(value: Json) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(_is_finite(item) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return all(_is_finite(item) for item in value)
-    return True
+    # Most members are strings, integers, booleans and nulls: one look at their types settles them.
+    return all(is_plain(item, depth) for item in members.values() if type(item) not in _PLAIN_TYPES)
 
 
 def _encode_slowly(value: Json) -> bytes:
@@ -256,7 +229,7 @@ def _parse_slowly(source: bytes) -> Json:
         raise InvalidData(f"bytes are not UTF-8 at byte {error.start}", code="not-utf8") from None
     except json.JSONDecodeError as error:
         raise InvalidData(f"not JSON: {error.msg} at column {error.colno}", code="not-json") from None
-    encode_parsed(value)  # depth and surrogates
+    encode(value)  # depth and surrogates
     return value
 
 

@@ -73,7 +73,7 @@ class Commit:
                         message,
                         source,
                         statistics,
-                        extra,
+                        {str(name): item for name, item in extra.items()},
                     )
                 except Exception as error:
                     raise InvalidData(f"not a commit object: {error}", code="object-corrupt") from None

@@ -8,7 +8,7 @@ included, stays in the body as it came.  Format: objects/FORMAT.md, "Records".
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -99,52 +99,55 @@ def key_of(value: dict[str, Any]) -> bytes:
         raise InvalidData("id or namespace holds a lone surrogate", code="lone-surrogate") from None
 
 
-@overload
-def from_json(value: dict[str, Any], *, parsed: bool = ..., vector_text: bytes | None = ...) -> Record: ...
-@overload
-def from_json(value: dict[str, Any], *, parsed: bool, vector_text: bytes | None, certain: bool) -> Record | None: ...
-def from_json(
-    value: dict[str, Any], *, parsed: bool = False, vector_text: bytes | None = None, certain: bool = False
-) -> Record | None:
+def from_json(value: dict[str, Any]) -> Record:
     """Return the record of a vmig JSON object.  ``value`` is used up: its vectors are taken out of it.
 
-    ``parsed`` says that the value came from a JSON parser (no NaN in it); ``vector_text`` is the source text
-    of its ``vector``; with ``certain``, None is returned where the fast parser's value may not be exact.  Raises: InvalidData (id-missing, namespace-type, vector-type, dims-mismatch, not-finite,
-    lone-surrogate, too-deep, limit-exceeded).
+    Raises: InvalidData (id-missing, namespace-type, vector-type, dims-mismatch, not-finite, lone-surrogate,
+    too-deep, limit-exceeded).
     """
-    key = key_of(value)
-    model = value.get("model")
-    if not isinstance(model, str):
-        model = None
     vectors: tuple[Vector, ...] = ()
     main = value.get("vector")
     if main is not None:
-        found = vector.from_json(MAIN, model, main, vector_text)
+        found = vector.from_json(MAIN, model_of(value), main)
         if found is not None:
-            del value["vector"]
-            vectors = (found,)
+            vectors = (take_vector(value, found),)
         elif main != []:
             raise InvalidData(
                 f"vector must be an array of numbers or null, got {type(main).__name__}", code="vector-type"
             )
-        dims = value.get("dims")
-        if dims is not None and found is not None and found.space.kind == "dense" and dims != found.space.dims:
-            raise InvalidData(
-                f"dims says {dims!r:.40} but the vector has {found.space.dims} numbers", code="dims-mismatch"
-            )
+    vectors += _take_named(value)
+    return with_body(key_of(value), canonical.encode(value), vectors)
+
+
+def model_of(value: dict[str, Any]) -> str | None:
+    """Return the embedding model a record's JSON object names."""
+    model = value.get("model")
+    return model if isinstance(model, str) else None
+
+
+def take_vector(value: dict[str, Any], found: Vector) -> Vector:
+    """Take ``vector`` out of a record's JSON object in favour of ``found``.  Raises: InvalidData (dims-mismatch)."""
+    del value["vector"]
+    dims = value.get("dims")
+    if dims is not None and found.space.kind == "dense" and (dims != found.space.dims or isinstance(dims, bool)):
+        raise InvalidData(f"dims says {dims!r:.40} but the vector has {found.space.dims} numbers", code="dims-mismatch")
+    return found
+
+
+def _take_named(value: dict[str, Any]) -> tuple[Vector, ...]:
     named = value.get("vectors")
-    if isinstance(named, dict) and named and MAIN not in named:
-        extra = [vector.from_json(name, model, item) for name, item in sorted(named.items())]
-        if None not in extra:
-            del value["vectors"]
-            vectors += tuple(item for item in extra if item is not None)
-    if certain:
-        exact = canonical.encode_certain(value)
-        if exact is None:
-            return None
-        body = exact
-    else:
-        body = canonical.encode_parsed(value) if parsed else canonical.encode(value)
+    if not isinstance(named, dict) or not named or MAIN in named:
+        return ()
+    model = model_of(value)
+    found = [vector.from_json(name, model, item) for name, item in sorted(named.items())]
+    if None in found:
+        return ()
+    del value["vectors"]
+    return tuple(item for item in found if item is not None)
+
+
+def with_body(key: bytes, body: bytes, vectors: tuple[Vector, ...]) -> Record:
+    """Return the record of a key, canonical body bytes and vectors.  Raises: InvalidData (too-long)."""
     if len(body) > MAX_BODY_BYTES:
         raise InvalidData(f"a record body of {len(body)} bytes is above the limit of {MAX_BODY_BYTES}", code="too-long")
     return Record(key, record_id(body, vectors), body, vectors)

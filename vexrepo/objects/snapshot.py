@@ -81,6 +81,11 @@ class Snapshot:
                 **extra,
             } if MIN_LEAF <= leaf_records <= MAX_LEAF:
                 return cls(
-                    TreeRoot.from_json(records), TreeRoot.from_json(edges), leaf_records, spaces, collections, extra
+                    TreeRoot.from_json(records),
+                    TreeRoot.from_json(edges),
+                    leaf_records,
+                    spaces,
+                    collections,
+                    {str(name): item for name, item in extra.items()},
                 )
         raise InvalidData("not a snapshot object", code="object-corrupt")

@@ -7,9 +7,11 @@ ids, one object of bodies, one object of vectors for each embedding space.  Form
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from blake3 import blake3
 
@@ -71,11 +73,7 @@ class _Reader:
         if lengths and max(lengths) > limit:
             raise self.wrong(f"an entry is longer than {limit} bytes")
         raw = bytes(self.take(sum(lengths)))
-        found, at = [], 0
-        for length in lengths:
-            found.append(raw[at : at + length])
-            at += length
-        return found
+        return [raw[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
 
     def end(self) -> None:
         if self.at != len(self.payload):
@@ -83,6 +81,10 @@ class _Reader:
 
     def wrong(self, why: str) -> InvalidData:
         return InvalidData(f"malformed {self.what} object: {why}", code="object-corrupt")
+
+
+def _ascends(keys: list[bytes]) -> bool:
+    return all(map(operator.lt, keys, keys[1:]))
 
 
 def _encode_rows(rows: Sequence[bytes]) -> list[bytes]:
@@ -148,7 +150,7 @@ def _decode_leaf(payload: bytes | memoryview) -> tuple[LeafId, Leaf]:
     start = reader.at
     keys = reader.rows(count, MAX_KEY_BYTES)
     raw_keys = reader.payload[start : reader.at]
-    if any(a >= b for a, b in zip(keys, keys[1:], strict=False)):
+    if not _ascends(keys):
         raise reader.wrong("its keys are not in ascending order")
     record_ids = bytes(reader.take(ID_BYTES * count))
     bodies = BodiesId(reader.take(ID_BYTES))
@@ -210,7 +212,7 @@ def _decode_node(payload: bytes | memoryview) -> tuple[NodeId, Node]:
     start = reader.at
     keys = reader.rows(count, MAX_KEY_BYTES)
     raw_keys = reader.payload[start : reader.at]
-    if any(a >= b for a, b in zip(keys, keys[1:], strict=False)):
+    if not _ascends(keys):
         raise reader.wrong("its keys are not in ascending order")
     ids = bytes(reader.take(ID_BYTES * count))
     raw_counts = reader.take(8 * count)
@@ -313,6 +315,11 @@ def members_bitmap(rows: Sequence[int], count: int) -> bytes:
     for row in rows:
         bits[row >> 3] |= 1 << (row & 7)
     return bytes(bits)
+
+
+def is_member(members: bytes, row: int) -> bool:
+    """Whether a bitmap names a row."""
+    return not members or bool(members[row >> 3] >> (row & 7) & 1)
 
 
 def members_rows(members: bytes, count: int) -> Sequence[int]:

@@ -18,7 +18,7 @@ import math
 import re
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import orjson
 
@@ -26,6 +26,8 @@ from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -97,8 +99,7 @@ def _encode_space(space: Space) -> bytes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(NamedTuple):
     """One embedding of one record: its space and its row bytes."""
 
     space: Space
@@ -127,9 +128,10 @@ def pack_numbers(numbers: list[Any], text: bytes | None = None) -> tuple[Dtype, 
             raw = b""
         floats = np.frombuffer(raw, "<f4")
         if raw and orjson.dumps(floats, option=orjson.OPT_SERIALIZE_NUMPY) == text and b"null" not in text:
-            if floats[0] != numbers[0] or floats[1] != numbers[1] or single.unpack(raw) != tuple(numbers):
-                return "f32d", raw
-            return "f32", raw
+            # Doubles of float32 values may print alike; a look at two numbers nearly always tells.
+            if floats.item(0) == numbers[0] and floats.item(1) == numbers[1] and single.unpack(raw) == tuple(numbers):
+                return "f32", raw
+            return "f32d", raw
     try:
         exact = double.pack(*numbers)
     except (struct.error, OverflowError, TypeError):
@@ -149,6 +151,53 @@ def pack_numbers(numbers: list[Any], text: bytes | None = None) -> tuple[Dtype, 
     if shortest and double.pack(*orjson.loads(shortest)) == exact:
         return "f32d", floats.tobytes()
     return "f64", exact
+
+
+def pack_text(text: bytes) -> tuple[Dtype, bytes]:
+    """As ``pack_numbers``, for the text of a flat JSON array.
+
+    Raises: orjson.JSONDecodeError where it is not one, InvalidData (vector-type, not-finite).
+    """
+    return _pack_text_fast(text) or pack_numbers(orjson.loads(text), text)
+
+
+def _pack_text_fast(text: bytes) -> tuple[Dtype, bytes] | None:
+    """Return the usual cases without a Python object a number, None for everything else (or without simdjson)."""
+    parse = _simd_parser()
+    if parse is None:
+        return None
+    import numpy as np
+
+    try:
+        array = parse(text)
+        doubles = np.frombuffer(array.as_buffer(of_type="d"))
+    except (ValueError, TypeError, RuntimeError, AttributeError):
+        return None
+    with np.errstate(over="ignore"):
+        floats = doubles.astype("<f4")
+    if len(floats) < 2:
+        return None
+    if len(text) < 15 * len(floats):
+        if orjson.dumps(floats, option=orjson.OPT_SERIALIZE_NUMPY) != text:
+            return None
+        if floats.item(0) == doubles.item(0) and (floats == doubles).all():
+            return "f32", floats.tobytes()
+        return "f32d", floats.tobytes()
+    # The buffer may have rounded integers past 2^53; whatever is below is exact.
+    if (floats == doubles).all() and np.abs(floats).max() < 2**53:
+        return "f32", floats.tobytes()
+    return None
+
+
+@functools.cache
+def _simd_parser() -> Callable[[bytes], Any] | None:
+    """Return a parse function of the optional package pysimdjson, None without it."""
+    try:
+        import simdjson
+    except ImportError:
+        return None
+    found: Callable[[bytes], Any] = simdjson.Parser().parse
+    return found
 
 
 def _check_exact(numbers: list[Any]) -> None:
@@ -213,7 +262,18 @@ def _as_javascript(match: re.Match[bytes]) -> bytes:
     return canonical.number(value).encode()
 
 
-def from_json(name: str, model: str | None, value: Any, text: bytes | None = None) -> Vector | None:
+def from_text(name: str, model: str | None, text: bytes) -> Vector:
+    """Return the dense vector of a flat JSON array's text.
+
+    Raises: orjson.JSONDecodeError, InvalidData (vector-type, not-finite, limit-exceeded).
+    """
+    dtype, raw = pack_text(text)
+    dims = len(raw) // ITEM_BYTES[dtype]
+    _check_dims(dims)
+    return Vector(Space(name, "dense", model, dims, dtype), raw)
+
+
+def from_json(name: str, model: str | None, value: Any) -> Vector | None:
     """Return the vector a JSON value stands for, or None if it has none of the three shapes.
 
     Shapes: ``[numbers]`` dense, ``[[numbers], …]`` multi (equal lengths), ``{"indices": […], "values": […]}``
@@ -231,7 +291,7 @@ def from_json(name: str, model: str | None, value: Any, text: bytes | None = Non
         dtype, raw = pack_numbers([item for row in value for item in row])
         return Vector(Space(name, "multi", model, dims, dtype), raw)
     _check_dims(len(value))
-    dtype, raw = pack_numbers(value, text)
+    dtype, raw = pack_numbers(value)
     return Vector(Space(name, "dense", model, len(value), dtype), raw)
 
 

@@ -88,8 +88,8 @@ def checkout(
         if not selection:
             if verified is not None and verified != snapshot.records.count:
                 raise StoreError(
-                    f"{address} holds {verified} records after the checkout, expected {snapshot.records.count}; something "
-                    "else is writing to it: run the command again",
+                    f"{address} holds {verified} records after the checkout, expected {snapshot.records.count}; "
+                    "something else is writing to it: run the command again",
                     code="store-changed",
                 )
             view = view.with_store(name, {"commit": commit.hex(), "fingerprint": description.fingerprint})
@@ -118,8 +118,8 @@ def _unsaved(address: Address, outflow: Outflow) -> StateError:
     more = len(outflow.unsaved) - len(names)
     listed = ", ".join(names) + (f" and {more} more" if more else "")
     return StateError(
-        f"{address} holds {len(outflow.unsaved)} memories as no commit has them ({listed}); they would be overwritten or "
-        f"removed.  Keep them: vex commit --from {address} -m MESSAGE.  Drop them: --force",
+        f"{address} holds {len(outflow.unsaved)} memories as no commit has them ({listed}); they would be overwritten "
+        f"or removed.  Keep them: vex commit --from {address} -m MESSAGE.  Drop them: --force",
         code="unsaved-changes",
     )
 

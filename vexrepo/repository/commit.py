@@ -183,7 +183,8 @@ def _edges(
     for edge in store.edges():
         if edge.key in wanted and wanted[edge.key].id != edge.id:
             raise InvalidData(
-                f"{store.address} has two different edges with the same source, type, target and id: {edge.body[:200]!r}",
+                f"{store.address} has two different edges with the same source, type, target and id: "
+                f"{edge.body[:200]!r}",
                 code="duplicate-key",
             )
         wanted[edge.key] = edge

@@ -317,7 +317,8 @@ class Core:
             view = self.view()
             if prefix + name in view.refs and not force:
                 raise StateError(
-                    f"a {what} named {name!r} exists, at {view.refs[prefix + name].short}; choose another name or --force",
+                    f"a {what} named {name!r} exists, at {view.refs[prefix + name].short}; choose another "
+                    "name or --force",
                     code="ref-exists",
                 )
             if force and view.head == prefix + name:
@@ -422,8 +423,8 @@ class Core:
         if pinned != identifier and operation.sequence <= sequence:
             raise Tampered(
                 f"{self.folder} is not as this machine last saw it: operation {sequence} ({pinned.hex()[:12]}) is "
-                f"gone, the newest is {operation.sequence} ({identifier.hex()[:12]}).  Restored from a backup on purpose?  "
-                "Then run `vex fsck --accept-rollback`; otherwise restore the newer copy",
+                f"gone, the newest is {operation.sequence} ({identifier.hex()[:12]}).  Restored from a backup on "
+                "purpose?  Then run `vex fsck --accept-rollback`; otherwise restore the newer copy",
                 code="repository-rolled-back",
             )
 

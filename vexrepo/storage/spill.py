@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from vexrepo.errors import StorageFailure
 from vexrepo.objects.digest import RecordId
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import Space, Vector
@@ -18,7 +19,7 @@ from vexrepo.storage.files import wrapped
 
 RUN_BYTES = 24 << 20
 MERGE_BYTES = 8 << 20  # read buffers of one merge, together
-_ROW = struct.Struct("<IIIQ")  # key, body, number of vectors, place
+_ROW = struct.Struct("<QIIIQ")  # whole size, key, body, number of vectors, place
 _VECTOR = struct.Struct("<II")  # space number, row bytes
 
 
@@ -47,16 +48,14 @@ def write_run(path: Path, rows: list[Placed]) -> Run:
     with wrapped("write", path), open(path, "wb", buffering=1 << 20) as file:
         for record, place in rows:
             vectors = record.vectors
-            parts = [
-                _ROW.pack(len(record.key), len(record.body), len(vectors), place),
-                record.key,
-                record.id,
-                record.body,
-            ]
+            parts = [b"", record.key, record.id, record.body]
+            size = _ROW.size + len(record.key) + 32 + len(record.body)
             for item in vectors:
                 number = numbers.setdefault(item.space, len(numbers))
                 parts += (_VECTOR.pack(number, len(item.row)), item.row)
                 vector_bytes += len(item.row)
+                size += _VECTOR.size + len(item.row)
+            parts[0] = _ROW.pack(size, len(record.key), len(record.body), len(vectors), place)
             body_bytes += len(record.body) + len(record.key) + 40
             file.write(b"".join(parts))
     return Run(path, list(numbers), len(rows), body_bytes, vector_bytes)
@@ -64,18 +63,44 @@ def write_run(path: Path, rows: list[Placed]) -> Run:
 
 def read_run(run: Run, buffer_bytes: int) -> Iterator[Placed]:
     """Yield the rows of a run, then remove its file."""
-    spaces = run.spaces
-    with open(run.path, "rb", buffering=buffer_bytes) as file:
-        read = file.read
+    spaces, head, vector_head = run.spaces, _ROW.size, _VECTOR.size
+    unpack, unpack_vector = _ROW.unpack_from, _VECTOR.unpack_from
+    with open(run.path, "rb", buffering=0) as file:
+        block, at = b"", 0
+
+        def more(size: int) -> tuple[bytes, int]:
+            """Return a block with at least ``size`` bytes from the current place on."""
+            parts, held = [block[at:]], len(block) - at
+            while held < size:
+                piece = file.read(max(buffer_bytes, size - held))
+                if not piece:
+                    raise StorageFailure(f"the scratch file {run.path} ends early", code="disk-error")
+                parts.append(piece)
+                held += len(piece)
+            return b"".join(parts), 0
+
         for _ in range(run.records):
-            key_size, body_size, vectors_count, place = _ROW.unpack(read(_ROW.size))
-            raw = read(key_size + 32 + body_size)
+            if len(block) - at < head:
+                block, at = more(head)
+            size, key_size, body_size, vectors_count, place = unpack(block, at)
+            if len(block) - at < size:
+                block, at = more(size)
+            end = at + size
+            at += head
+            key = block[at : at + key_size]
+            at += key_size
+            identifier = RecordId(block[at : at + 32])
+            at += 32
+            body = block[at : at + body_size]
+            at += body_size
             vectors = []
             for _ in range(vectors_count):
-                number, size = _VECTOR.unpack(read(_VECTOR.size))
-                vectors.append(Vector(spaces[number], read(size)))
-            end = key_size + 32
-            yield Placed(Record(raw[:key_size], RecordId(raw[key_size:end]), raw[end:], tuple(vectors)), place)
+                number, row_size = unpack_vector(block, at)
+                at += vector_head
+                vectors.append(Vector(spaces[number], block[at : at + row_size]))
+                at += row_size
+            assert at == end
+            yield Placed(Record(key, identifier, body, tuple(vectors)), place)
     run.path.unlink(missing_ok=True)
 
 

@@ -113,7 +113,7 @@ class Store(ABC):
         """Return words for a place: ``memories.vmig.jsonl line 12``."""
         return f"{self.address.location} record {place}"
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - many stores hold nothing open
         """Release connections and files."""
 
     def __enter__(self) -> Self:

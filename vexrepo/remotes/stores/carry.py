@@ -65,7 +65,7 @@ def reconcile(original: Record, then: Record, now: Record) -> Record:
         item if item.space.model == model else Vector(replace(item.space, model=model), item.row)
         for _, item in sorted(kept.items())
     )
-    body = canonical.encode_parsed(value)
+    body = canonical.encode(value)
     return Record(key_of(value), record_id(body, vectors), body, vectors)
 
 
@@ -104,7 +104,7 @@ def is_same(one: Any, other: Any) -> bool:
     """Return whether two JSON values (or ABSENT) have the same canonical form: 1 is 1.0 and is not true."""
     if one is ABSENT or other is ABSENT:
         return one is other
-    return canonical.encode_parsed(one) == canonical.encode_parsed(other)
+    return canonical.encode(one) == canonical.encode(other)
 
 
 def pack_vectors(vectors: tuple[Vector, ...], native: bytes | None) -> tuple[bytes, bytes]:

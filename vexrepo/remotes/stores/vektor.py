@@ -23,7 +23,6 @@ from vexrepo.remotes.stores.vektor_carry import (
     Carried,
     CarryTable,
     carried_memory,
-    choose,
     remove_if_empty,
     restore,
 )
@@ -191,7 +190,7 @@ class _MemoryRows:
             try:
                 native = record = self._reader.read(row, is_finite)
                 candidates = sides.get(str(row[1])) if sides else None
-                side = choose(candidates, row[0], native.body) if candidates else None
+                side = self.carry.choose(candidates, row[0], native.body) if candidates else None
                 if side is not None:
                     record = self._restored(row, native, side)
             except InvalidData as error:

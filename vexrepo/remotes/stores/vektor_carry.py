@@ -124,6 +124,32 @@ class CarryTable:
                 found.setdefault(row[0], []).append(Carried(*row))
         return found
 
+    def choose(self, candidates: Sequence[Carried], row: int, body: bytes) -> Carried | None:
+        """Return the side row, of those with a row's native id, that belongs to the row of this native body.
+
+        In this order: written for this very content, for this namespace, for this row number.
+        """
+        here = [each for each in candidates if each.row == row]
+        for each in (*here, *candidates):
+            if each.projection == body:
+                return each
+        if not candidates:
+            return None
+        namespace = body_value(body).get("namespace", ABSENT)
+        for each in (*here, *candidates):
+            if carry.is_same(body_value(each.projection).get("namespace", ABSENT), namespace):
+                return each
+        # Either the memory was moved to another namespace, or rows were renumbered and its own is elsewhere.
+        return here[0] if here and not self._has_home(here[0]) else None
+
+    def _has_home(self, carried: Carried) -> bool:
+        namespace = body_value(carried.projection).get("namespace")
+        column = self._layout.roles.get("namespace")
+        query = (
+            f"SELECT 1 FROM {self._layout.table} WHERE {self._id} = ? AND {quote(column) if column else 'NULL'} IS ?"
+        )
+        return self._db.execute(query, (carried.native, namespace)).fetchone() is not None
+
     def keyed(self) -> list[Carried]:
         """Return the side rows of records whose key is not the native one."""
         if not self.exists:
@@ -156,7 +182,7 @@ class CarryTable:
         kept: list[Carried] = []
         for row, native in rows:
             candidates = doubtful.get(native, [])
-            side = choose(candidates, row, body_at(row)) if candidates else None
+            side = self.choose(candidates, row, body_at(row)) if candidates else None
             if side is not None:
                 kept.append(replace(side, row=row))
         self.drop((side.native, side.row) for each in doubtful.values() for side in each)
@@ -182,24 +208,6 @@ class CarryTable:
                 f"DELETE FROM {TABLE} WHERE tbl = ? AND native = ? AND row = ?",
                 [(self._layout.table, native, row) for native, row in places],
             )
-
-
-def choose(candidates: Sequence[Carried], row: int, body: bytes) -> Carried | None:
-    """Return the side row, of those with a row's native id, that belongs to the row.
-
-    In this order: written for this very content, for this namespace, for this row number.
-    """
-    here = [each for each in candidates if each.row == row]
-    for each in (*here, *candidates):
-        if each.projection == body:
-            return each
-    if not candidates:
-        return None
-    namespace = body_value(body).get("namespace", ABSENT)
-    for each in (*here, *candidates):
-        if carry.is_same(body_value(each.projection).get("namespace", ABSENT), namespace):
-            return each
-    return here[0] if here else None
 
 
 def remove_if_empty(db: sqlite3.Connection) -> None:

@@ -11,7 +11,7 @@ from vexrepo.errors import InvalidData
 from vexrepo.objects import edge
 from vexrepo.objects.record import Record, body_value
 from vexrepo.remotes.stores import carry
-from vexrepo.remotes.stores.vektor_carry import Carried, CarryTable, carried_edge, choose
+from vexrepo.remotes.stores.vektor_carry import Carried, CarryTable, carried_edge
 from vexrepo.remotes.stores.vektor_rows import EDGE_ROLES, Binder, encode_row, place_words, read_edge, whole_number
 from vexrepo.remotes.stores.vektor_schema import (
     EDGE_TABLES,
@@ -65,7 +65,7 @@ class EdgeReader:
                 for row in rows:
                     native = native_name(row)
                     body = self.native_body(layout, row)
-                    side = choose(sides.get(native, ()), row[0], body)
+                    side = table.choose(sides.get(native, ()), row[0], body)
                     yield Placed(self._restored(layout, row, body, side), layout.table, row[0], native)
 
     def native_body(self, layout: Layout, row: tuple[Any, ...]) -> bytes:

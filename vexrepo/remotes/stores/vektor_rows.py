@@ -172,7 +172,7 @@ def to_sql(value: Any) -> Any:
             return base64.b64decode(value["$blob"], validate=True)
         except (binascii.Error, ValueError):
             pass
-    return canonical.encode_parsed(value).decode()
+    return canonical.encode(value).decode()
 
 
 def native_vector(record: Record) -> bytes | None:
