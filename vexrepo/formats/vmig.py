@@ -32,6 +32,8 @@ MEMBER_ORDER = (
     "vex_version",
 )
 _VECTOR_START = b'"vector":['
+_MARK = 7130250613487291
+_MARK_TEXT = b"7130250613487291"
 _ID = re.compile(rb'"id"\s*:\s*"((?:[^"\\]|\\.){0,200})"')
 
 
@@ -42,18 +44,19 @@ def parse_record(line: bytes) -> Record:
     lone-surrogate, not-finite, too-deep, id-missing, namespace-type, vector-type, dims-mismatch, limit-exceeded.
     """
     # The vector's text is cut out and parsed by itself: its exact digits tell which dtype reproduces them.  The
-    # mark left in its place proves that it was the record's own vector and not a member of something nested.
+    # mark left in its place, found once in the text, proves that it was the record's own vector and not a member
+    # of something nested.
     start = line.find(_VECTOR_START)
     if start >= 0:
         start += len(_VECTOR_START) - 1
         end = line.find(b"]", start) + 1
-        rest = b"true".join((line[:start], line[end:]))
+        rest = _MARK_TEXT.join((line[:start], line[end:]))
         try:
             value = orjson.loads(rest)
             if (
                 end - start > 2
-                and type(value) is dict
-                and value.get("vector") is True
+                and _is_marked(value)
+                and rest.count(_MARK_TEXT) == 1
                 and not line[start + 1 : end - 1].isspace()
             ):
                 main = vector.from_text(MAIN, record.model_of(value), line[start:end])
@@ -61,7 +64,7 @@ def parse_record(line: bytes) -> Record:
                 if found is not None:
                     return found
                 value = canonical.parse(rest)
-                if isinstance(value, dict) and value.get("vector") is True and "vectors" not in value:
+                if isinstance(value, dict) and _is_marked(value) and "vectors" not in value:
                     record.take_vector(value, main)
                     return record.with_body(record.key_of(value), canonical.encode(value), (main,))
         except orjson.JSONDecodeError:
@@ -70,6 +73,11 @@ def parse_record(line: bytes) -> Record:
     if not isinstance(parsed, dict):
         raise InvalidData(f"a record must be a JSON object, got {type(parsed).__name__}", code="not-an-object")
     return record.from_json(parsed)
+
+
+def _is_marked(value: Any) -> bool:
+    found = value.get("vector") if type(value) is dict else None
+    return type(found) is int and found == _MARK
 
 
 def _certain(value: dict[str, Any], rest: bytes, main: Vector) -> Record | None:
@@ -96,8 +104,8 @@ def format_record(item: Record) -> bytes:
     main = texts.pop(MAIN, None)
     try:
         value = orjson.loads(item.body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidData(f"a stored body is not JSON: {error}", code="not-canonical") from None
+    except orjson.JSONDecodeError:  # an integer above the range of a double
+        value = record.body_value(item.body)
     ordered = {name: value.pop(name) for name in MEMBER_ORDER if name in value}
     if main is not None:
         ordered = {
@@ -107,14 +115,26 @@ def format_record(item: Record) -> bytes:
         }
     if value:
         ordered.update(value)
-    line = orjson.dumps(ordered) if canonical.is_plain(ordered) else _exactly(item.body, list(ordered))
+    line = _dumps(ordered) or _exactly(item.body, list(ordered))
     if main is not None:
-        # The first match is the record's own: members before it hold only id and text, whose quotes are escaped.
-        line = line.replace(b'"vector":null', b'"vector":' + main, 1)
+        # The first match is the record's own: before it are only id and text, whose quotes are escaped; a text that
+        # is no string is passed over.
+        start = 0
+        if isinstance(ordered.get("text"), (dict, list)):
+            start = len(_exactly(item.body, ["id", "text"])) - 1
+        place = line.index(b'"vector":null', start)
+        line = b"".join((line[: place + 9], main, line[place + 13 :]))
     if texts:
         named = b",".join(canonical.encode(name) + b":" + texts[name] for name in sorted(texts))
         line = line[:-1] + b',"vectors":{' + named + b"}}"
     return line
+
+
+def _dumps(ordered: dict[str, Any]) -> bytes | None:
+    try:
+        return orjson.dumps(ordered) if canonical.is_plain(ordered) else None
+    except TypeError:  # an integer past 64 bits
+        return None
 
 
 def _exactly(body: bytes, names: list[str]) -> bytes:

@@ -49,7 +49,8 @@ class Checker:
         self._store = store
         self._log = log
         self._advance = advance
-        self._trees: dict[tuple[bytes, int], tuple[bytes, bytes, int]] = {}
+        self._trees: dict[tuple[bytes, int, str, bool], tuple[bytes, bytes, int]] = {}
+        self._read: set[tuple[bytes, str]] = set()
         self.report = Report()
 
     def run(self) -> Report:
@@ -72,11 +73,7 @@ class Checker:
                 continue
             for entry in entries:
                 self.report.objects += 1
-                try:
-                    kind = ObjectType(entry.type)
-                except ValueError:
-                    self.report.add(reader.corrupt(f"an object has the unknown type {entry.type}"))
-                    continue
+                kind = ObjectType(entry.type)
                 try:
                     if kind == ObjectType.SIGNATURE:
                         self._check_signatures(CommitId(entry.id))
@@ -158,41 +155,46 @@ class Checker:
             self._check_tree(root, snapshot.leaf_records, what)
 
     def _check_tree(self, root: TreeRoot, expected: int, what: str) -> None:
-        _, _, count = self._check_below(root.id, root.height, expected, last=True)
+        if root.height and len(read_node(self._store, root.id).children) == 1:
+            raise InvalidData(f"the {what} tree {root.id.short} has a root with one child", code="object-corrupt")
+        _, _, count = self._check_below(root.id, root.height, expected, what, last=True)
         if count != root.count:
             raise InvalidData(
                 f"the {what} tree {root.id.short} holds {count} records, not {root.count}", code="object-corrupt"
             )
 
-    def _check_below(self, identifier: TreeId, height: int, expected: int, *, last: bool) -> tuple[bytes, bytes, int]:
-        """Return (first key, last key, count) of a subtree, its order, counts and boundaries checked."""
-        known = self._trees.get((identifier, expected))
-        if known is not None and not last:
+    def _check_below(
+        self, identifier: TreeId, height: int, expected: int, what: str, *, last: bool
+    ) -> tuple[bytes, bytes, int]:
+        """Return (first key, last key, count) of a subtree, its order, counts and boundaries checked.
+
+        ``last`` says that nothing follows it, so that it may end where no boundary is.
+        """
+        place = (identifier, expected, what, last)
+        known = self._trees.get(place)
+        if known is not None:
             return known
         if height == 0:
             reader = LeafReader(self._store, identifier)
-            if (identifier, expected) not in self._trees:
-                check_records(reader)
-                self.report.records += len(reader.leaf.keys)
             keys = reader.leaf.keys
-            ends = [row for row, key in enumerate(keys) if tree.ends_here(key, 0, expected)]
-            full = len(keys) == tree.OVERFULL * expected
-            if (
-                any(row != len(keys) - 1 for row in ends)
-                or not (ends or full or last)
-                or len(keys) > tree.OVERFULL * expected
-            ):
+            if (identifier, what) not in self._read:
+                check_records(reader, edges=what == "edges")
+                self.report.records += len(keys) if what == "records" else 0
+                self._read.add((identifier, what))
+            if not _ends_right(keys, 0, expected, last):
                 raise reader.wrong("it does not end where its keys say")
             found = (keys[0] if keys else b"", keys[-1] if keys else b"", len(keys))
         else:
             node = read_node(self._store, identifier)
             if node.level != height:
                 raise InvalidData(f"the node {identifier.short} is on the wrong level", code="object-corrupt")
+            if not _ends_right([child.last_key for child in node.children], height, tree.FANOUT, last):
+                raise InvalidData(f"the node {identifier.short} does not end where its keys say", code="object-corrupt")
             first = previous = None
             total = 0
             for number, child in enumerate(node.children):
                 low, high, count = self._check_below(
-                    child.id, height - 1, expected, last=last and number == len(node.children) - 1
+                    child.id, height - 1, expected, what, last=last and number == len(node.children) - 1
                 )
                 if high != child.last_key or count != child.count or (previous is not None and low <= previous):
                     raise InvalidData(
@@ -200,5 +202,14 @@ class Checker:
                     )
                 first, previous, total = (low if first is None else first), high, total + count
             found = (first or b"", previous or b"", total)
-        self._trees[(identifier, expected)] = found
+        self._trees[place] = found
         return found
+
+
+def _ends_right(keys: list[bytes], level: int, expected: int, last: bool) -> bool:
+    """Whether a leaf or node of these (last) keys ends where the boundary rule says."""
+    ends = [row for row, key in enumerate(keys) if tree.ends_here(key, level, expected)]
+    full = tree.OVERFULL * expected
+    if any(row != len(keys) - 1 for row in ends) or len(keys) > full:
+        return False
+    return bool(ends) or len(keys) == full or last

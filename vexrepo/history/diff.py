@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from vexrepo.history.walk import LeafReader, RecordAt, read_node
-from vexrepo.objects.digest import RecordId
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.objects.tree import Child
 from vexrepo.storage.store import ObjectStore
@@ -22,21 +22,50 @@ class Change(NamedTuple):
 
 def diff_trees(store: ObjectStore, old: TreeRoot, new: TreeRoot) -> Iterator[Change]:
     """Yield the keys whose record differs, in key order.  Equal subtrees are skipped by id."""
-    left, right = _differing_leaves(store, old, new)
-    rows_old, rows_new = _rows(store, left), _rows(store, right)
-    a, b = next(rows_old, None), next(rows_new, None)
-    while a is not None or b is not None:
-        if b is None or (a is not None and a[0] < b[0]):
-            assert a is not None
-            yield Change(a[0], RecordAt(a[2], a[3]), None)
-            a = next(rows_old, None)
-        elif a is None or b[0] < a[0]:
-            yield Change(b[0], None, RecordAt(b[2], b[3]))
-            b = next(rows_new, None)
-        else:
-            if a[1] != b[1]:
-                yield Change(a[0], RecordAt(a[2], a[3]), RecordAt(b[2], b[3]))
-            a, b = next(rows_old, None), next(rows_new, None)
+    left, right = (deque(leaves) for leaves in _differing_leaves(store, old, new))
+    while left or right:
+        # Leaves are taken until both sides end at the same key: what lies before it can be compared by itself.
+        ours, theirs = _take(store, left), _take(store, right)
+        while left or right:
+            a, b = _end(ours), _end(theirs)
+            if a == b:
+                break
+            if right and (not left or b < a):
+                theirs += _take(store, right)
+            elif left and (not right or a < b):
+                ours += _take(store, left)
+        yield from _compare(ours, theirs)
+
+
+def _take(store: ObjectStore, leaves: deque[Child]) -> list[LeafReader]:
+    return [LeafReader(store, leaves.popleft().id)] if leaves else []
+
+
+def _end(readers: list[LeafReader]) -> bytes:
+    return readers[-1].leaf.keys[-1] if readers and readers[-1].leaf.keys else b""
+
+
+def _compare(ours: list[LeafReader], theirs: list[LeafReader]) -> Iterator[Change]:
+    if len(ours) == 1 and len(theirs) == 1 and ours[0].leaf.keys == theirs[0].leaf.keys:
+        # Nothing came or went, which is the rule: only record ids need a look.
+        a, b = ours[0], theirs[0]
+        for row in _differing_rows(a.leaf.record_ids, b.leaf.record_ids):
+            yield Change(a.leaf.keys[row], RecordAt(a, row), RecordAt(b, row))
+        return
+    old = {key: RecordAt(reader, row) for reader in ours for row, key in enumerate(reader.leaf.keys)}
+    new = {key: RecordAt(reader, row) for reader in theirs for row, key in enumerate(reader.leaf.keys)}
+    for key in sorted({*old, *new}):
+        a_row, b_row = old.get(key), new.get(key)
+        if a_row is None or b_row is None or a_row.id != b_row.id:
+            yield Change(key, a_row, b_row)
+
+
+def _differing_rows(old: bytes, new: bytes) -> list[int]:
+    import numpy as np
+
+    a, b = (np.frombuffer(ids, "<u8").reshape(-1, 4) for ids in (old, new))
+    found: list[int] = np.flatnonzero((a != b).any(axis=1)).tolist()
+    return found
 
 
 def _differing_leaves(store: ObjectStore, old: TreeRoot, new: TreeRoot) -> tuple[list[Child], list[Child]]:
@@ -63,11 +92,3 @@ def _differing_leaves(store: ObjectStore, old: TreeRoot, new: TreeRoot) -> tuple
 
 def _children(store: ObjectStore, layer: Iterable[Child]) -> list[Child]:
     return [child for parent in layer for child in read_node(store, parent.id).children]
-
-
-def _rows(store: ObjectStore, leaves: list[Child]) -> Iterator[tuple[bytes, RecordId, LeafReader, int]]:
-    for child in leaves:
-        reader = LeafReader(store, child.id)
-        ids = reader.leaf.record_ids
-        for row, key in enumerate(reader.leaf.keys):
-            yield key, RecordId(ids[32 * row : 32 * row + 32]), reader, row

@@ -18,9 +18,10 @@ from vexrepo.objects.kinds import ObjectType
 from vexrepo.storage.oplog import BRANCHES, TAGS, OperationLog, View
 from vexrepo.storage.store import ObjectStore
 
-_SUFFIX = re.compile(r"(~\d*|\^\d*|@\{[^}]*\})")
-_HEX = re.compile(r"^[0-9a-f]{4,64}$")
-_AGO = re.compile(r"^(\d+)[ .]?(second|minute|hour|day|week|month|year)s?[ .]ago$")
+_SUFFIX = re.compile(r"(~[0-9]{0,9}|\^[0-9]{0,9}|@\{[^}]*\})")
+_HEX = re.compile(r"[0-9a-f]{4,64}\Z")
+_COUNT = re.compile(r"[0-9]{1,9}\Z")
+_AGO = re.compile(r"^([0-9]{1,9})[ .]?(second|minute|hour|day|week|month|year)s?[ .]ago$")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2629800, "year": 31557600}
 _BAD_NAME = re.compile(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|@\{|^[-/.]|[/.]$|//|\.lock$")
 
@@ -124,7 +125,7 @@ def _earlier(text: str, name: str | None, when: str, log: OperationLog, now_us: 
     if name is None:
         raise UsageError(f"{text}: @{{…}} needs a branch, tag or HEAD before it", code="unknown-revision")
     values = _values(name, log)
-    if when.isdigit():
+    if _COUNT.match(when):
         distinct = [
             commit for number, (_, commit) in enumerate(values) if number == 0 or values[number - 1][1] != commit
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +12,7 @@ from vexrepo.errors import InvalidData, Tampered
 from vexrepo.objects import tree
 from vexrepo.objects.digest import LeafId, RecordId, TreeId
 from vexrepo.objects.kinds import ObjectType
-from vexrepo.objects.record import Record
+from vexrepo.objects.record import Record, body_value
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.objects.tree import Child, Leaf, Matrix, Node
 from vexrepo.objects.vector import Vector
@@ -62,9 +62,31 @@ class LeafReader:
         """Return the error for a leaf whose parts do not fit each other."""
         return Tampered(f"the leaf {self.id.hex()[:12]} is inconsistent: {why}; run `vex fsck`", code="object-corrupt")
 
+    def vector_places(self, row: int) -> set[tuple[bytes, int]]:
+        """Return where a record's vectors are: (vectors id, row there).  Equal places are equal vectors, unread."""
+        return {
+            (column.vectors, tree.rank(column.members, row))
+            for column in self.leaf.columns
+            if tree.is_member(column.members, row)
+        }
+
+    def row_vectors(self, row: int) -> tuple[Vector, ...]:
+        """Return the vectors of one record, sorted by name, without building those of the others."""
+        if self._vectors is not None:
+            return self._vectors[row]
+        found = []
+        for column in self.leaf.columns:
+            if tree.is_member(column.members, row):
+                number = tree.rank(column.members, row)
+                matrix = self.matrix(column)
+                if number >= matrix.count:
+                    raise self.wrong("its vectors are of another count")
+                found.append(Vector(matrix.space, matrix.row(number)))
+        return tuple(sorted(found, key=lambda item: item.space.name))
+
     def record(self, row: int) -> Record:
         """Return one record."""
-        return Record(self.leaf.keys[row], self.leaf.record_id(row), self.bodies[row], self.vectors[row])
+        return Record(self.leaf.keys[row], self.leaf.record_id(row), self.bodies[row], self.row_vectors(row))
 
     def records(self) -> list[Record]:
         """Return all records, in key order."""
@@ -119,18 +141,17 @@ def _leaves_below(store: ObjectStore, child: Child, height: int) -> Iterator[Chi
         yield from _leaves_below(store, entry, height - 1)
 
 
-def read_leaves(store: ObjectStore, root: TreeRoot, *, vectors: bool = True, ahead: int = 0) -> Iterator[LeafReader]:
-    """Yield the leaves of a tree, their columns read; ``ahead`` leaves are read by a second thread meanwhile."""
+def read_leaves(store: ObjectStore, leaves: Iterable[Child], *, ahead: int = 0) -> Iterator[LeafReader]:
+    """Yield leaves with their columns read; ``ahead`` of them are read by a second thread meanwhile."""
 
     def load(child: Child) -> LeafReader:
         reader = LeafReader(store, child.id)
-        if vectors:
-            for column in reader.leaf.columns:
-                reader.matrix(column)
+        for column in reader.leaf.columns:
+            reader.matrix(column)
         _ = reader.bodies
         return reader
 
-    leaves = iter_leaves(store, root)
+    leaves = iter(leaves)
     if not ahead:
         for child in leaves:
             yield load(child)
@@ -147,7 +168,7 @@ def read_leaves(store: ObjectStore, root: TreeRoot, *, vectors: bool = True, ahe
 
 def iter_records(store: ObjectStore, root: TreeRoot, *, ahead: int = 0) -> Iterator[Record]:
     """Yield the records of a tree in key order; memory holds a few leaves at a time."""
-    for reader in read_leaves(store, root, ahead=ahead):
+    for reader in read_leaves(store, iter_leaves(store, root), ahead=ahead):
         yield from reader.records()
 
 
@@ -171,16 +192,23 @@ def _last_key(child: Child) -> bytes:
     return child.last_key
 
 
-def check_records(reader: LeafReader) -> None:
-    """Raise Tampered unless the leaf's record ids are those of its content and its keys those of its bodies."""
-    from vexrepo.objects.record import from_parts, record_id
+def check_records(reader: LeafReader, *, edges: bool = False) -> None:
+    """Raise Tampered unless the leaf's record ids and keys are those of its content, in its one form."""
+    from vexrepo.objects import edge
+    from vexrepo.objects.record import check_record, record_id
+    from vexrepo.objects.vector import check_row
 
     for row, record in enumerate(reader.records()):
         if record_id(record.body, record.vectors) != record.id:
             raise reader.wrong(f"record {row} has another id than its content gives")
-        if b"\0\x01" in record.key and record.key.count(b"\0\x01") == 1:
-            try:
-                if from_parts(record.body, record.vectors).key != record.key:
-                    raise reader.wrong(f"record {row} has another key than its content gives")
-            except InvalidData as error:
-                raise reader.wrong(f"record {row}: {error}") from error
+        try:
+            if edges:
+                found = edge.from_json(body_value(record.body)).key if not record.vectors else b""
+            else:
+                found = check_record(record)
+            for item in record.vectors:
+                check_row(item.space, item.row)
+        except InvalidData as error:
+            raise reader.wrong(f"record {row}: {error}") from error
+        if found != record.key:
+            raise reader.wrong(f"record {row} has another key than its content gives")

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, TypeAlias
 
 import orjson
 
 from vexrepo.errors import InvalidData
 
-MAX_DEPTH = 128
+MAX_DEPTH = 128  # arrays and objects inside one another
+MAX_DIGITS = 1000  # of an integer
 
 Json: TypeAlias = "None | bool | int | float | str | list[Any] | dict[str, Any]"
 
@@ -29,6 +31,7 @@ _OPTIONS = (
 # Doubles in this range print alike in the fast encoder and in RFC 8785, unless their value is an integer.
 _PLAIN_LOW, _PLAIN_HIGH = 1e-5, 1e15
 _PLAIN_TYPES = frozenset((str, int, bool, type(None)))
+_TOO_BIG = 10**MAX_DIGITS
 _ESCAPE = re.compile(r'[\x00-\x1f"\\]')
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -36,7 +39,7 @@ _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n
 def encode(value: Json) -> bytes:
     """Return the canonical UTF-8 bytes of a JSON value.
 
-    Raises: InvalidData (not-finite, lone-surrogate, too-deep, unsupported-value).
+    Raises: InvalidData (not-finite, lone-surrogate, too-deep, too-long, unsupported-value).
     """
     found = encode_certain(value)
     return _encode_slowly(value) if found is None else found
@@ -69,12 +72,13 @@ def decode(raw: bytes | memoryview) -> Json:
 def parse(raw: bytes | memoryview) -> Json:
     """Return the value of any strict JSON text: unique member names, finite numbers, full-size integers.
 
-    Raises: InvalidData (not-json, not-utf8, duplicate-member, lone-surrogate, not-finite, too-deep).
+    Raises: InvalidData (not-json, not-utf8, duplicate-member, lone-surrogate, not-finite, too-deep, too-long).
     """
     try:
         value: Json = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise _explained(bytes(raw), error) from None
+    except orjson.JSONDecodeError:
+        # Says more exactly what is wrong; and reads integers above the range of a double, which that parser refuses.
+        return _parse_slowly(bytes(raw))
     fast, source = encode_certain(value), bytes(raw)
     # Same number of quotes and no quote in disguise: no member was dropped (a dropped one takes its quotes along).
     if fast is not None and fast.count(b'"') == source.count(b'"') and b"\\u0022" not in source:
@@ -121,7 +125,7 @@ def _encode_slowly(value: Json) -> bytes:
 
 
 def _write(value: Json, parts: list[str], depth: int) -> None:
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH and isinstance(value, (list, tuple, dict)):
         raise InvalidData(f"JSON is nested deeper than {MAX_DEPTH} levels", code="too-deep")
     if value is None:
         parts.append("null")
@@ -132,7 +136,7 @@ def _write(value: Json, parts: list[str], depth: int) -> None:
     elif isinstance(value, str):
         parts.append(_quote(value))
     elif isinstance(value, int):
-        parts.append(str(int(value)))
+        parts.append(_digits(int(value)))
     elif isinstance(value, float):
         parts.append(number(value))
     elif isinstance(value, (list, tuple)):
@@ -153,6 +157,12 @@ def _write(value: Json, parts: list[str], depth: int) -> None:
         parts.append("}")
     else:
         raise InvalidData(f"a value of type {type(value).__name__} has no JSON form", code="unsupported-value")
+
+
+def _digits(value: int) -> str:
+    if abs(value) >= _TOO_BIG:
+        raise InvalidData(f"an integer has more than {MAX_DIGITS} digits", code="too-long")
+    return str(value)
 
 
 def _utf16(name: Json) -> bytes:
@@ -205,8 +215,7 @@ def _parse_slowly(source: bytes) -> Json:
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
             raise InvalidData(f"the member {twice!r} appears twice in one JSON object", code="duplicate-member")
         return found
 
@@ -234,17 +243,6 @@ def _parse_slowly(source: bytes) -> Json:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 1000:
-        raise InvalidData(f"an integer of {len(text)} digits is longer than the limit of 1000", code="too-long")
+    if len(text.lstrip("-")) > MAX_DIGITS:
+        raise InvalidData(f"an integer of {len(text)} digits is longer than the limit of {MAX_DIGITS}", code="too-long")
     return int(text)
-
-
-def _explained(source: bytes, error: orjson.JSONDecodeError) -> InvalidData:
-    """Say more exactly than the fast parser does what is wrong with a text it refused."""
-    try:
-        _parse_slowly(source)
-    except InvalidData as precise:
-        return precise
-    except ValueError:
-        pass
-    return InvalidData(f"not JSON: {error}", code="not-json")

@@ -13,6 +13,7 @@ from vexrepo.objects import canonical
 from vexrepo.objects.digest import CommitId, SnapshotId
 
 MAX_PARENTS = 64
+MIN_TIME_US, END_TIME_US = -62_135_596_800_000_000, 253_402_300_800_000_000  # the years 1 to 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,16 @@ class Commit:
                 "source": dict(source),
                 "statistics": dict(statistics),
                 **extra,
-            } if len(parents) <= MAX_PARENTS:
+            } if (
+                len(parents) <= MAX_PARENTS
+                and all(isinstance(item, str) for item in author.values())
+                and type(time_us) is int
+                and MIN_TIME_US <= time_us < END_TIME_US
+                and all(type(count) is int for count in statistics.values())
+            ):
                 try:
+                    if [snapshot, *parents] != [item.lower() for item in (snapshot, *parents)]:
+                        raise ValueError("ids are written in lower case")
                     return cls(
                         SnapshotId.parse(snapshot),
                         tuple(CommitId.parse(parent) for parent in parents),

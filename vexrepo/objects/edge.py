@@ -10,7 +10,7 @@ from typing import Any
 
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
-from vexrepo.objects.record import Record, record_id
+from vexrepo.objects.record import MAX_KEY_BYTES, Record, record_id
 
 
 def from_json(value: dict[str, Any]) -> Record:
@@ -31,5 +31,11 @@ def from_json(value: dict[str, Any]) -> Record:
         raise InvalidData(
             "an edge's source, type, target or id holds a lone surrogate", code="lone-surrogate"
         ) from None
+    key = b"\0\x01".join(encoded)
+    if len(key) > MAX_KEY_BYTES:
+        raise InvalidData(
+            f"an edge's source, type, target and id take {len(key)} bytes, the limit is {MAX_KEY_BYTES}",
+            code="limit-exceeded",
+        )
     body = canonical.encode(value)
-    return Record(b"\0\x01".join(encoded), record_id(body, ()), body, ())
+    return Record(key, record_id(body, ()), body, ())

@@ -19,6 +19,7 @@ from vexrepo.objects.vector import MAIN, Vector
 
 _U32 = struct.Struct("<I")
 MAX_BODY_BYTES = 64 << 20
+MAX_KEY_BYTES = 1 << 20
 
 
 class Record(NamedTuple):
@@ -94,9 +95,14 @@ def key_of(value: dict[str, Any]) -> bytes:
             code="namespace-type",
         )
     try:
-        return make_key(namespace or "", identifier)
+        key = make_key(namespace or "", identifier)
     except UnicodeEncodeError:
         raise InvalidData("id or namespace holds a lone surrogate", code="lone-surrogate") from None
+    if len(key) > MAX_KEY_BYTES:
+        raise InvalidData(
+            f"id and namespace take {len(key)} bytes, the limit is {MAX_KEY_BYTES}", code="limit-exceeded"
+        )
+    return key
 
 
 def from_json(value: dict[str, Any]) -> Record:
@@ -156,3 +162,27 @@ def with_body(key: bytes, body: bytes, vectors: tuple[Vector, ...]) -> Record:
 def from_parts(body: bytes, vectors: tuple[Vector, ...]) -> Record:
     """Return the record of canonical body bytes and vectors, its key and id computed."""
     return Record(key_of(body_value(body)), record_id(body, vectors), body, vectors)
+
+
+def check_record(record: Record) -> bytes:
+    """Return the key that a record's content gives, after checking that it is in the one form it can have.
+
+    Raises: InvalidData where the body is not canonical, still holds a vector, or disagrees with its vectors.
+    """
+    value = canonical.decode(record.body)
+    if not isinstance(value, dict):
+        raise InvalidData("a record body is not a JSON object", code="not-an-object")
+    key = key_of(value)
+    model = value.get("model")
+    if any(item.space.model != (model if isinstance(model, str) else None) for item in record.vectors):
+        raise InvalidData("a vector is of another model than its record", code="object-corrupt")
+    dims = value.get("dims")
+    main = next((item.space for item in record.vectors if item.space.name == MAIN), None)
+    if dims is not None and main is not None and main.kind == "dense" and dims != main.dims:
+        raise InvalidData(f"dims says {dims!r:.40} but the vector has {main.dims} numbers", code="dims-mismatch")
+    # Rare: members that could have been vectors, or stand where they did.
+    if ("vectors" in value or value.get("vector") is not None) and from_json(record.to_json()) != record:
+        raise InvalidData("a record's body and vectors are not divided as they should be", code="object-corrupt")
+    if main is not None and "vector" in value:
+        raise InvalidData("a record has a vector in its body as well", code="object-corrupt")
+    return key

@@ -51,7 +51,8 @@ class Signature:
                 except ValueError:
                     raw_key = raw_signature = b""
                 if len(raw_key) == KEY_BYTES and len(raw_signature) == SIGNATURE_BYTES:
-                    return cls(raw_key, raw_signature)
+                    if raw_key.hex() == key and raw_signature.hex() == signature:
+                        return cls(raw_key, raw_signature)
         raise InvalidData("not a signature object", code="object-corrupt")
 
 

@@ -9,6 +9,9 @@ from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 from vexrepo.objects.digest import ID_BYTES, SnapshotId, TreeId
 from vexrepo.objects.tree import MAX_LEAF, MIN_LEAF
+from vexrepo.objects.vector import Space
+
+MAX_HEIGHT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,18 @@ class TreeRoot:
         """Return the root of a JSON form.  Raises: InvalidData (object-corrupt)."""
         match value:
             case {"id": str(text), "height": int(height), "count": int(count), **rest} if (
-                not rest and len(text) == 2 * ID_BYTES and 0 <= height <= 64 and count >= 0
+                not rest
+                and type(height) is int
+                and type(count) is int
+                and 0 <= height <= MAX_HEIGHT
+                and 0 <= count < 1 << 63
             ):
                 try:
-                    return cls(TreeId(bytes.fromhex(text)), height, count)
+                    raw = bytes.fromhex(text)
                 except ValueError:
-                    pass
+                    raw = b""
+                if len(raw) == ID_BYTES and raw.hex() == text:
+                    return cls(TreeId(raw), height, count)
         raise InvalidData(f"not a tree root: {value!r:.80}", code="object-corrupt")
 
 
@@ -79,7 +88,7 @@ class Snapshot:
                 "spaces": list(spaces),
                 "collections": dict(collections),
                 **extra,
-            } if MIN_LEAF <= leaf_records <= MAX_LEAF:
+            } if MIN_LEAF <= leaf_records <= MAX_LEAF and all(map(_is_space_count, spaces)):
                 return cls(
                     TreeRoot.from_json(records),
                     TreeRoot.from_json(edges),
@@ -89,3 +98,14 @@ class Snapshot:
                     {str(name): item for name, item in extra.items()},
                 )
         raise InvalidData("not a snapshot object", code="object-corrupt")
+
+
+def _is_space_count(value: Any) -> bool:
+    """Whether a member of ``spaces`` is a space with the number of its vectors."""
+    if not isinstance(value, dict) or type(value.get("count")) is not int:
+        return False
+    try:
+        Space.decode(canonical.encode({name: item for name, item in value.items() if name != "count"}))
+    except InvalidData:
+        return False
+    return True

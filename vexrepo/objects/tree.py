@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from vexrepo.errors import InvalidData
 from vexrepo.objects.digest import ID_BYTES, BodiesId, LeafId, NodeId, RecordId, TreeId, VectorsId
+from vexrepo.objects.record import MAX_KEY_BYTES
 from vexrepo.objects.vector import Space, Vector
 
 FANOUT = 128  # expected children of an inner node
@@ -24,7 +25,6 @@ OVERFULL = 4  # a run of OVERFULL × expected entries without a natural end is c
 MIN_LEAF, MAX_LEAF = 16, 8192  # bounds of the expected records a leaf
 LEAF_BYTES = 2 << 20  # aimed-at raw size of a leaf
 GROUP = 64  # record ids hashed together: a proof shows one group, not the leaf
-MAX_KEY_BYTES = 1 << 20
 
 _U32 = struct.Struct("<I")
 _PAIR = struct.Struct("<II")
@@ -155,14 +155,20 @@ def _decode_leaf(payload: bytes | memoryview) -> tuple[LeafId, Leaf]:
     record_ids = bytes(reader.take(ID_BYTES * count))
     bodies = BodiesId(reader.take(ID_BYTES))
     start = reader.at
-    columns = []
+    columns: list[Column] = []
     for _ in range(reader.u32()):
         space_size, members_size = reader.u32(), reader.u32()
         space = Space.decode(reader.take(space_size))
         vectors = VectorsId(reader.take(ID_BYTES))
         if members_size not in (0, (count + 7) // 8):
             raise reader.wrong("a column's bitmap has the wrong length")
-        columns.append(Column(space, vectors, bytes(reader.take(members_size))))
+        members = bytes(reader.take(members_size))
+        # One form only: no bitmap where all rows have a vector, no bits past the last row, columns in order.
+        if members and (members[-1] >> ((count - 1) % 8 + 1) or sum(map(int.bit_count, members)) in (0, count)):
+            raise reader.wrong("a column's bitmap is not in its one form")
+        if columns and columns[-1].space.encode() >= space.encode():
+            raise reader.wrong("its columns are not in ascending order")
+        columns.append(Column(space, vectors, members))
     tail = reader.payload[start : reader.at]
     reader.end()
     leaf = Leaf(keys, record_ids, bodies, tuple(columns))
@@ -322,6 +328,14 @@ def is_member(members: bytes, row: int) -> bool:
     return not members or bool(members[row >> 3] >> (row & 7) & 1)
 
 
+def rank(members: bytes, row: int) -> int:
+    """Return how many rows a bitmap names before ``row``."""
+    if not members:
+        return row
+    whole = sum(byte.bit_count() for byte in members[: row >> 3])
+    return whole + (members[row >> 3] & ((1 << (row & 7)) - 1)).bit_count() if row & 7 else whole
+
+
 def members_rows(members: bytes, count: int) -> Sequence[int]:
     """Return the row numbers a bitmap names, ascending."""
     if not members:
@@ -341,7 +355,12 @@ def assemble(leaf: Leaf, bodies: Sequence[bytes], matrices: Sequence[Matrix]) ->
             raise InvalidData(f"a leaf and its vectors disagree on {column.space.label}", code="object-corrupt")
         for number, row in enumerate(rows):
             held[row].append(Vector(matrix.space, matrix.row(number)))
-    return [tuple(sorted(found, key=_by_name)) if len(found) > 1 else tuple(found) for found in held]
+    for found in held:
+        if len(found) > 1:
+            found.sort(key=_by_name)
+            if any(a.space.name == b.space.name for a, b in zip(found, found[1:], strict=False)):
+                raise InvalidData("a record of a leaf has two vectors of the same name", code="object-corrupt")
+    return [tuple(found) for found in held]
 
 
 def _by_name(item: Vector) -> str:

@@ -139,6 +139,9 @@ def pack_numbers(numbers: list[Any], text: bytes | None = None) -> tuple[Dtype, 
     with np.errstate(over="ignore"):
         doubles = np.frombuffer(exact, "<f8")
         floats = doubles.astype("<f4")
+    if text is not None and (np.abs(doubles) >= 1 << 63).any():
+        # The fast parser rounds integers this large without a word.
+        numbers = cast("list[Any]", canonical.parse(text))
     if floats.astype("<f8").tobytes() == exact:
         if not np.isfinite(floats).all():
             raise _unpackable(numbers)
@@ -205,7 +208,8 @@ def _check_exact(numbers: list[Any]) -> None:
         raise InvalidData("a vector holds true or false where a number should be", code="vector-type")
     if int in set(map(type, numbers)):
         for item in numbers:
-            if type(item) is int and float(item) != item:
+            # JavaScript prints doubles up to 1e21 as integers, with zeros for the digits that do not count.
+            if type(item) is int and float(item) != item and canonical.number(float(item)) != str(item):
                 raise InvalidData(f"a vector holds {item}, which no double can hold exactly", code="vector-type")
 
 

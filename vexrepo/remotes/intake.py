@@ -6,26 +6,22 @@ does not is found from what was not seen.  Large files are read in two processes
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vexrepo import errors
-from vexrepo.errors import InvalidData, StoreError, VexError
+from vexrepo.errors import InvalidData, StoreError
 from vexrepo.history.baseline import IdTable
 from vexrepo.history.build import Edit
 from vexrepo.history.walk import LeafReader, RecordAt, iter_leaves
 from vexrepo.objects.record import split_key
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.remotes import linecache
+from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.jsonl import JsonlStore
-from vexrepo.remotes.stores.registry import open_store
+from vexrepo.storage.beside import Beside, is_worthwhile
 from vexrepo.storage.spill import Placed, Run, Sorter
 from vexrepo.storage.store import ObjectStore
 
@@ -272,51 +268,21 @@ def _take_lines(
 def _read_file(store: JsonlStore, reading: Reading, scratch: Path) -> list[Part]:
     store.check_not_empty()
     size = store.size_bytes
-    if size < SPLIT_BYTES or (os.cpu_count() or 1) < 2:
+    if size < SPLIT_BYTES or not is_worthwhile():
         return [_read_lines(store, reading, scratch, "run", 0, None)]
-    # Parsing is the larger half of a first commit and needs the interpreter, so a second process takes half the
-    # file.  fork shares the tables at no cost, but is safe only on Linux and before threads exist.
-    context: Any = get_context("fork" if sys.platform == "linux" else "spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    quiet = Reading(
-        reading.base, reading.known, reading.known_positions, reading.remember, reading.skip_problems, reading.accepts
-    )
-    child = context.Process(target=_child, args=(sender, str(store.address.location), quiet, scratch, size // 2))
-    child.start()
-    sender.close()
-    try:
+    # Parsing is the larger half of a first commit and needs the interpreter: a second process takes half the file.
+    quiet = replace(reading, advance=_ignore)
+    with Beside(_read_half, store.address, quiet, scratch, size // 2) as second:
         first = _read_lines(store, reading, scratch, "run-a", 0, size // 2)
-        try:
-            kind, content = receiver.recv()
-        except EOFError:
-            raise StoreError(
-                f"the second reader of {store.path} was stopped; run the command again", code="store-unreadable"
-            ) from None
-    except BaseException:
-        child.terminate()
-        raise
-    finally:
-        child.join()
-        receiver.close()
-    if kind == "error":
-        name, message, code = content
-        raise getattr(errors, name)(message, code=code)
-    return [first, content]
+        return [first, second.result()]
 
 
-def _child(sender: Connection, location: str, reading: Reading, scratch: Path, start: int) -> None:
-    answer: tuple[str, Any]
-    try:
-        from vexrepo.remotes.stores.address import Address
+def _read_half(address: Address, reading: Reading, scratch: Path, start: int) -> Part:
+    return _read_lines(JsonlStore.open(address), reading, scratch, "run-b", start, None)
 
-        store = open_store(Address("jsonl", location))
-        assert isinstance(store, JsonlStore)
-        answer = ("part", _read_lines(store, reading, scratch, "run-b", start, None))
-    except VexError as error:
-        answer = ("error", (type(error).__name__, str(error), error.code))
-    except KeyboardInterrupt:
-        return
-    sender.send(answer)
+
+def _ignore(amount: int) -> None:
+    pass
 
 
 @dataclass

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+SPLIT_RECORDS = 20_000  # snapshots below this are written by one process
+
+
 @dataclass
 class Outflow:
     """What a checkout would do to a store.  ``unsaved`` are keys whose present content no commit has."""
@@ -120,8 +123,7 @@ def make_plan(
 
     def records() -> Iterator[Record]:
         if accepts is None:
-            for reader in read_leaves(objects, target, ahead=2):
-                yield from reader.records()
+            yield from iter_records(objects, target, ahead=2)
             return
         # A partial checkout of a store that is written as a whole: what it has outside the selection stays.
         others = Sorter(scratch, "kept")
@@ -133,11 +135,20 @@ def make_plan(
         others.spill()
         chosen = (
             reader.record(row)
-            for reader in read_leaves(objects, target)
+            for reader in read_leaves(objects, iter_leaves(objects, target))
             for row in range(len(reader.leaf.keys))
             if accepts(reader.leaf.keys[row], _body(reader, row))
         )
-        yield from heapq.merge(chosen, (row.record for row in others.sorted()), key=_key)
+        previous = None
+        for record in heapq.merge(chosen, (row.record for row in others.sorted()), key=_key):
+            if record.key != previous:  # the snapshot's, where the store has it outside the selection
+                yield record
+            previous = record.key
+
+    leaves = list(iter_leaves(objects, target))
+
+    def blocks(first: int) -> Iterator[list[Record]]:
+        return (reader.records() for reader in read_leaves(objects, leaves[first::2]))
 
     config: dict[str, Any] = snapshot.collections.get(store.kind) or {}
     return Plan(
@@ -148,6 +159,8 @@ def make_plan(
         edge_deletes=outflow.edge_deletes,
         edges=lambda: iter_records(objects, snapshot.edges),
         config=config,
+        blocks=blocks if accepts is None and target.count >= SPLIT_RECORDS else None,
+        pairs=len(leaves) // 2,
         advance=advance,
     )
 

@@ -131,6 +131,9 @@ def commit_store(
                 code="nothing-to-commit",
             )
         if dry_run:
+            for pack in packs:
+                repository.files.remove(repository.folder / "packs" / pack)
+            repository.objects.refresh()
             return Committed(None, commit, snapshot, tally, intake.problems, added)
         with repository.objects.writer() as writer:
             writer.put(

@@ -19,7 +19,7 @@ from typing import Any, Self
 import orjson
 
 from vexrepo.config import Config
-from vexrepo.errors import NoRepository, StateError, Tampered, UsageError
+from vexrepo.errors import NoRepository, StateError, StorageFailure, Tampered, UsageError
 from vexrepo.history import revision
 from vexrepo.objects.commit import Commit
 from vexrepo.objects.digest import CommitId, OperationId
@@ -100,7 +100,7 @@ class Core:
         repository = cls(folder, around)
         first = Operation(secrets.token_hex(16), 0, None, around.now_us(), "init", "", View(BRANCHES + FIRST_BRANCH))
         # The format file comes last: without it there is no repository, whatever a crash left behind.
-        (folder / "operation").unlink(missing_ok=True)
+        files.remove(folder / "operation")
         repository.log.append(first)
         if workspace is not None:
             repository.set_workspace(workspace)
@@ -237,9 +237,11 @@ class Core:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the writer lock.  Raises: Locked."""
-        with wrapped("lock", self.folder):
-            pass
         with writer_lock(self.folder / "lock", float(self.config["core.lock_timeout_s"])):
+            # Only the holder of the lock writes packs and operations: a scratch file there is of a writer that died.
+            for part in ("packs", "operations"):
+                for left in (self.folder / part).glob(".*.tmp"):
+                    self.files.remove(left)
             self.objects.refresh()
             yield
 
@@ -366,9 +368,11 @@ class Core:
         """
         with self.lock():
             identifier, operation = self.log.current()
-            # Repeated undo walks further back: after an undo of X, the next to undo is what came before X.
-            while operation.undoes is not None:
-                identifier, operation = operation.undoes, self.log.read(operation.undoes)
+            # Repeated undo walks further back: after an undo of X, the next to undo is what came before X.  That a
+            # store was seen unchanged is no step of the user's.
+            while operation.undoes is not None or operation.command == "status":
+                if operation.undoes is not None:
+                    identifier, operation = operation.undoes, self.log.read(operation.undoes)
                 parent = operation.parent
                 if parent is None:
                     break
@@ -405,9 +409,11 @@ class Core:
     def _pin(self, operation: Operation, identifier: OperationId) -> None:
         path = self._pin_path(operation.repository)
         if path is not None:
-            self.files.make_folder(path.parent)
             content = {"operation": identifier.hex(), "sequence": operation.sequence, "folder": str(self.folder)}
-            self.files.write(path, orjson.dumps(content))
+            # The operation stands whether or not it can be remembered; an older pin is weaker, never wrong.
+            with contextlib.suppress(StorageFailure):
+                self.files.make_folder(path.parent)
+                self.files.write(path, orjson.dumps(content))
 
     def check_pin(self) -> None:
         """Raise Tampered (repository-rolled-back) if the repository is older than when last seen here."""
@@ -420,10 +426,14 @@ class Core:
             pinned, sequence = OperationId.parse(pin["operation"]), int(pin["sequence"])
         except (OSError, ValueError, KeyError, TypeError, UsageError):
             return
-        if pinned != identifier and operation.sequence <= sequence:
+        newest = operation
+        # The pinned operation must be the current one or one before it.
+        while operation.sequence > sequence and operation.parent is not None:
+            identifier, operation = operation.parent, self.log.read(operation.parent)
+        if pinned != identifier:
             raise Tampered(
                 f"{self.folder} is not as this machine last saw it: operation {sequence} ({pinned.hex()[:12]}) is "
-                f"gone, the newest is {operation.sequence} ({identifier.hex()[:12]}).  Restored from a backup on "
+                f"gone, the newest is {newest.sequence} ({newest.encode()[0].hex()[:12]}).  Restored from a backup on "
                 "purpose?  Then run `vex fsck --accept-rollback`; otherwise restore the newer copy",
                 code="repository-rolled-back",
             )

@@ -180,6 +180,10 @@ def vector_changes(change: Difference, mode: str = "exact") -> list[VectorChange
     """Return the vectors that differ.  ``mode``: ``exact``, ``scale`` (lengths do not count), ``ignore``."""
     if mode == "ignore" or change.old is None or change.new is None:
         return []
+    if isinstance(change.old, RecordAt) and isinstance(change.new, RecordAt):
+        a_reader, b_reader = change.old.reader, change.new.reader
+        if a_reader.vector_places(change.old.row) == b_reader.vector_places(change.new.row):
+            return []
     old = {item.space.name: item for item in change.old.record.vectors}
     new = {item.space.name: item for item in change.new.record.vectors}
     found = []

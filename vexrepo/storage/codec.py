@@ -173,12 +173,14 @@ def encode_rows(payload: bytes, base: bytes, head: int, row_bytes: int, item_byt
     new = np.frombuffer(payload, "<u4", offset=head).reshape(count, words)
     old = np.frombuffer(base, "<u4", offset=head).reshape(base_count, words)
     source = np.full(count, -1, np.int64)
+    moved, free = np.arange(count), np.arange(base_count)
     if count == base_count:
-        source[(new == old).all(axis=1)] = 1
-        source[source == 1] = np.flatnonzero(source == 1)
-    else:
-        places = {old[row].tobytes(): row for row in range(base_count - 1, -1, -1)}
-        source[:] = [places.get(new[row].tobytes(), -1) for row in range(count)]
+        # Rows that stayed in place cost nothing more; a removal and an addition shift those between the two.
+        same = (new == old).all(axis=1)
+        source[same] = np.flatnonzero(same)
+        moved = free = np.flatnonzero(~same)
+    places = {old[row].tobytes(): row for row in free[::-1].tolist()}
+    source[moved] = [places.get(new[row].tobytes(), -1) for row in moved.tolist()]
     fresh = np.flatnonzero(source < 0)
     if 2 * len(fresh) > count:
         return None
@@ -200,8 +202,11 @@ def encode_rows(payload: bytes, base: bytes, head: int, row_bytes: int, item_byt
     return b"".join((header, *(_RUN.pack(*run) for run in runs), packed))
 
 
-def rows_runs(stored: bytes | memoryview) -> tuple[list[tuple[int, int, int]], bytes, int, int]:
-    """Return (runs, literal bytes, head size, row size) of a ROWS form.  Raises: InvalidData (object-corrupt)."""
+def rows_runs(stored: bytes | memoryview, size: int) -> tuple[list[tuple[int, int, int]], bytes, int, int]:
+    """Return (runs, literal bytes, head size, row size) of the ROWS form of a payload of ``size`` bytes.
+
+    Raises: InvalidData (object-corrupt), before anything of the stated size is allocated.
+    """
     try:
         head, row_bytes, item_bytes, count = struct.unpack_from("<IIII", stored)
         end = 16 + _RUN.size * count
@@ -210,14 +215,14 @@ def rows_runs(stored: bytes | memoryview) -> tuple[list[tuple[int, int, int]], b
         runs = list(_RUN.iter_unpack(stored[16:end]))
     except struct.error:
         raise InvalidData("a stored row difference is malformed", code="object-corrupt") from None
-    size = head + row_bytes * sum(given for _, _, given in runs)
-    return runs, _unshuffle(_decompress(stored[end:], size), item_bytes), head, row_bytes
+    if head + row_bytes * sum(copied + given for _, copied, given in runs) != size:
+        raise InvalidData("a stored row difference has another size than its index entry", code="object-corrupt")
+    given_bytes = head + row_bytes * sum(given for _, _, given in runs)
+    return runs, _unshuffle(_decompress(stored[end:], given_bytes), item_bytes), head, row_bytes
 
 
 def _decode_rows(stored: bytes | memoryview, base: bytes, size: int) -> bytes:
-    runs, literal, head, row_bytes = rows_runs(stored)
-    if head + row_bytes * sum(copied + given for _, copied, given in runs) != size:
-        raise InvalidData("a stored row difference has another size than its index entry", code="object-corrupt")
+    runs, literal, head, row_bytes = rows_runs(stored, size)
     view, at = memoryview(base), head
     parts: list[bytes | memoryview] = [literal[:head]]
     for start, copied, given in runs:

@@ -28,8 +28,9 @@ class Files:
         """Create a folder, its parents too, if missing."""
         with wrapped("create the folder", path):
             if not path.is_dir():
+                self.make_folder(path.parent)  # one by one: each new name must be durable in the folder above it
                 self.step("mkdir", path)
-                path.mkdir(parents=True, exist_ok=True)
+                path.mkdir(exist_ok=True)
                 self.sync_folder(path.parent)
 
     def write(self, path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -89,8 +90,8 @@ def wrapped(verb: str, path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFailure(
-                f"no space left on the device while writing {path}; nothing was committed: free some space and run the "
-                "command again",
+                f"no space left on the device while writing {path}; nothing acknowledged was lost: free some space and "
+                "run the command again",
                 code="disk-full",
             ) from error
         raise StorageFailure(f"cannot {verb} {path}: {error.strerror or error}", code="disk-error") from error

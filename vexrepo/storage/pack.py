@@ -1,15 +1,16 @@
 """A pack: the objects of one commit in one file, and a sorted index at its end.
 
-Layout: magic, entries, index rows of 64 bytes sorted by (id, type), footer.  The index can be searched in the
-mapped file without reading it.  Format: objects/FORMAT.md, "Packs".
+Layout: magic, entries, index rows of 64 bytes sorted by (id, type), footer.  Format: objects/FORMAT.md, "Packs".
 """
 
 from __future__ import annotations
 
-import mmap
+import contextlib
+import os
 import struct
 import threading
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ MAGIC = b"VEXPACK1"
 ROW = struct.Struct("<32sQIIIHBBB7x")  # id, offset, stored, size, chain bytes, chain number, type, codec, depth
 FOOTER = struct.Struct("<QQ32s32s8s")  # index offset, rows, index checksum, entries checksum, magic
 MAX_DEPTH = 8
+_TYPES = frozenset(ObjectType)
 assert ROW.size == 64
 
 
@@ -46,21 +48,31 @@ class Entry(NamedTuple):
 
 
 class PackReader:
-    """A mapped pack.  Lookups check the row they find; content is checked by whoever decodes it."""
+    """A pack's index in memory; entries are read when asked for.  No file is held open between reads.
+
+    Lookups check the row they find; content is checked by whoever decodes it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with wrapped("read", path), open(path, "rb") as file:
-            try:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:
-                raise self.corrupt("it is empty") from None
-        size = len(self._map)
-        if size < len(MAGIC) + FOOTER.size or self._map[: len(MAGIC)] != MAGIC:
-            raise self.corrupt("it does not start as a pack does")
-        self.index_at, self.count, self.index_sum, self.entries_sum, magic = FOOTER.unpack(self._map[-FOOTER.size :])
-        if magic != MAGIC or self.index_at + self.count * ROW.size + FOOTER.size != size or self.index_at < len(MAGIC):
-            raise self.corrupt("its footer does not fit its size")
+        with wrapped("read", path), open(path, "rb", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            if size < len(MAGIC) + FOOTER.size or file.read(len(MAGIC)) != MAGIC:
+                raise self.corrupt("it does not start as a pack does")
+            file.seek(size - FOOTER.size)
+            footer = file.read(FOOTER.size)
+            self.index_at, self.count, self.index_sum, self.entries_sum, magic = FOOTER.unpack(footer)
+            if (
+                magic != MAGIC
+                or self.index_at + self.count * ROW.size + FOOTER.size != size
+                or self.index_at < len(MAGIC)
+            ):
+                raise self.corrupt("its footer does not fit its size")
+            file.seek(self.index_at)
+            self._index = _read_exactly(file, self.count * ROW.size)
+        if len(self._index) != self.count * ROW.size:
+            raise self.corrupt("its index ends early")
 
     def corrupt(self, why: str) -> Tampered:
         """Return the error that says what is wrong with this pack."""
@@ -71,12 +83,13 @@ class PackReader:
 
     def entry(self, number: int) -> Entry:
         """Return index row ``number``."""
-        at = self.index_at + number * ROW.size
-        entry = Entry._make(ROW.unpack(self._map[at : at + ROW.size]))
+        entry = Entry._make(ROW.unpack_from(self._index, number * ROW.size))
         if not len(MAGIC) <= entry.offset <= entry.offset + entry.stored <= self.index_at:
             raise self.corrupt(f"the entry of {entry.id.hex()[:12]} lies outside it")
         if entry.size > MAX_OBJECT_BYTES or entry.depth > MAX_DEPTH:
             raise self.corrupt(f"the entry of {entry.id.hex()[:12]} is above a limit")
+        if entry.type not in _TYPES:
+            raise self.corrupt(f"the entry of {entry.id.hex()[:12]} has the unknown type {entry.type}")
         return entry
 
     def first(self, prefix: bytes) -> int:
@@ -84,8 +97,8 @@ class PackReader:
         low, high = 0, self.count
         while low < high:
             middle = (low + high) // 2
-            at = self.index_at + middle * ROW.size
-            if self._map[at : at + ID_BYTES] < prefix:
+            at = middle * ROW.size
+            if self._index[at : at + ID_BYTES] < prefix:
                 low = middle + 1
             else:
                 high = middle
@@ -95,31 +108,53 @@ class PackReader:
         """Yield the rows of an id (more than one only where signatures share it)."""
         number = self.first(identifier)
         while number < self.count:
-            at = self.index_at + number * ROW.size
-            if self._map[at : at + ID_BYTES] != identifier:
+            at = number * ROW.size
+            if self._index[at : at + ID_BYTES] != identifier:
                 return
             yield self.entry(number)
             number += 1
 
-    def stored(self, entry: Entry) -> memoryview:
-        """Return an entry's stored bytes, without a copy."""
-        return memoryview(self._map)[entry.offset : entry.offset + entry.stored]
+    def stored(self, entry: Entry) -> bytes:
+        """Return an entry's stored bytes.  Raises: Tampered (pack-corrupt) if the file is shorter than it was."""
+        with wrapped("read", self.path), open(self.path, "rb", buffering=0) as file:
+            file.seek(entry.offset)
+            raw = _read_exactly(file, entry.stored)
+        if len(raw) != entry.stored:
+            raise self.corrupt("it ends early")
+        return raw
+
+    def base(self, entry: Entry) -> bytes:
+        """Return the id of the object that an entry is a difference from."""
+        return self.stored(entry._replace(stored=min(entry.stored, ID_BYTES)))
 
     def __iter__(self) -> Iterator[Entry]:
         return (self.entry(number) for number in range(self.count))
 
     def check(self) -> None:
         """Raise Tampered unless the file's bytes are those that were written."""
-        view = memoryview(self._map)
-        if blake3(view[self.index_at : -FOOTER.size]).digest() != self.index_sum:
+        if blake3(self._index).digest() != self.index_sum:
             raise self.corrupt("its index does not match its checksum")
+        rows = [(entry.id, entry.type) for entry in self]
+        if any(a >= b for a, b in zip(rows, rows[1:], strict=False)):
+            raise self.corrupt("its index is not in order")
         hasher = blake3()
-        for at in range(0, self.index_at, 1 << 24):
-            hasher.update(view[at : min(at + (1 << 24), self.index_at)])
+        with wrapped("read", self.path), open(self.path, "rb", buffering=0) as file:
+            left = self.index_at
+            while left and (block := file.read(min(1 << 22, left))):
+                hasher.update(block)
+                left -= len(block)
         if hasher.digest() != self.entries_sum:
             raise self.corrupt("its entries do not match their checksum")
         if pack_digest(self.index_sum, self.entries_sum) not in self.path.name:
             raise self.corrupt("its name is that of another pack")
+
+
+def _read_exactly(file: FileIO, size: int) -> bytes:
+    """Return ``size`` bytes, fewer only where the file ends."""
+    raw = file.read(size)
+    while len(raw) < size and (more := file.read(size - len(raw))):
+        raw += more
+    return raw
 
 
 def pack_digest(index_sum: bytes, entries_sum: bytes) -> str:
@@ -203,8 +238,11 @@ class PackWriter:
 
     def abandon(self) -> None:
         """Drop what was written."""
-        self._file.close()
-        self._scratch.unlink(missing_ok=True)
+        # Closing writes what is still buffered, which a full disk refuses: what was raised first must stand.
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._scratch.unlink(missing_ok=True)
 
 
 def check_name(name: str) -> str:

@@ -5,14 +5,14 @@ A run is a scratch file of records in key order.  Runs can be written by several
 
 from __future__ import annotations
 
-import heapq
 import struct
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from vexrepo.errors import StorageFailure
-from vexrepo.objects.digest import RecordId
+from vexrepo.objects.digest import ID_BYTES, RecordId
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import Space, Vector
 from vexrepo.storage.files import wrapped
@@ -61,46 +61,38 @@ def write_run(path: Path, rows: list[Placed]) -> Run:
     return Run(path, list(numbers), len(rows), body_bytes, vector_bytes)
 
 
-def read_run(run: Run, buffer_bytes: int) -> Iterator[Placed]:
-    """Yield the rows of a run, then remove its file."""
+def read_run(run: Run, buffer_bytes: int) -> Iterator[list[Placed]]:
+    """Yield the rows of a run in blocks of about ``buffer_bytes``, then remove its file."""
     spaces, head, vector_head = run.spaces, _ROW.size, _VECTOR.size
     unpack, unpack_vector = _ROW.unpack_from, _VECTOR.unpack_from
-    with open(run.path, "rb", buffering=0) as file:
-        block, at = b"", 0
-
-        def more(size: int) -> tuple[bytes, int]:
-            """Return a block with at least ``size`` bytes from the current place on."""
-            parts, held = [block[at:]], len(block) - at
-            while held < size:
-                piece = file.read(max(buffer_bytes, size - held))
-                if not piece:
-                    raise StorageFailure(f"the scratch file {run.path} ends early", code="disk-error")
-                parts.append(piece)
-                held += len(piece)
-            return b"".join(parts), 0
-
-        for _ in range(run.records):
-            if len(block) - at < head:
-                block, at = more(head)
-            size, key_size, body_size, vectors_count, place = unpack(block, at)
-            if len(block) - at < size:
-                block, at = more(size)
-            end = at + size
-            at += head
-            key = block[at : at + key_size]
-            at += key_size
-            identifier = RecordId(block[at : at + 32])
-            at += 32
-            body = block[at : at + body_size]
-            at += body_size
-            vectors = []
-            for _ in range(vectors_count):
-                number, row_size = unpack_vector(block, at)
-                at += vector_head
-                vectors.append(Vector(spaces[number], block[at : at + row_size]))
-                at += row_size
-            assert at == end
-            yield Placed(Record(key, identifier, body, tuple(vectors)), place)
+    rest, left = b"", run.records
+    with wrapped("read", run.path), open(run.path, "rb", buffering=0) as file:
+        while left:
+            piece = file.read(buffer_bytes)
+            if not piece:
+                raise StorageFailure(f"the scratch file {run.path} ends early", code="disk-error")
+            block, at, rows = rest + piece, 0, []
+            while len(block) - at >= head:
+                size, key_size, body_size, vectors_count, place = unpack(block, at)
+                end = at + size
+                if end > len(block):
+                    break
+                key_end = at + head + key_size
+                body_at = key_end + ID_BYTES
+                at = body_at + body_size
+                vectors = []
+                for _ in range(vectors_count):
+                    number, row_size = unpack_vector(block, at)
+                    at += vector_head + row_size
+                    vectors.append(Vector(spaces[number], block[at - row_size : at]))
+                key, identifier = block[key_end - key_size : key_end], RecordId(block[key_end:body_at])
+                body = block[body_at : body_at + body_size]
+                rows.append(Placed(Record(key, identifier, body, tuple(vectors)), place))
+                at = end
+            rest = block[at:]
+            left -= len(rows)
+            if rows:
+                yield rows
     run.path.unlink(missing_ok=True)
 
 
@@ -111,8 +103,22 @@ def _key(row: Placed) -> bytes:
 def merge_runs(runs: list[Run]) -> Iterator[Placed]:
     """Yield the rows of all runs in key order."""
     buffer_bytes = max(1 << 16, min(1 << 20, MERGE_BYTES // max(len(runs), 1)))
-    streams = [read_run(run, buffer_bytes) for run in runs]
-    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=_key)
+    streams = [read_run(run, buffer_bytes) for run in runs if run.records]
+    blocks = [next(stream) for stream in streams]
+    while blocks:
+        # Up to the least of the blocks' last keys everything is at hand.  Sorting what are a few sorted pieces is
+        # several times as fast as merging row by row.
+        bound = min(block[-1].record.key for block in blocks)
+        batch: list[Placed] = []
+        for number, block in enumerate(blocks):
+            cut = bisect_right(block, bound, key=_key)
+            batch += block[:cut]
+            blocks[number] = block[cut:] or next(streams[number], [])
+        if not all(blocks):
+            kept = [(stream, block) for stream, block in zip(streams, blocks, strict=True) if block]
+            streams, blocks = [stream for stream, _ in kept], [block for _, block in kept]
+        batch.sort(key=_key)
+        yield from batch
 
 
 class Sorter:

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from vexrepo.errors import InvalidData, Tampered
 from vexrepo.objects.digest import ID_BYTES, CommitId, ObjectId
-from vexrepo.objects.kinds import ObjectType, identify
+from vexrepo.objects.kinds import MAX_OBJECT_BYTES, ObjectType, identify
 from vexrepo.storage import codec, pack
 from vexrepo.storage.codec import Codec
 from vexrepo.storage.files import Files
 from vexrepo.storage.pack import Entry, PackReader, PackWriter
 
 CACHE_BYTES = 8 << 20
+RECENT = 3  # large objects kept, whatever their size, as likely bases of the next
 MIN_DELTA = 256  # smaller payloads are stored whole
 MAX_CHAIN = 60_000
 
@@ -36,6 +37,7 @@ class ObjectStore:
         self._names: list[str] = []
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
         self._cached_bytes = 0
+        self._recent: dict[bytes, bytes] = {}
         self._cache_lock = threading.Lock()
         self.refresh()
 
@@ -94,6 +96,11 @@ class ObjectStore:
             raise self._corrupt(identifier, kind, reader, "its content gives another id")
         if cache and len(payload) <= CACHE_BYTES // 4:
             self._remember(bytes(identifier), payload)
+        elif not cache and len(payload) <= CACHE_BYTES:
+            with self._cache_lock:  # most likely the base of what is asked for next
+                self._recent[bytes(identifier)] = payload
+                while len(self._recent) > RECENT:
+                    del self._recent[next(iter(self._recent))]
         return payload
 
     def _remember(self, identifier: bytes, payload: bytes) -> None:
@@ -128,15 +135,18 @@ class ObjectStore:
 
     def _payload(self, reader: PackReader, entry: Entry) -> bytes:
         """Return the payload of a row, its differences applied, not yet checked."""
-        pending: list[tuple[Entry, memoryview]] = []
-        while entry.codec in codec.IS_DELTA:
+        pending: list[tuple[Entry, bytes]] = []
+        payload: bytes | None = None
+        while entry.codec in codec.IS_DELTA and payload is None:
             stored = reader.stored(entry)
             pending.append((entry, stored[ID_BYTES:]))
-            reader, base = self._find(bytes(stored[:ID_BYTES]))
+            payload = self._recent.get(stored[:ID_BYTES])
+            reader, base = self._find(stored[:ID_BYTES])
             if base.depth >= entry.depth:
                 raise InvalidData("a difference does not get nearer to a whole object", code="object-corrupt")
             entry = base
-        payload = codec.decode(entry.codec, reader.stored(entry), entry.size)
+        if payload is None:
+            payload = codec.decode(entry.codec, reader.stored(entry), entry.size)
         for entry, delta in reversed(pending):
             payload = codec.decode(entry.codec, delta, entry.size, payload)
         return payload
@@ -148,9 +158,9 @@ class ObjectStore:
         reading either matrix; not checked against the id.
         """
         reader, entry = self._find(new, ObjectType.VECTORS)
-        if entry.codec != Codec.ROWS or bytes(reader.stored(entry)[:ID_BYTES]) != old:
+        if entry.codec != Codec.ROWS or reader.base(entry) != old:
             return None
-        return codec.rows_runs(reader.stored(entry)[ID_BYTES:])
+        return codec.rows_runs(reader.stored(entry)[ID_BYTES:], entry.size)
 
     def signatures(self, commit: CommitId) -> list[bytes]:
         """Return the payloads of the signatures kept beside a commit."""
@@ -196,6 +206,7 @@ class ObjectStore:
         """Forget open packs and cached objects."""
         self._readers.clear()
         self._cache.clear()
+        self._recent.clear()
         self._cached_bytes = 0
 
 
@@ -242,6 +253,11 @@ class Writer:
         """
         if identifier in self:
             return
+        if len(payload) > MAX_OBJECT_BYTES:
+            raise InvalidData(
+                f"a {kind.name.lower()} object of {len(payload)} bytes is above the limit of {MAX_OBJECT_BYTES}",
+                code="limit-exceeded",
+            )
         if (
             base is not None
             and len(payload) >= MIN_DELTA
@@ -274,12 +290,12 @@ class Writer:
             return False
         wanted = chain & (chain - 1)
         while entry.chain > wanted and entry.codec in codec.IS_DELTA:
-            reader, entry = self._store._find(bytes(reader.stored(entry)[:ID_BYTES]))
+            reader, entry = self._store._find(reader.base(entry))
         if entry.depth + 1 > pack.MAX_DEPTH:
             return False
         root_reader, root = reader, entry
         while root.codec in codec.IS_DELTA:
-            root_reader, root = self._store._find(bytes(root_reader.stored(root)[:ID_BYTES]))
+            root_reader, root = self._store._find(root_reader.base(root))
         whole = root.stored * len(payload) / max(root.size, 1)
         old = self._store.get(entry.id, kind)
         if row_bytes:

@@ -45,7 +45,9 @@ class Plan:
 
     A store that edits in place takes ``upserts`` (each a whole record, replacing the one of its key) before
     ``deletes`` (keys); one that can only be written anew takes ``records``: the complete wanted content, in key
-    order.  Likewise for edges.  Iterables are lazy and are read once.
+    order.  Likewise for edges.  Iterables are lazy and are read once.  Where ``blocks`` is given, ``records`` can
+    also be had as blocks by two processes: blocks(0) yields the first, third, …, blocks(1) the second, fourth, …,
+    of which there are ``pairs``.
     """
 
     upserts: Callable[[], Iterator[Record]]
@@ -55,6 +57,8 @@ class Plan:
     edge_deletes: Sequence[Record] = ()
     edges: Callable[[], Iterator[Record]] = lambda: iter(())
     config: dict[str, Any] = field(default_factory=dict)
+    blocks: Callable[[int], Iterator[list[Record]]] | None = None
+    pairs: int = 0
     advance: Callable[[int], None] = lambda count: None
 
 

@@ -6,12 +6,15 @@ records and nothing else, so edges and collection settings are not kept there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -20,6 +23,7 @@ from vexrepo.formats import vmig
 from vexrepo.objects.record import Record
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
+from vexrepo.storage.beside import BesideStream, is_worthwhile
 from vexrepo.storage.files import Files, wrapped
 
 BATCH = 512
@@ -69,7 +73,11 @@ class JsonlStore(Store):
                 at = start
                 if start:
                     file.seek(start - 1)
-                    at += len(file.readline()) - 1
+                    at -= 1
+                    while piece := file.readline(1 << 20):
+                        at += len(piece)
+                        if piece.endswith(b"\n"):
+                            break
                 limit = end if end is not None else 1 << 62
                 while at < limit:
                     line = file.readline(vmig.MAX_LINE_BYTES + 1)
@@ -155,30 +163,36 @@ class JsonlStore(Store):
     def write(self, plan: Plan) -> Written:
         scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         files = Files()
-        checksum, count, separator = hashlib.sha256(), 0, b""
+        checksum, held, count = hashlib.sha256(), b"", 0
         try:
-            with wrapped("write", self.path), open(scratch, "wb", buffering=1 << 20) as file:
-                for record in plan.records():
-                    line = vmig.format_record(record)
-                    checksum.update(separator + line)
-                    separator = b"\n"
-                    file.write(line)
-                    file.write(b"\n")
-                    count += 1
-                    if not count % BATCH:
-                        plan.advance(BATCH)
-                plan.advance(count % BATCH)
+            with wrapped("write", self.path), open(scratch, "wb", buffering=0) as file:
+                for text, lines in _texts(plan):
+                    # The sidecar's checksum is over the lines joined by newlines: without the last one.
+                    checksum.update(held)
+                    held = text
+                    file.write(text)
+                    count += lines
+                    plan.advance(lines)
+                checksum.update(held.removesuffix(b"\n"))
                 files.sync(file, scratch)
+            # A crash may leave a file without its sidecar, but never one with the sidecar of another content; and an
+            # empty file is only readable with one.
+            if count:
+                files.remove(self.sidecar)
+            else:
+                self._write_sidecar(files, count, checksum.hexdigest(), scratch)
             files.replace(scratch, self.path)
         finally:
-            scratch.unlink(missing_ok=True)
-        self._write_sidecar(files, count, checksum.hexdigest())
+            with contextlib.suppress(OSError):
+                scratch.unlink()
+        if count:
+            self._write_sidecar(files, count, checksum.hexdigest(), self.path)
         return Written(count, 0, self.describe().fingerprint)
 
-    def _write_sidecar(self, files: Files, count: int, checksum: str) -> None:
+    def _write_sidecar(self, files: Files, count: int, checksum: str, written: Path) -> None:
         """Write the ``.vmig.meta.json`` that the original tool writes beside a file."""
         meta = {
-            "exported_at": datetime.fromtimestamp(self.path.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+            "exported_at": datetime.fromtimestamp(written.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
             + "Z",
             "source_store": "vexrepo",
             "record_count": count,
@@ -186,3 +200,26 @@ class JsonlStore(Store):
             "vex_version": "1.0.0",
         }
         files.write(self.sidecar, json.dumps(meta, indent=2).encode())
+
+
+def _texts(plan: Plan) -> Iterator[tuple[bytes, int]]:
+    """Yield (text, number of lines) in order; of a large plan, every second block is made by a second process."""
+    if plan.blocks is None or sys.platform != "linux" or not is_worthwhile():
+        records = plan.records()
+        while block := list(islice(records, BATCH)):
+            yield _text(block), len(block)
+        return
+    with BesideStream(_second_texts, plan.blocks) as second:
+        for number, block in enumerate(plan.blocks(0)):
+            yield _text(block), len(block)
+            if number < plan.pairs:
+                text = second.take()
+                yield text, text.count(b"\n")
+
+
+def _second_texts(blocks: Callable[[int], Iterator[list[Record]]]) -> Iterator[bytes]:
+    return (_text(block) for block in blocks(1))
+
+
+def _text(records: list[Record]) -> bytes:
+    return b"\n".join([*map(vmig.format_record, records), b""])

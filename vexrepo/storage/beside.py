@@ -1,0 +1,139 @@
+"""A second process for the half of a large job that needs the interpreter.
+
+fork shares what is in memory at no cost, but is safe only on Linux and while the process has one thread;
+elsewhere a fresh interpreter is started, so functions and arguments must be picklable.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Generic, NoReturn, Self, TypeVar
+
+from vexrepo import errors
+from vexrepo.errors import StorageFailure, VexError
+
+Result = TypeVar("Result")
+
+
+def is_worthwhile() -> bool:
+    """Whether a second process can be had for little: more than one core, and forking is safe."""
+    return (os.cpu_count() or 1) > 1 and (sys.platform != "linux" or threading.active_count() == 1)
+
+
+class _Second:
+    """A second process and the pipe from it; leaving the block early stops it."""
+
+    def __init__(self, run: Callable[..., None], work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        context: Any = get_context("fork" if sys.platform == "linux" else "spawn")
+        self._receiver, sender = context.Pipe(duplex=False)
+        self._process = context.Process(target=run, args=(sender, work, arguments))
+        self._process.start()
+        sender.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._process.terminate()
+        self._process.join()
+        self._receiver.close()
+
+
+def _stopped() -> StorageFailure:
+    return StorageFailure("the second process of this command was stopped; run the command again", code="disk-error")
+
+
+def _raise(content: tuple[str, str, str]) -> NoReturn:
+    name, message, code = content
+    raise getattr(errors, name)(message, code=code)
+
+
+class Beside(_Second, Generic[Result]):
+    """Runs ``work(*arguments)`` in a second process."""
+
+    def __init__(self, work: Callable[..., Result], *arguments: Any) -> None:
+        super().__init__(_run, work, arguments)
+
+    def result(self) -> Result:
+        """Wait for the work and return what it returned; its VexError is raised here."""
+        try:
+            kind, content = self._receiver.recv()
+        except EOFError:
+            raise _stopped() from None
+        if kind == "error":
+            _raise(content)
+        found: Result = content
+        return found
+
+
+def _run(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        sender.send(("result", work(*arguments)))
+    except VexError as error:
+        sender.send(("error", (type(error).__name__, str(error), error.code)))
+    except KeyboardInterrupt:
+        pass  # the first process was told, too, and says so
+
+
+class BesideStream(_Second):
+    """Yields the byte strings that the iterator ``work(*arguments)`` gives in a second process.
+
+    ``held`` of them wait here for the taker, so that both processes keep working.
+    """
+
+    def __init__(self, work: Callable[..., Iterator[bytes]], *arguments: Any, held: int = 2) -> None:
+        super().__init__(_stream, work, arguments)
+        self._queue: queue.Queue[bytes | None] = queue.Queue(held)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread.start()
+
+    def _drain(self) -> None:
+        piece: bytes | None = b""
+        while piece is not None and not self._stopping.is_set():
+            try:
+                piece = self._receiver.recv_bytes()
+            except (EOFError, OSError):
+                piece = None
+            while not self._stopping.is_set():
+                try:
+                    self._queue.put(piece, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+
+    def take(self) -> bytes:
+        """Return the next byte string; a VexError of the second process is raised here."""
+        piece = self._queue.get()
+        if piece is None:
+            raise _stopped()
+        if piece[:1] == b"!":
+            _raise(tuple(piece[1:].decode().split("\0")))  # type: ignore[arg-type]
+        return piece[1:]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        super().__exit__(kind, error, trace)
+        self._thread.join()
+
+
+def _stream(sender: Connection, work: Callable[..., Iterator[bytes]], arguments: tuple[Any, ...]) -> None:
+    try:
+        for piece in work(*arguments):
+            sender.send_bytes(b"." + piece)
+    except VexError as error:
+        sender.send_bytes(b"!" + "\0".join((type(error).__name__, str(error), error.code)).encode())
+    except (KeyboardInterrupt, BrokenPipeError):
+        pass  # the first process was told, too, and says so
