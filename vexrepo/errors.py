@@ -118,4 +118,5 @@ CODES: dict[str, str] = {
     "disk-full": "no space left on the device",
     "disk-error": "a file operation failed",
     "interrupted": "stopped by the user",
+    "unexpected": "a fault in vexrepo itself",
 }

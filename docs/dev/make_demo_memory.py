@@ -27,6 +27,7 @@ Each line of demo_texts.jsonl has a "part":
     edge           a graph edge between two initial memories
     query          a question and the id that should come first for it
 """
+
 import argparse
 import functools
 import hashlib
@@ -77,13 +78,18 @@ class MiniLM:
         ids = self.tokenizer.encode(text).ids
         n, size = len(ids), DIMS // HEADS
         e = "embeddings."
-        x = (self.w[e + "word_embeddings.weight"][ids] + self.w[e + "position_embeddings.weight"][:n]
-             + self.w[e + "token_type_embeddings.weight"][0])
+        x = (
+            self.w[e + "word_embeddings.weight"][ids]
+            + self.w[e + "position_embeddings.weight"][:n]
+            + self.w[e + "token_type_embeddings.weight"][0]
+        )
         x = self.norm(x, e + "LayerNorm")
         for i in range(LAYERS):
             p = f"encoder.layer.{i}."
-            q, k, v = (self.dense(x, p + "attention.self." + s).reshape(n, HEADS, size).transpose(1, 0, 2)
-                       for s in ("query", "key", "value"))
+            q, k, v = (
+                self.dense(x, p + "attention.self." + s).reshape(n, HEADS, size).transpose(1, 0, 2)
+                for s in ("query", "key", "value")
+            )
             a = q @ k.transpose(0, 2, 1) / math.sqrt(size)
             a = np.exp(a - a.max(-1, keepdims=True))
             a /= a.sum(-1, keepdims=True)
@@ -99,16 +105,32 @@ class MiniLM:
 def build(model):
     @functools.cache
     def vector(text):
-        return [round(float(v), DECIMALS) + 0.0 for v in model.embed(text)]    # + 0.0: no "-0.0"
+        return [round(float(v), DECIMALS) + 0.0 for v in model.embed(text)]  # + 0.0: no "-0.0"
 
     def record(r):
-        return {"id": r["id"], "text": r["text"], "vector": vector(r["text"]), "model": MODEL, "dims": DIMS,
-                "namespace": r["namespace"], "metadata": r["metadata"], "created_at": r["created_at"],
-                "source_store": "vektor", "modality": "text", "score": None, "vex_version": "1.0.0"}
+        return {
+            "id": r["id"],
+            "text": r["text"],
+            "vector": vector(r["text"]),
+            "model": MODEL,
+            "dims": DIMS,
+            "namespace": r["namespace"],
+            "metadata": r["metadata"],
+            "created_at": r["created_at"],
+            "source_store": "vektor",
+            "modality": "text",
+            "score": None,
+            "vex_version": "1.0.0",
+        }
 
     rows = [json.loads(line) for line in TEXTS.read_text(encoding="utf-8").splitlines() if line.strip()]
-    part = lambda name: [r for r in rows if r["part"] == name]
-    pick = lambda r, *keys: {k: r[k] for k in keys}
+
+    def part(name):
+        return [r for r in rows if r["part"] == name]
+
+    def pick(r, *keys):
+        return {k: r[k] for k in keys}
+
     memory = [record(r) for r in part("initial")]
     story = {
         "learned": [record(r) for r in part("learned")],
@@ -146,8 +168,8 @@ def dump_story(story):
 
     def hide(x):
         if isinstance(x, dict):
-            return {k: hide(v) if k != "vector" else vectors.setdefault(f"@{len(vectors)}@", v) and f"@{len(vectors) - 1}@"
-                    for k, v in x.items()}
+            place = f"@{len(vectors)}@"
+            return {k: hide(v) if k != "vector" else vectors.setdefault(place, v) and place for k, v in x.items()}
         return [hide(v) for v in x] if isinstance(x, list) else x
 
     text = json.dumps(hide(story), ensure_ascii=False, indent=1)
@@ -188,7 +210,8 @@ def main():
     MEMORY.parent.mkdir(parents=True, exist_ok=True)
     MEMORY.write_bytes(zstandard.ZstdCompressor(level=19, write_checksum=True).compress(lines))
     STORY.write_text(text, encoding="utf-8", newline="\n")
-    print(f"{len(memory)} records, {MEMORY.name} {MEMORY.stat().st_size} bytes, {STORY.name} {STORY.stat().st_size} bytes")
+    print(f"{len(memory)} records, {MEMORY.name} {MEMORY.stat().st_size} bytes")
+    print(f"{STORY.name} {STORY.stat().st_size} bytes")
     return 0
 
 

@@ -41,12 +41,15 @@ class LeafReader:
                 raise self.wrong("its bodies are of another count")
         return self._bodies
 
+    def payload(self, column: tree.Column) -> bytes:
+        """Return the vectors object of a column, checked and not kept."""
+        return self._store.get(column.vectors, ObjectType.VECTORS, cache=False)
+
     def matrix(self, column: tree.Column) -> Matrix:
         """Return the vectors of a column."""
         found = self._matrices.get(column.vectors)
         if found is None:
-            payload = self._store.get(column.vectors, ObjectType.VECTORS, cache=False)
-            found = self._matrices[column.vectors] = tree.decode_vectors(payload)
+            found = self._matrices[column.vectors] = tree.decode_vectors(self.payload(column))
             if found.space != column.space:
                 raise self.wrong("its vectors are of another space")
         return found

@@ -333,7 +333,7 @@ def rank(members: bytes, row: int) -> int:
     if not members:
         return row
     whole = sum(byte.bit_count() for byte in members[: row >> 3])
-    return whole + (members[row >> 3] & ((1 << (row & 7)) - 1)).bit_count() if row & 7 else whole
+    return whole + ((members[row >> 3] & ((1 << (row & 7)) - 1)).bit_count() if row & 7 else 0)
 
 
 def members_rows(members: bytes, count: int) -> Sequence[int]:

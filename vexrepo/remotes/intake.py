@@ -70,6 +70,7 @@ class Intake:
     seen: NDArray[np.bool_]
     count: int
     problems: list[tuple[str, str]]
+    skip_problems: bool
     digests: bytes
     ids: bytes
 
@@ -115,14 +116,19 @@ def take_in(
     seen = np.zeros(len(reading.base), np.bool_)
     matched = _joined([piece for part in parts for piece in part.matched])
     seen[matched] = True
+    problems = [problem for part in parts for problem in part.problems]
     if int(seen.sum()) != len(matched):
-        _refuse_twice(store, matched, _joined([piece for part in parts for piece in part.places]))
+        for error in _twice(store, matched, _joined([piece for part in parts for piece in part.places])):
+            if not skip_problems:
+                raise error
+            problems.append((error.code, str(error)))
     return Intake(
         store,
         sorter,
         seen,
         sum(part.count for part in parts),
-        [problem for part in parts for problem in part.problems],
+        problems,
+        skip_problems,
         b"".join(piece for part in parts for piece in part.digests),
         b"".join(piece for part in parts for piece in part.ids),
     )
@@ -134,20 +140,21 @@ def _joined(pieces: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
 
 
-def _refuse_twice(store: Store, matched: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+def _twice(store: Store, matched: NDArray[np.int64], places: NDArray[np.int64]) -> Iterator[InvalidData]:
+    """Yield an error for each unchanged record that the source has more than once."""
     import numpy as np
 
     order = np.argsort(matched, kind="stable")
-    twice = int(np.flatnonzero(np.diff(matched[order]) == 0)[0])
-    first, second = sorted((int(places[order[twice]]), int(places[order[twice + 1]])))
-    raise duplicate(store, "the same record", first, second)
+    for twice in np.flatnonzero(np.diff(matched[order]) == 0).tolist():
+        first, second = sorted((int(places[order[twice]]), int(places[order[twice + 1]])))
+        yield duplicate(store, "the same record", first, second)
 
 
 def duplicate(store: Store, what: str, first: int, second: int) -> InvalidData:
     """Return the error for two records of one source with the same key."""
     return InvalidData(
         f"{store.place(second)} repeats {what} of {store.place(first)}; ids must be unique within a namespace: "
-        "remove or rename one of them",
+        "remove or rename one of them (with --on-error skip one is kept, the later of two changed ones)",
         code="duplicate-key",
     )
 
@@ -322,13 +329,16 @@ def iter_edits(
                 head = next(fresh, None)
             if head is not None and head.record.key == key:
                 if seen[row]:
-                    space, identifier = split_key(key)
-                    raise InvalidData(
-                        f"{intake.store.place(head.place)}: a second record with the id {identifier!r}"
-                        + (f" in namespace {space!r}" if space else "")
-                        + f" in {intake.store.address}; ids must be unique within a namespace: remove or rename one",
+                    error = InvalidData(
+                        f"{intake.store.place(head.place)}: a second record with {_named(key)}; ids must be unique within "
+                        "a namespace: remove or rename one (with --on-error skip the unchanged one is kept)",
                         code="duplicate-key",
                     )
+                    if not intake.skip_problems:
+                        raise error
+                    intake.problems.append((error.code, str(error)))
+                    head = next(fresh, None)
+                    continue
                 tally.changed += 1
                 yield Edit(key, head.record)
                 head = next(fresh, None)
@@ -350,12 +360,23 @@ def _body(reader: LeafReader, row: int) -> Callable[[], bytes]:
 
 
 def _without_duplicates(intake: Intake) -> Iterator[Placed]:
-    previous: Placed | None = None
+    """Yield the new and changed records; of several with one key, the last in the source, or an error."""
+    held: Placed | None = None
     for row in intake.sorter.sorted():
-        if previous is not None and previous.record.key == row.record.key:
-            space, identifier = split_key(row.record.key)
-            what = f"the id {identifier!r}" + (f" (namespace {space!r})" if space else "")
-            first, second = sorted((previous.place, row.place))
-            raise duplicate(intake.store, what, first, second)
-        previous = row
-        yield row
+        if held is not None and held.record.key != row.record.key:
+            yield held
+        elif held is not None:
+            first, second = sorted((held, row), key=lambda item: item.place)
+            error = duplicate(intake.store, _named(row.record.key), first.place, second.place)
+            if not intake.skip_problems:
+                raise error
+            intake.problems.append((error.code, str(error)))
+            row = second
+        held = row
+    if held is not None:
+        yield held
+
+
+def _named(key: bytes) -> str:
+    space, identifier = split_key(key)
+    return f"the id {identifier!r}" + (f" (namespace {space!r})" if space else "")

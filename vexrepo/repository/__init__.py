@@ -7,15 +7,20 @@ Everything the command line does goes through here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from vexrepo.errors import StateError, UsageError
 from vexrepo.history.check import Checker, Report
+from vexrepo.history.matrix import VectorMatrix, read_matrix
+from vexrepo.history.revision import check_ref_name
 from vexrepo.history.walk import RecordAt, find_record
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import make_key, split_key
 from vexrepo.objects.snapshot import Snapshot
+from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository import checkout as _checkout
@@ -26,6 +31,7 @@ from vexrepo.repository.commit import Committed
 from vexrepo.repository.core import Core, SignedBy, Surroundings
 from vexrepo.repository.difference import Difference
 from vexrepo.repository.selection import Selection
+from vexrepo.storage.oplog import BRANCHES
 
 __all__ = [
     "CheckedOut",
@@ -117,6 +123,29 @@ class Repository(Core):
         """Bring a store to a commit, writing only the difference.  See ``checkout.checkout``."""
         return _checkout.checkout(self, commit, store, selection=selection, force=force, dry_run=dry_run, head=head)
 
+    def check_new_branch(self, name: str, start: str) -> CommitId | None:
+        """Return the commit a branch to be made would begin at, None on a branch without commits.
+
+        Raises: UsageError (ref-name, unknown-revision), StateError (ref-exists).
+        """
+        check_ref_name(name)
+        view = self.view()
+        if BRANCHES + name in view.refs:
+            raise StateError(
+                f"a branch named {name!r} exists, at {view.refs[BRANCHES + name].short}; go there with "
+                f"`vex switch {name}`, or choose another name",
+                code="ref-exists",
+            )
+        if view.commit is None and start in ("HEAD", "@"):
+            return None
+        return self.resolve(start, view)
+
+    def move_head(self, head: str, commit: CommitId) -> None:
+        """Make ``head`` the head without touching a store: ``heads/NAME`` (made at ``commit`` if new) or an id."""
+        with self.lock():
+            view = self.view().with_new_head(head, commit)
+            self.record(view, "switch", head.removeprefix(BRANCHES))
+
     def find(self, commit: CommitId, identifier: str) -> list[RecordAt]:
         """Return the records with an id at a commit: ``ID``, or ``NAMESPACE/ID``.
 
@@ -134,6 +163,20 @@ class Repository(Core):
             if record is not None:
                 found.append(record)
         return found
+
+    def vectors(self, commit: CommitId, space: Space | None = None) -> VectorMatrix:
+        """Return all vectors of a dense embedding space (default: the most used one) at a commit, as one array.
+
+        Raises: UsageError (unknown-record) if there is no such vector.
+        """
+        snapshot = self.snapshot_of(commit)
+        assert snapshot is not None
+        if space is None:  # a snapshot lists its spaces, the most used first
+            dense = [found for found in snapshot.spaces if found["kind"] == "dense"]
+            if not dense:
+                raise UsageError(f"commit {commit.short} holds no dense vectors", code="unknown-record")
+            space = Space(**{name: value for name, value in dense[0].items() if name != "count"})
+        return read_matrix(self.objects, snapshot.records, space, threads=os.cpu_count() or 1)
 
     def namespaces(self, commit: CommitId) -> list[str]:
         """Return the namespaces in use at a commit, sorted."""

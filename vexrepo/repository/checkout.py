@@ -94,7 +94,7 @@ def checkout(
                 )
             view = view.with_store(name, {"commit": commit.hex(), "fingerprint": description.fingerprint})
         if head is not None:
-            view = view.with_head(head)
+            view = view.with_new_head(head, commit)
         if view != repository.view():
             repository.record(view, "checkout", f"{commit.short} to {name}")
         return CheckedOut(commit, snapshot, outflow, written, verified)
@@ -117,9 +117,11 @@ def _unsaved(address: Address, outflow: Outflow) -> StateError:
         names.append(f"{space}/{identifier}" if space else identifier)
     more = len(outflow.unsaved) - len(names)
     listed = ", ".join(names) + (f" and {more} more" if more else "")
+    one = len(outflow.unsaved) == 1
+    counted, them = ("1 memory", "it") if one else (f"{len(outflow.unsaved):,} memories", "them")
     return StateError(
-        f"{address} holds {len(outflow.unsaved)} memories as no commit has them ({listed}); they would be overwritten "
-        f"or removed.  Keep them: vex commit --from {address} -m MESSAGE.  Drop them: --force",
+        f"{address} holds {counted} that no commit has ({listed}) and would lose {them}.  "
+        f"Keep {them}: vex commit --from {address} -m MESSAGE.  Drop {them}: --force",
         code="unsaved-changes",
     )
 

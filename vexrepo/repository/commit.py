@@ -167,8 +167,9 @@ class _Progress:
 
     def __init__(self, repository: Core, what: str, store: Store) -> None:
         self._tell = repository.around.progress
-        self._what = what
-        self._total = getattr(store, "size_bytes", None) or store.describe().count
+        size_bytes = getattr(store, "size_bytes", None)
+        self._what = what if size_bytes is None else f"{what} bytes"
+        self._total = store.describe().count if size_bytes is None else size_bytes
         self._done = 0
 
     def __call__(self, amount: int) -> None:

@@ -48,7 +48,8 @@ class Surroundings:
 
     ``now_us`` is the clock (microseconds since 1970), ``identity`` signs commits (None: unsigned),
     ``trusted`` maps public keys to names, ``state_folder`` is where the last seen operation of each repository
-    is remembered (None: not), ``progress`` is told (what, done, total) on long work.
+    is remembered (None: not), ``progress`` is told (what, done, total) on long work; ``what`` ends
+    in " bytes" where the amounts are bytes.
     """
 
     now_us: Callable[[], int]
@@ -368,15 +369,16 @@ class Core:
         """
         with self.lock():
             identifier, operation = self.log.current()
-            # Repeated undo walks further back: after an undo of X, the next to undo is what came before X.  That a
-            # store was seen unchanged is no step of the user's.
-            while operation.undoes is not None or operation.command == "status":
+            # Repeated undo walks further back: after an undo of X, the next to undo is what came before X.
+            # What only notes how a store was seen is passed over: taking it back would change nothing.
+            while True:
                 if operation.undoes is not None:
                     identifier, operation = operation.undoes, self.log.read(operation.undoes)
-                parent = operation.parent
-                if parent is None:
+                elif not self._is_note(operation):
                     break
-                identifier, operation = parent, self.log.read(parent)
+                if operation.parent is None:
+                    break
+                identifier, operation = operation.parent, self.log.read(operation.parent)
             if operation.parent is None:
                 raise StateError("there is nothing to undo: this is how the repository began", code="nothing-to-undo")
             view = self.log.read(operation.parent).view
@@ -384,6 +386,13 @@ class Core:
             view = replace(view, stores=self.view().stores)
             self.record(view, "undo", f"{operation.command} {operation.detail}".strip(), undoes=identifier)
             return operation, view
+
+    def _is_note(self, operation: Operation) -> bool:
+        """Whether an operation left head and refs as they were."""
+        if operation.parent is None:
+            return False
+        before = self.log.read(operation.parent).view
+        return (before.head, before.refs) == (operation.view.head, operation.view.refs)
 
     def restore_operation(self, prefix: str) -> Operation:
         """Make the view of an earlier operation the current one (``vex op restore``).
@@ -409,7 +418,8 @@ class Core:
     def _pin(self, operation: Operation, identifier: OperationId) -> None:
         path = self._pin_path(operation.repository)
         if path is not None:
-            content = {"operation": identifier.hex(), "sequence": operation.sequence, "folder": str(self.folder)}
+            folder = os.path.abspath(self.folder)
+            content = {"operation": identifier.hex(), "sequence": operation.sequence, "folder": folder}
             # The operation stands whether or not it can be remembered; an older pin is weaker, never wrong.
             with contextlib.suppress(StorageFailure):
                 self.files.make_folder(path.parent)

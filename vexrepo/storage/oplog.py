@@ -57,6 +57,19 @@ class View:
         """Return the view with another head."""
         return replace(self, head=head)
 
+    def with_new_head(self, head: str, commit: CommitId) -> View:
+        """Return the view with another head that is at ``commit``; a branch that does not exist is made there.
+
+        Raises: StateError (ref-exists) for a branch that is elsewhere.
+        """
+        if head.startswith(BRANCHES) and self.refs.get(head) not in (None, commit):
+            name = head[len(BRANCHES) :]
+            raise StateError(
+                f"branch {name} moved meanwhile, to {self.refs[head].short}; run the command again", code="ref-exists"
+            )
+        view = self.with_ref(head, commit) if head.startswith(BRANCHES) else self
+        return view.with_head(head)
+
     def with_commit(self, commit: CommitId) -> View:
         """Return the view with HEAD, or the branch it stands for, moved to a commit."""
         return self.with_ref(self.head, commit) if self.branch is not None else self.with_head(commit.hex())

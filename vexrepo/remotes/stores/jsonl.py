@@ -165,7 +165,7 @@ class JsonlStore(Store):
         files = Files()
         checksum, held, count = hashlib.sha256(), b"", 0
         try:
-            with wrapped("write", self.path), open(scratch, "wb", buffering=0) as file:
+            with wrapped("write", self.path), open(scratch, "wb", buffering=1 << 20) as file:
                 for text, lines in _texts(plan):
                     # The sidecar's checksum is over the lines joined by newlines: without the last one.
                     checksum.update(held)
@@ -177,9 +177,9 @@ class JsonlStore(Store):
                 files.sync(file, scratch)
             # A crash may leave a file without its sidecar, but never one with the sidecar of another content; and an
             # empty file is only readable with one.
-            if count:
+            if count and self.size_bytes:
                 files.remove(self.sidecar)
-            else:
+            elif not count:
                 self._write_sidecar(files, count, checksum.hexdigest(), scratch)
             files.replace(scratch, self.path)
         finally:

@@ -1,0 +1,395 @@
+"""What a commit, a diff and a checkout cost, beside git, restic and Parquet, in one run.
+
+    python tests/bench/bench_repository.py [--records 100000] [--runs 3] [--numbers short|exact] [--folder DIR]
+
+Makes a file of invented memories and a second version of it with 3 % of the records changed (half of them with a
+new vector and text, half with one metadata value), then does with it what a user would: commit, commit again,
+compare, check out.  Every command is a process of its own, timed from start to end, its output thrown away; the
+tools take turns, and the median of the runs is printed with the ratio to each peer.  git and restic are used
+where they are installed, Parquet where pyarrow is.
+
+``--numbers exact`` prints each float32 as the double it is (about 21 characters, as JavaScript tools do);
+``short`` prints its shortest decimal (about 12, as NumPy and most APIs do).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+VEX = [sys.executable, "-m", "vexrepo.cli"]
+
+
+class Cost(NamedTuple):
+    """Seconds from start to end, and the largest resident set of any process (MB)."""
+
+    wall_s: float
+    peak_mb: float
+
+
+class Sizes(NamedTuple):
+    """Bytes of a repository after the first commit, and what the second added."""
+
+    first: int
+    added: int
+
+
+def run(command: list[str], cwd: Path, **environment: str) -> Cost:
+    """Run a command to its end; it must succeed."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=cwd, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    error = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed: {error.decode()[-2000:]}")
+    return Cost(wall, usage.ru_maxrss / 1024)
+
+
+def folder_bytes(folder: Path, leave_out: str = "") -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and not (leave_out and leave_out in path.parts)
+    )
+
+
+def make_data(folder: Path, records: int, numbers: str) -> tuple[Path, Path, dict[str, int]]:
+    """Write both versions of the file; return them and the raw bytes of what changed."""
+    import numpy as np
+    import orjson
+
+    first, second = folder / "first.vmig.jsonl", folder / "second.vmig.jsonl"
+    plain = folder / "plain.jsonl"
+    script = [sys.executable, str(HERE / "make_memories.py"), "--records", str(records), "--seed", "7"]
+    if not (first.exists() and second.exists()):
+        subprocess.run([*script, "--out", str(plain)], check=True)
+        rng, noise = random.Random(11), np.random.default_rng(11)
+        chosen = rng.sample(range(records), max(2, records * 3 // 100))
+        moved = set(chosen[: len(chosen) // 2])
+        marked = set(chosen[len(chosen) // 2 :])
+        with open(plain, "rb") as source, open(first, "wb") as one, open(second, "wb") as two:
+            for number, line in enumerate(source):
+                start = line.index(b'"vector":[') + 9
+                end = line.index(b"]", start) + 1
+                vector = np.array(orjson.loads(line[start:end]), np.float32)
+
+                def text(values: Any, number_format: str = numbers) -> bytes:
+                    kept = values if number_format == "short" else values.astype(np.float64)
+                    return bytes(orjson.dumps(kept, option=orjson.OPT_SERIALIZE_NUMPY))
+
+                line = line[:start] + text(vector) + line[end:]
+                one.write(line)
+                if number in moved:
+                    vector += noise.normal(0, 0.01, len(vector)).astype(np.float32)
+                    end = line.index(b"]", start) + 1
+                    line = line[:start] + text(vector) + line[end:]
+                    line = line.replace(b'","vector"', b' Seen again this week.","vector"', 1)
+                elif number in marked:
+                    line = line.replace(b'"importance":', b'"importance":1', 1)
+                two.write(line)
+        plain.unlink()
+    changed = max(2, records * 3 // 100)
+    return first, second, {"vectors": changed // 2 * 384 * 4, "records": changed}
+
+
+class Tool:
+    """A tool under measure; ``costs`` collects (step → list of costs)."""
+
+    name = ""
+
+    def __init__(self, folder: Path, first: Path, second: Path) -> None:
+        self.folder = folder / self.name
+        self.first = first
+        self.second = second
+        self.costs: dict[str, list[Cost]] = defaultdict(list)
+        self.sizes: list[Sizes] = []
+
+    def once(self) -> None:
+        """Do one whole run in a new folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.measure()
+
+    def measure(self) -> None:
+        """Run the steps."""
+        raise AssertionError("each tool says how")
+
+    def replace(self, target: Path, source: Path) -> None:
+        """Put a version of the file in place, as a program that rewrites it would."""
+        shutil.copyfile(source, target)
+
+    def median(self, step: str) -> Cost | None:
+        """Return the median cost of a step."""
+        found = self.costs.get(step)
+        if not found:
+            return None
+        return Cost(statistics.median(c.wall_s for c in found), max(c.peak_mb for c in found))
+
+
+class Vex(Tool):
+    """vexrepo, through its command line."""
+
+    name = "vex"
+
+    def measure(self) -> None:
+        work = self.folder / "work"
+        work.mkdir()
+        live = work / "memory.vmig.jsonl"
+        home = {"VEX_HOME": str(self.folder / "home")}
+        self.replace(live, self.first)
+        run([*VEX, "init", "--store", f"jsonl:{live}"], work, **home)
+        self.costs["first commit"].append(run([*VEX, "commit", "-m", "one"], work, **home))
+        first = folder_bytes(work / ".vex", "cache")
+        self.replace(live, self.second)
+        self.costs["second commit"].append(run([*VEX, "commit", "-m", "two"], work, **home))
+        self.sizes.append(Sizes(first, folder_bytes(work / ".vex", "cache") - first))
+        self.costs["diff"].append(run([*VEX, "diff", "HEAD~1", "HEAD"], work, **home))
+        self.costs["diff --stat"].append(run([*VEX, "diff", "--stat", "HEAD~1", "HEAD"], work, **home))
+        out = self.folder / "out.vmig.jsonl"
+        self.costs["checkout"].append(run([*VEX, "checkout", "HEAD", "--to", str(out)], work, **home))
+        self.costs["log -1"].append(run([*VEX, "log", "-1"], work, **home))
+        self.costs["help"].append(run([*VEX, "--help"], work, **home))
+        self.one_record(work, live, home)
+        self.arrays(work)
+
+    def one_record(self, work: Path, live: Path, home: dict[str, str]) -> None:
+        """Measure what a commit of one changed record adds."""
+        raw = live.read_bytes()
+        at = raw.index(b'"importance":', len(raw) // 2) + len(b'"importance":')
+        live.write_bytes(raw[:at] + b"7" + raw[at + 1 :])
+        del raw
+        before = folder_bytes(work / ".vex", "cache")
+        self.costs["one-record commit"].append(run([*VEX, "commit", "-m", "three"], work, **home))
+        self.one_record_bytes = folder_bytes(work / ".vex", "cache") - before
+
+    def arrays(self, work: Path) -> None:
+        """Time reading all vectors of a snapshot as one array, inside a process."""
+        script = (
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from vexrepo.repository import Repository, Surroundings\n"
+            "r = Repository.open(Path(sys.argv[1]), Surroundings(now_us=lambda: 0)); c = r.resolve('HEAD')\n"
+            "times = []\n"
+            "for _ in range(5):\n"
+            "    t = time.perf_counter(); m = r.vectors(c).values; times.append(time.perf_counter() - t)\n"
+            "print(sorted(times)[2])"
+        )
+        out = subprocess.run(
+            [sys.executable, "-c", script, str(work / ".vex")], check=True, capture_output=True, text=True
+        )
+        self.costs["all vectors"].append(Cost(float(out.stdout), 0))
+
+
+class Git(Tool):
+    """git with its default settings: add and commit, loose objects."""
+
+    name = "git"
+
+    def measure(self) -> None:
+        live = self.folder / "memory.vmig.jsonl"
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "gc.auto=0"]
+        run(["git", "init", "-q", "."], self.folder)
+        empty = folder_bytes(self.folder / ".git")
+        for step, version in (("first commit", self.first), ("second commit", self.second)):
+            self.replace(live, version)
+            add = run(["git", "add", live.name], self.folder)
+            commit = run(["git", *who, "commit", "-q", "-m", step], self.folder)
+            self.costs[step].append(Cost(add.wall_s + commit.wall_s, max(add.peak_mb, commit.peak_mb)))
+            if step == "first commit":
+                first = folder_bytes(self.folder / ".git")
+        self.sizes.append(Sizes(first - empty, folder_bytes(self.folder / ".git") - first))
+        # Above core.bigFileThreshold git says no more than "binary files differ".
+        text = ["-c", "core.bigFileThreshold=4g"]
+        self.costs["diff"].append(run(["git", *text, "diff", "HEAD~1", "HEAD"], self.folder))
+        live.unlink()
+        self.costs["checkout"].append(run(["git", "checkout", "--", live.name], self.folder))
+
+
+class Restic(Tool):
+    """restic with its default settings; each command pays for its key derivation."""
+
+    name = "restic"
+
+    def measure(self) -> None:
+        secret = {"RESTIC_PASSWORD": "bench", "RESTIC_REPOSITORY": str(self.folder / "repo")}
+        data = self.folder / "data"
+        data.mkdir()
+        run(["restic", "init", "-q"], self.folder, **secret)
+        empty = folder_bytes(self.folder / "repo")
+        sizes = []
+        for step, version in (("first commit", self.first), ("second commit", self.second)):
+            self.replace(data / "memory.vmig.jsonl", version)
+            command = ["restic", "backup", "-q", "--no-cache", "data"]
+            self.costs[step].append(run(command, self.folder, **secret))
+            sizes.append(folder_bytes(self.folder / "repo") - empty)
+        self.sizes.append(Sizes(sizes[0], sizes[1] - sizes[0]))
+        command = ["restic", "restore", "-q", "--no-cache", "latest", "--target", "out"]
+        self.costs["checkout"].append(run(command, self.folder, **secret))
+
+
+class Parquet(Tool):
+    """The vectors alone, as a Parquet column: byte-stream split and zstd."""
+
+    name = "parquet"
+
+    def measure(self) -> None:
+        script = (
+            "import sys, time, orjson, numpy as np, pyarrow as pa, pyarrow.parquet as pq\n"
+            "rows = []\n"
+            "for line in open(sys.argv[1], 'rb'):\n"
+            "    s = line.index(b'\"vector\":[') + 9\n"
+            "    rows.append(np.array(orjson.loads(line[s:line.index(b']', s) + 1]), np.float32))\n"
+            "m = np.stack(rows); del rows\n"
+            "t = pa.table({'v': pa.FixedSizeListArray.from_arrays(pa.array(m.ravel()), m.shape[1])})\n"
+            "pq.write_table(t, sys.argv[2], compression='zstd', use_dictionary=False, use_byte_stream_split=True)\n"
+            "times = []\n"
+            "for _ in range(5):\n"
+            "    s = time.perf_counter(); c = pq.read_table(sys.argv[2])['v'].combine_chunks()\n"
+            "    a = c.flatten().to_numpy().reshape(m.shape); times.append(time.perf_counter() - s)\n"
+            "assert np.array_equal(a, m)\n"
+            "print(sorted(times)[2])"
+        )
+        target = self.folder / "v.parquet"
+        command = [sys.executable, "-c", script, str(self.second), str(target)]
+        out = subprocess.run(command, check=True, capture_output=True, text=True)
+        self.costs["all vectors"].append(Cost(float(out.stdout), 0))
+        self.sizes.append(Sizes(target.stat().st_size, 0))
+
+
+def equal_records(left: Path, right: Path) -> int:
+    """Return how many records of two files are equal as JSON; both must hold the same ids."""
+    import hashlib
+
+    import orjson
+
+    seen = {}
+    for line in open(left, "rb"):  # noqa: SIM115
+        value = orjson.loads(line)
+        seen[value["id"]] = hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
+    count = 0
+    for line in open(right, "rb"):  # noqa: SIM115
+        value = orjson.loads(line)
+        count += seen.get(value["id"]) == hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
+    return count
+
+
+TARGETS = {
+    ("first commit", "git"): 0.45,
+    ("first commit", "restic"): 0.6,
+    ("second commit", "git"): 0.25,
+    ("second commit", "restic"): 0.4,
+    ("diff", "git"): 0.05,
+    ("checkout", "git"): 1.0,
+    ("all vectors", "parquet"): 1.0,
+    ("size", "git"): 0.62,
+    ("size", "restic"): 0.68,
+}
+
+
+def report(tools: dict[str, Tool], changed: dict[str, int], records: int, numbers: str, runs: int) -> None:
+    """Print the table as Markdown."""
+    vex = tools["vex"]
+    assert isinstance(vex, Vex)
+    peers = [name for name in tools if name != "vex"]
+    print(
+        f"\n{records:,} records × 384 dims, numbers {numbers}, {vex.first.stat().st_size / 1e6:,.0f} MB of JSONL; ",
+        end="",
+    )
+    print(f"median of {runs} interleaved runs; {os.cpu_count()} cores\n")
+    print("| what | vex | " + " | ".join(f"{p} | ratio" for p in peers) + " |")
+    print("|---|---|" + "---|---|" * len(peers))
+
+    def row(what: str, ours: str, theirs: dict[str, tuple[str, float]]) -> None:
+        cells = []
+        for peer in peers:
+            shown, ratio = theirs.get(peer, ("", 0.0))
+            target = TARGETS.get((what, peer))
+            cells.append(f"{shown} | " + (f"{ratio:.2f}" + (f" (≤ {target})" if target else "") if shown else ""))
+        print(f"| {what} | {ours} | " + " | ".join(cells) + " |")
+
+    for step in ("first commit", "second commit", "diff", "diff --stat", "checkout", "all vectors"):
+        ours = vex.median(step)
+        if ours is None:
+            continue
+        theirs = {}
+        for peer in peers:
+            cost = tools[peer].median("diff" if step == "diff --stat" else step)
+            if cost is not None:
+                theirs[peer] = (f"{cost.wall_s:.2f} s", ours.wall_s / cost.wall_s)
+        row(step, f"{ours.wall_s:.2f} s", theirs)
+    size = statistics.median(s.first for s in vex.sizes)
+    theirs = {
+        p: (f"{s:,.1f} MB", size / 1e6 / s)
+        for p in peers
+        if (s := statistics.median(x.first for x in tools[p].sizes) / 1e6)
+    }
+    row("size", f"{size / 1e6:,.1f} MB", theirs)
+    added = statistics.median(s.added for s in vex.sizes)
+    theirs = {
+        p: (f"{s:,.1f} MB", added / 1e6 / s)
+        for p in peers
+        if (s := statistics.median(x.added for x in tools[p].sizes) / 1e6)
+    }
+    row("added by the second", f"{added / 1e6:,.2f} MB", theirs)
+    print(
+        f"\nvectors changed × 0.83: {changed['vectors'] * 0.83 / 1e6:.2f} MB; "
+        f"one-record commit: {vex.one_record_bytes:,} bytes"
+    )
+    for step in ("first commit", "second commit", "diff", "checkout", "one-record commit", "log -1", "help"):
+        cost = vex.median(step)
+        if cost:
+            print(f"vex {step}: {cost.wall_s:.2f} s, peak {cost.peak_mb:.0f} MB a process")
+    equal = equal_records(vex.second, vex.folder / "out.vmig.jsonl")
+    print(f"checked out and equal to the source: {equal:,} of {records:,}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--numbers", choices=("short", "exact"), default="exact")
+    parser.add_argument("--folder", type=Path, help="where to work (kept); default: a temporary folder")
+    parser.add_argument("--peers", default="git,restic,parquet")
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="vex-bench-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        first, second, changed = make_data(folder, options.records, options.numbers)
+        kinds: dict[str, type[Tool]] = {"git": Git, "restic": Restic, "parquet": Parquet}
+        tools: dict[str, Tool] = {"vex": Vex(folder, first, second)}
+        for name in options.peers.split(","):
+            if name in kinds and (name == "parquet" or shutil.which(name)):
+                tools[name] = kinds[name](folder, first, second)
+        for turn in range(options.runs):
+            for tool in tools.values():
+                tool.once()
+                print(
+                    f"run {turn + 1} {tool.name}: "
+                    + json.dumps({k: round(v[-1].wall_s, 2) for k, v in tool.costs.items()}),
+                    file=sys.stderr,
+                )
+        report(tools, changed, options.records, options.numbers, options.runs)
+    finally:
+        if options.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m vexrepo``."""
+
+from vexrepo.cli import main
+
+main()

@@ -1,0 +1,5 @@
+"""``python -m vexrepo.cli``."""
+
+from vexrepo.cli import main
+
+main()

@@ -1,0 +1,67 @@
+"""``vex``: the outermost group and the table of its commands."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from vexrepo import __version__
+from vexrepo.cli.failures import App
+from vexrepo.cli.lazy import Entry
+from vexrepo.cli.surroundings import Edge
+
+_START, _WORK, _LOOK = "Start", "Work", "Look"
+_REFS, _CARE = "Branches and time travel", "Trust and care"
+_HERE = "vexrepo.cli.commands"
+
+COMMANDS: dict[str, Entry] = {
+    "demo": Entry("vexrepo.demo.story:demo", "The whole story on a sample memory, offline.", _START),
+    "init": Entry(f"{_HERE}.start:init", "Make a repository for an agent's memory.", _START),
+    "status": Entry(f"{_HERE}.status:status", "Say how the store differs from the last commit.", _WORK),
+    "commit": Entry(f"{_HERE}.commit:commit", "Keep what the store holds now.", _WORK),
+    "diff": Entry(f"{_HERE}.diff:diff", "Show what was learned, changed and forgotten.", _WORK),
+    "checkout": Entry(f"{_HERE}.checkout:checkout", "Bring a store to a commit.", _WORK),
+    "log": Entry(f"{_HERE}.log:log", "List commits, or those that touched one memory.", _LOOK),
+    "show": Entry(f"{_HERE}.show:show", "Show a commit, or one memory as it was.", _LOOK),
+    "branch": Entry(f"{_HERE}.refs:branch", "List, make, rename or delete branches.", _REFS),
+    "switch": Entry(f"{_HERE}.checkout:switch", "Go to a branch and bring the store to it.", _REFS),
+    "tag": Entry(f"{_HERE}.refs:tag", "List, make or delete tags.", _REFS),
+    "undo": Entry(f"{_HERE}.operations:undo", "Take back the latest change of the repository.", _REFS),
+    "op": Entry(f"{_HERE}.operations:op", "List or restore the repository's operations.", _REFS),
+    "verify": Entry(f"{_HERE}.care:verify", "Check a commit's signatures and content.", _CARE),
+    "fsck": Entry(f"{_HERE}.care:fsck", "Read everything and report damage.", _CARE),
+    "key": Entry(f"{_HERE}.keys:key", "Make, list or export signing keys.", _CARE),
+    "config": Entry(f"{_HERE}.settings:config", "Read and write settings.", _CARE),
+    "rev-parse": Entry(f"{_HERE}.objects:rev_parse", "Print the full ids of revisions.", _CARE),
+    "cat-object": Entry(f"{_HERE}.objects:cat_object", "Print a stored object.", _CARE),
+    "help": Entry(f"{_HERE}.start:help_", "Show the help of a command.", _CARE),
+}
+
+
+@click.group(
+    cls=App,
+    entries=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="vex COMMAND --help tells more.  New here?  vex demo",
+)
+@click.option("-C", "folder", metavar="DIR", type=click.Path(), help="Run as if started in DIR.")
+@click.version_option(__version__, "-V", "--version", prog_name="vex", message="vex %(version)s")
+@click.pass_context
+def vex(ctx: click.Context, folder: str | None) -> None:
+    """Version control for what AI agents remember."""
+    edge = ctx.obj = Edge()
+    if edge.environ.get("NO_COLOR"):
+        ctx.color = False
+    elif edge.environ.get("FORCE_COLOR"):
+        ctx.color = True
+    if folder is not None:
+        before = os.getcwd()
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise click.UsageError(f"cannot go to {folder}: {error.strerror}", ctx) from None
+        ctx.call_on_close(lambda: os.chdir(before))
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

@@ -1,0 +1,156 @@
+"""``vex diff``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from vexrepo.cli.changes import Totals, change_json, first_and_rest, print_changes, relevant
+from vexrepo.cli.failures import DONE, FAILED
+from vexrepo.cli.options import REVISION, as_json, example, selecting, selection
+from vexrepo.cli.output import emit_stream, quiet, say
+from vexrepo.cli.surroundings import Edge, pass_edge
+from vexrepo.cli.text import counted, plain
+
+if TYPE_CHECKING:
+    from vexrepo.objects.digest import CommitId
+    from vexrepo.remotes.stores.address import Address
+    from vexrepo.repository import Difference, Repository, Selection
+
+
+class Side(NamedTuple):
+    """One side of a difference: a store, or a commit (None: nothing yet)."""
+
+    label: str
+    store: Address | None
+    commit: CommitId | None
+
+
+@click.command(
+    epilog=example(
+        "vex diff                              the last commit against the workspace",
+        "vex diff HEAD~2 HEAD --stat",
+        "vex diff main qdrant.vmig.jsonl       a commit against a store",
+        "vex diff old.vmig.jsonl new.db        two stores, no repository needed",
+    )
+)
+@click.argument("sides", nargs=-1, metavar="[A [B]]", type=REVISION)
+@click.option("--stat", is_flag=True, help="Only counts, by namespace.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if there are differences.")
+@click.option(
+    "--vectors",
+    type=click.Choice(["exact", "scale", "ignore"]),
+    default="exact",
+    show_default=True,
+    help="Which differences of embeddings count: all; not those of length; none.",
+)
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show at most N memories.")
+@selecting
+@as_json
+@pass_edge
+def diff(
+    edge: Edge,
+    sides: tuple[str, ...],
+    stat: bool,
+    exit_code: bool,
+    vectors: str,
+    limit: int | None,
+    namespaces: tuple[str, ...],
+    components: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Show what was learned, changed and forgotten.
+
+    A and B are revisions or stores.  Without B the workspace store is compared; without A, too, the last commit is
+    what it is compared with.  Texts are shown by word, metadata by member, embeddings as cosine distance.
+    """
+    if len(sides) > 2:
+        raise click.UsageError("diff takes at most two sides: vex diff [A [B]]")
+    repository, old, new = _sides(edge, sides)
+    found = relevant(_changes(edge, repository, old, new, selection(namespaces, components)), vectors)
+    totals = Totals()
+    _, changes = first_and_rest(totals.counting(found))
+    if as_json:
+        _print_json(old, new, changes, totals, vectors, limit, stat)
+    else:
+        _print(old, new, changes, totals, vectors, limit, stat)
+    return FAILED if exit_code and totals else DONE
+
+
+def _sides(edge: Edge, sides: tuple[str, ...]) -> tuple[Repository | None, Side, Side]:
+    repository = edge.repository() if len(sides) < 2 or edge.find() is not None else None
+    stores = [edge.place(text, repository) for text in sides]
+    if repository is None and not all(stores):
+        edge.no_repository()
+    found = []
+    for text, store in zip(sides, stores, strict=True):
+        if store is not None:
+            found.append(Side(str(store), store, None))
+        else:
+            assert repository is not None
+            found.append(Side(text, None, repository.resolve(text)))
+    if len(found) < 2:
+        assert repository is not None
+        workspace = repository.workspace()
+        if not found:
+            view = repository.view()
+            found.append(Side(view.branch or "HEAD", None, view.commit))
+        found.append(Side(str(workspace), workspace, None))
+    return repository, found[0], found[1]
+
+
+def _changes(
+    edge: Edge, repository: Repository | None, old: Side, new: Side, chosen: Selection | None
+) -> Iterator[Difference]:
+    if old.store is not None and new.store is not None:
+        from vexrepo.repository.difference import diff_stores, scratch_folder
+
+        with scratch_folder() as scratch:
+            yield from diff_stores(old.store, new.store, scratch, chosen)
+        return
+    assert repository is not None
+    if new.store is not None:
+        yield from repository.diff_with_store(old.commit, new.store, chosen)
+    elif old.store is not None:
+        yield from repository.diff_with_store(new.commit, old.store, chosen, reverse=True)
+    else:
+        assert old.commit is not None and new.commit is not None
+        yield from repository.diff(old.commit, new.commit, chosen)
+
+
+def _print(
+    old: Side, new: Side, changes: Iterator[Difference], totals: Totals, mode: str, limit: int | None, stat: bool
+) -> None:
+    hidden = print_changes(changes, mode, 0 if stat else limit)
+    if not totals:
+        say(f"no differences between {plain(old.label)} and {plain(new.label)}")
+    elif stat:
+        for line in totals.stat_lines():
+            say(line)
+        say(f"{totals.words()} in {counted(len(totals.namespaces), 'namespace')}")
+    elif hidden:
+        say(quiet(f"… and {hidden:,} more: {totals.words()} in all"))
+
+
+def _print_json(
+    old: Side, new: Side, changes: Iterator[Difference], totals: Totals, mode: str, limit: int | None, stat: bool
+) -> None:
+    def items() -> Iterator[object]:
+        most = 0 if stat else limit
+        for number, change in enumerate(changes):
+            if most is None or number < most:
+                yield change_json(change, mode)
+
+    def tail() -> Iterator[dict[str, object]]:
+        yield {**totals.to_json(), "namespaces": totals.by_namespace()}
+
+    head = {name: _side_json(side) for name, side in (("old", old), ("new", new))}
+    emit_stream(head, "changes", items(), tail())
+
+
+def _side_json(side: Side) -> dict[str, str | None]:
+    if side.store is not None:
+        return {"store": str(side.store)}
+    return {"revision": side.label, "commit": side.commit.hex() if side.commit else None}

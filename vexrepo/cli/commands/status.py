@@ -1,0 +1,49 @@
+"""``vex status``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vexrepo.cli.describe import place_words
+from vexrepo.cli.options import as_json, example
+from vexrepo.cli.output import emit, say
+from vexrepo.cli.surroundings import Edge, pass_edge
+from vexrepo.cli.text import memories, plain, tally
+
+
+@click.command(epilog=example("vex status", "vex status vektor:other.db"))
+@click.argument("store", required=False, metavar="[STORE]")
+@as_json
+@pass_edge
+def status(edge: Edge, store: str | None, as_json: bool) -> None:
+    """Say how the store differs from the last commit.
+
+    Compares the workspace store, or STORE, with the current branch.  A store that is as it was at the last commit
+    or checkout is not read again.
+    """
+    repository = edge.repository()
+    view = repository.view()
+    on = place_words(view)
+    value: dict[str, Any] = {"branch": view.branch, "commit": view.commit.hex() if view.commit else None}
+    if store is None and not repository.config["workspace.store"]:
+        if as_json:
+            emit({**value, "store": None})
+        else:
+            say(f"On {on}; no workspace store: vex status STORE, or vex config set workspace.store STORE")
+        return
+    address = edge.address(store) if store is not None else repository.workspace()
+    found = repository.status(address)
+    if as_json:
+        counts = {"learned": found.learned, "changed": found.changed, "forgotten": found.forgotten}
+        emit({**value, "store": repository.store_name(address), **counts, "clean": found.is_clean})
+        return
+    what = "workspace " if store is None else ""
+    start = f"On {on}, {what}{plain(str(address))}: "
+    if view.commit is None:
+        say(f"{start}no commit yet, {memories(found.learned)} to keep (vex commit -m MESSAGE)")
+    elif found.is_clean:
+        say(f"{start}nothing to commit, it holds exactly what {view.commit.short} holds")
+    else:
+        say(start + tally(found.learned, found.changed, found.forgotten))

@@ -1,0 +1,249 @@
+"""The edge: what the process brings along (environment, home, login name, clock, terminal) enters here only."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from vexrepo.cli.progress import Progress
+from vexrepo.errors import NoRepository, UsageError
+
+if TYPE_CHECKING:
+    from vexrepo.config import Config
+    from vexrepo.remotes.stores.address import Address
+    from vexrepo.repository import Repository, Surroundings
+    from vexrepo.storage.keys import Identity, KeyFolder
+
+ENVIRONMENT: dict[str, str] = {
+    "VEX_HOME": "folder of configuration, identities and pins (default: the system's places for them)",
+    "VEX_<SECTION>_<KEY>": "any setting, e.g. VEX_WORKSPACE_STORE; goes before the configuration files",
+    "VEX_DEBUG": "1: show the Python traceback of a fault",
+    "NO_COLOR": "anything: no colours",
+    "FORCE_COLOR": "anything: colours even where the output is not a terminal",
+}
+
+
+def variable_of(key: str) -> str:
+    """Return the environment variable that sets a configuration key."""
+    return "VEX_" + key.upper().replace(".", "_")
+
+
+class Edge:
+    """What one run of the command line knows of the process around it."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.environ = os.environ
+        self.progress = Progress(sys.stderr)
+        self._pointer: tuple[Path, bytes] | None = None
+        self.unsure = ""  # what an interrupted command may leave behind
+
+    # -- time and place ----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def now_us() -> int:
+        """Return the time in microseconds since 1970."""
+        return time.time_ns() // 1000
+
+    def elapsed_s(self) -> float:
+        """Return the seconds since the command began."""
+        return time.perf_counter() - self.started
+
+    @cached_property
+    def home(self) -> Path:
+        """The folder of the user's configuration and keys."""
+        given = self.environ.get("VEX_HOME")
+        if given:
+            return Path(given).expanduser()
+        import platformdirs
+
+        return Path(platformdirs.user_config_dir("vexrepo"))
+
+    @cached_property
+    def state_folder(self) -> Path:
+        """The folder of what this machine remembers of repositories."""
+        if self.environ.get("VEX_HOME"):
+            return self.home
+        import platformdirs
+
+        return Path(platformdirs.user_state_dir("vexrepo"))
+
+    def login(self) -> str:
+        """Return the user's login name."""
+        for name in ("LOGNAME", "USER", "USERNAME"):
+            if self.environ.get(name):
+                return self.environ[name]
+        try:
+            import pwd
+
+            return pwd.getpwuid(os.getuid()).pw_name
+        except (ImportError, KeyError):
+            return "unknown"
+
+    # -- configuration -----------------------------------------------------------------------------------------
+
+    def user_config(self) -> Path:
+        """Return where the user's configuration file is."""
+        return self.home / "config.toml"
+
+    def config(self, folder: Path | None) -> Config:
+        """Return the configuration: environment before the repository's file before the user's before defaults."""
+        from vexrepo.config import SETTINGS, Config, parse_value
+
+        config = Config()
+        config.add_file(self.user_config())
+        if folder is not None:
+            config.add_file(folder / "config.toml")
+        for key in SETTINGS:
+            text = self.environ.get(variable_of(key))
+            if text is not None:
+                try:
+                    value = parse_value(key, text)
+                except UsageError as error:
+                    raise UsageError(f"environment {variable_of(key)}: {error}", code=error.code) from None
+                if key == "workspace.store" and value:
+                    value = self.relative_to(folder.parent if folder else Path(), self.address(value))
+                config.add(key, value, f"environment {variable_of(key)}")
+        return config
+
+    @staticmethod
+    def relative_to(root: Path, address: Address) -> str:
+        """Return an address given from the current folder as one relative to ``root``."""
+        from vexrepo.remotes.stores.address import Address
+
+        if not address.is_path or os.path.isabs(address.location):
+            return str(address)
+        location = os.path.relpath(address.location, root).replace(os.sep, "/")
+        return str(Address(address.kind, location, address.options))
+
+    # -- repository --------------------------------------------------------------------------------------------
+
+    def find(self) -> Path | None:
+        """Return the nearest ``.vex`` folder, relative to the current folder; None if there is none."""
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / ".vex" / "format").exists():
+                return Path(os.path.relpath(folder / ".vex", here))
+        return None
+
+    def no_repository(self, also: str = "") -> NoReturn:
+        """Raise NoRepository."""
+        raise NoRepository(
+            f"no repository in {Path.cwd()} or above it; make one with `vex init --store STORE`{also}",
+            code="no-repository",
+        )
+
+    def repository(self, *, signs: bool = False, trusts: bool = False, accept_rollback: bool = False) -> Repository:
+        """Return the repository around the current folder.
+
+        ``signs``: commits will be made; ``trusts``: signatures will be judged.  Raises: NoRepository, Tampered,
+        UsageError (no-identity).
+        """
+        from vexrepo.repository import Repository
+
+        folder = self.find()
+        if folder is None:
+            self.no_repository()
+        config = self.config(folder)
+        around = self.surroundings(config, signs=signs, trusts=trusts)
+        repository = Repository.open(folder, around, accept_rollback=accept_rollback)
+        repository.config = config
+        self.watch(folder)
+        return repository
+
+    def surroundings(
+        self, config: Config, *, signs: bool = False, trusts: bool = False, identity: Identity | None = None
+    ) -> Surroundings:
+        """Return what a repository needs from the process."""
+        from vexrepo.repository import Surroundings
+
+        if identity is None and signs and config["commit.sign"]:
+            identity = self.keys().read(config["user.identity"])
+        return Surroundings(
+            now_us=self.now_us,
+            author=config["user.name"] or self.login(),
+            identity=identity,
+            trusted=self.keys().public_keys() if trusts else {},
+            state_folder=self.state_folder,
+            progress=self.progress,
+        )
+
+    def keys(self) -> KeyFolder:
+        """Return the user's identities."""
+        from vexrepo.storage.files import Files
+        from vexrepo.storage.keys import KeyFolder
+
+        return KeyFolder(self.home / "keys", Files())
+
+    # -- stores ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def address(text: str) -> Address:
+        """Return the store a user named on the command line; its path is relative to the current folder.
+
+        Raises: UsageError (bad-address, unknown-store).
+        """
+        from vexrepo.remotes.stores.address import parse_address
+        from vexrepo.remotes.stores.registry import connector
+
+        address = parse_address(text)
+        connector(address.kind)
+        if address.is_path and address.location.startswith("~"):
+            return type(address)(address.kind, os.path.expanduser(address.location), address.options)
+        return address
+
+    def place(self, text: str, repository: Repository | None) -> Address | None:
+        """Return the store a text names, None if it can only be a revision."""
+        from vexrepo.remotes.stores.address import parse_address
+
+        if ":" in text.split("@{", 1)[0]:
+            return self.address(text)
+        try:
+            parse_address(text)
+        except UsageError:
+            if not os.path.exists(text) or (repository is not None and _names_revision(repository, text)):
+                return None
+            raise
+        if repository is not None and not os.path.exists(text) and _names_revision(repository, text):
+            return None
+        return self.address(text)
+
+    # -- interruption ------------------------------------------------------------------------------------------
+
+    def watch(self, folder: Path) -> None:
+        """Remember where a repository stands, to tell after an interruption whether it moved."""
+        try:
+            self._pointer = (Path(os.path.abspath(folder)) / "operation", (folder / "operation").read_bytes())
+        except OSError:
+            self._pointer = None
+
+    def interruption(self) -> str:
+        """Return what is true after the user stopped the command."""
+        self.progress.clear()
+        moved = False
+        if self._pointer is not None:
+            path, before = self._pointer
+            try:
+                moved = path.read_bytes() != before
+            except OSError:
+                moved = True
+        if moved:
+            return "interrupted after the repository was changed; `vex op log` shows how, `vex undo` takes it back"
+        return "interrupted; nothing was committed" + (f"; {self.unsure}" if self.unsure else "")
+
+
+def _names_revision(repository: Repository, text: str) -> bool:
+    try:
+        repository.resolve(text)
+    except UsageError:
+        return False
+    return True
+
+
+pass_edge = click.make_pass_decorator(Edge)

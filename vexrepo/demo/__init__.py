@@ -1,0 +1,1 @@
+"""The story ``vex demo`` tells, and the sample memory it is told on."""
