@@ -63,7 +63,10 @@ class Reading:
 
 @dataclass
 class Intake:
-    """A store as read: new and changed records in a sorter, and which base records it still has."""
+    """A store as read: new and changed records in a sorter, and which base records it still has.
+
+    ``fingerprint`` is the store's from before the first record was read to after the last.
+    """
 
     store: Store
     sorter: Sorter
@@ -73,6 +76,7 @@ class Intake:
     skip_problems: bool
     digests: bytes
     ids: bytes
+    fingerprint: str | None
 
 
 def take_in(
@@ -107,9 +111,11 @@ def take_in(
         _read_file(store, reading, scratch) if isinstance(store, JsonlStore) else [_read_store(store, reading, scratch)]
     )
     if before is not None and store.describe().fingerprint != before:
-        raise StoreError(
-            f"{store.address} changed while it was being read; run the command again", code="store-changed"
-        )
+        if not store.reads_snapshot:
+            raise StoreError(
+                f"{store.address} changed while it was being read; run the command again", code="store-changed"
+            )
+        before = None  # what was read is sound, but no longer what the store holds
     sorter = Sorter(scratch)
     for part in parts:
         sorter.adopt(part.runs)
@@ -131,6 +137,7 @@ def take_in(
         skip_problems,
         b"".join(piece for part in parts for piece in part.digests),
         b"".join(piece for part in parts for piece in part.ids),
+        before,
     )
 
 
@@ -330,8 +337,8 @@ def iter_edits(
             if head is not None and head.record.key == key:
                 if seen[row]:
                     error = InvalidData(
-                        f"{intake.store.place(head.place)}: a second record with {_named(key)}; ids must be unique within "
-                        "a namespace: remove or rename one (with --on-error skip the unchanged one is kept)",
+                        f"{intake.store.place(head.place)}: a second record with {_named(key)}; ids must be unique "
+                        "within a namespace: remove or rename one (with --on-error skip the unchanged one is kept)",
                         code="duplicate-key",
                     )
                     if not intake.skip_problems:

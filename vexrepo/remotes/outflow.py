@@ -159,6 +159,7 @@ def make_plan(
         edge_deletes=outflow.edge_deletes,
         edges=lambda: iter_records(objects, snapshot.edges),
         config=config,
+        expected=intake.fingerprint,
         blocks=blocks if accepts is None and target.count >= SPLIT_RECORDS else None,
         pairs=len(leaves) // 2,
         advance=advance,

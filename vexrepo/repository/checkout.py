@@ -67,7 +67,7 @@ def checkout(
             compare_edges(repository.objects, snapshot.edges, store, outflow)
         if outflow.unsaved and not force and not dry_run:
             raise _unsaved(address, outflow)
-        written = 0
+        written, fingerprint = 0, intake.fingerprint
         if not outflow.is_empty and not dry_run:
             total = snapshot.records.count if store.rewrites else outflow.added + outflow.changed
             done = 0
@@ -78,7 +78,8 @@ def checkout(
                 repository.around.progress("writing", done, total)
 
             plan = make_plan(repository.objects, snapshot, intake, outflow, scratch, accepts, advance)
-            written = store.write(plan).upserted
+            done_there = store.write(plan)
+            written, fingerprint = done_there.upserted, done_there.fingerprint
         if dry_run:
             return CheckedOut(commit, snapshot, outflow, 0, None)
         description = store.describe()
@@ -92,7 +93,7 @@ def checkout(
                     "something else is writing to it: run the command again",
                     code="store-changed",
                 )
-            view = view.with_store(name, {"commit": commit.hex(), "fingerprint": description.fingerprint})
+            view = view.with_store(name, {"commit": commit.hex(), "fingerprint": fingerprint})
         if head is not None:
             view = view.with_new_head(head, commit)
         if view != repository.view():

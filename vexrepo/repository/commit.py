@@ -120,7 +120,7 @@ def commit_store(
             statistics,
         )
         unchanged = head is not None and repository.commit_at(head).snapshot == snapshot_id
-        seen = {"commit": head.hex() if head else None, "fingerprint": store.describe().fingerprint}
+        seen = {"commit": head.hex() if head else None, "fingerprint": intake.fingerprint}
         if unchanged and not allow_empty:
             if cache is not None and intake.digests and not dry_run:
                 linecache.write(repository.files, cache, intake.digests, intake.ids)
@@ -141,7 +141,7 @@ def commit_store(
             )
             identifier = repository.write_commit(writer, commit)
             packs += writer.finish()
-        seen = {"commit": identifier.hex(), "fingerprint": store.describe().fingerprint}
+        seen = {"commit": identifier.hex(), "fingerprint": intake.fingerprint}
         after = view.with_commit(identifier)
         if not selection:
             after = after.with_store(name, seen)

@@ -436,14 +436,14 @@ class Core:
             pinned, sequence = OperationId.parse(pin["operation"]), int(pin["sequence"])
         except (OSError, ValueError, KeyError, TypeError, UsageError):
             return
-        newest = operation
+        newest, newest_id = operation, identifier
         # The pinned operation must be the current one or one before it.
         while operation.sequence > sequence and operation.parent is not None:
             identifier, operation = operation.parent, self.log.read(operation.parent)
         if pinned != identifier:
             raise Tampered(
                 f"{self.folder} is not as this machine last saw it: operation {sequence} ({pinned.hex()[:12]}) is "
-                f"gone, the newest is {newest.sequence} ({newest.encode()[0].hex()[:12]}).  Restored from a backup on "
+                f"gone, the newest is {newest.sequence} ({newest_id.hex()[:12]}).  Restored from a backup on "
                 "purpose?  Then run `vex fsck --accept-rollback`; otherwise restore the newer copy",
                 code="repository-rolled-back",
             )

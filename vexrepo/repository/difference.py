@@ -12,6 +12,7 @@ from vexrepo.history import build
 from vexrepo.history.baseline import record_ids
 from vexrepo.history.diff import diff_trees
 from vexrepo.history.walk import RecordAt, find_record
+from vexrepo.objects import canonical
 from vexrepo.objects.digest import CommitId, RecordId
 from vexrepo.objects.record import Record, body_value, split_key
 from vexrepo.objects.snapshot import TreeRoot
@@ -168,7 +169,7 @@ def _compare(
 ) -> None:
     for name in sorted({*old, *new}):
         a, b = old.get(name, ABSENT), new.get(name, ABSENT)
-        if a is not ABSENT and b is not ABSENT and a == b and type(a) is type(b):
+        if a is not ABSENT and b is not ABSENT and canonical.encode(a) == canonical.encode(b):
             continue
         if name in nested and isinstance(a, dict) and isinstance(b, dict):
             _compare(f"{prefix}{name}.", a, b, found, ())

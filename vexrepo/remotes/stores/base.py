@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from vexrepo.errors import InvalidData
+from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record
 from vexrepo.remotes.stores.address import Address
 
@@ -57,6 +57,7 @@ class Plan:
     edge_deletes: Sequence[Record] = ()
     edges: Callable[[], Iterator[Record]] = lambda: iter(())
     config: dict[str, Any] = field(default_factory=dict)
+    expected: str | None = None  # the fingerprint the plan was made at: a store that moved on since refuses it
     blocks: Callable[[int], Iterator[list[Record]]] | None = None
     pairs: int = 0
     advance: Callable[[int], None] = lambda count: None
@@ -77,7 +78,7 @@ class Store(ABC):
     kind: ClassVar[str]
     rewrites: ClassVar[bool] = False  # can only be written as a whole
     holds_edges: ClassVar[bool] = False
-    splits: ClassVar[bool] = False  # can be read in parts by several processes (``vexrepo.history.collect``)
+    reads_snapshot: ClassVar[bool] = False  # a scan sees one moment, whatever is written meanwhile
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -110,8 +111,17 @@ class Store(ABC):
     def write(self, plan: Plan) -> Written:
         """Make the store hold what ``plan`` wants, all or nothing where the store can.
 
-        Raises: StoreError (store-cannot-hold before anything is written, store-locked, …).
+        Raises: StoreError (store-cannot-hold or store-changed before anything is written, store-locked, …),
+        StorageFailure (disk-full, disk-error).
         """
+
+    def check_expected(self, plan: Plan) -> None:
+        """Raise StoreError (store-changed) if the store is not as it was when the plan was made."""
+        if plan.expected is not None and self.describe().fingerprint != plan.expected:
+            raise StoreError(
+                f"{self.address} was changed by another program meanwhile; nothing was written: run the command again",
+                code="store-changed",
+            )
 
     def place(self, place: int) -> str:
         """Return words for a place: ``memories.vmig.jsonl line 12``."""

@@ -35,7 +35,6 @@ class JsonlStore(Store):
 
     kind: ClassVar[str] = "jsonl"
     rewrites: ClassVar[bool] = True
-    splits: ClassVar[bool] = True
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -175,6 +174,7 @@ class JsonlStore(Store):
                     plan.advance(lines)
                 checksum.update(held.removesuffix(b"\n"))
                 files.sync(file, scratch)
+            self.check_expected(plan)
             # A crash may leave a file without its sidecar, but never one with the sidecar of another content; and an
             # empty file is only readable with one.
             if count and self.size_bytes:

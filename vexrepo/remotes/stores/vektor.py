@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Self
 
-from vexrepo.errors import InvalidData
+from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record, make_key, split_key
 from vexrepo.remotes.stores import vektor_files as files
 from vexrepo.remotes.stores import vektor_schema as schema
@@ -48,6 +48,7 @@ class VektorStore(Store):
     kind: ClassVar[str] = "vektor"
     rewrites: ClassVar[bool] = False
     holds_edges: ClassVar[bool] = True
+    reads_snapshot: ClassVar[bool] = True
     busy_timeout_s: ClassVar[float] = 5.0
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
@@ -114,7 +115,16 @@ class VektorStore(Store):
         Deletes run before upserts here (nobody can see between them), so that a native id that one memory
         leaves is free for another.
         """
+        self.check_expected(plan)
+        before = files.state(self._path)
         with files.writing(self._path, self.busy_timeout_s, create=self._create) as db:
+            if plan.expected is not None and files.state(self._path) != before:
+                # Another program committed between the look and our lock.
+                raise StoreError(
+                    f"{self._path} was changed by another program meanwhile; nothing was written: run the "
+                    "command again",
+                    code="store-changed",
+                )
             if self._create and not schema.tables(db):
                 schema.create(db, plan.config)
             layout = schema.read_memories(db, self._path)

@@ -65,6 +65,14 @@ def fingerprint(path: str) -> str | None:
     return blake3("|".join(parts).encode()).hexdigest(16)
 
 
+def state(path: str) -> str:
+    """Return a text that changes when the main file does, "" if there is none."""
+    try:
+        return _state(path)
+    except OSError:
+        return ""
+
+
 def _state(path: str) -> str:
     status = os.stat(path)
     with open(path, "rb") as file:
