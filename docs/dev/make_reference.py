@@ -6,6 +6,7 @@ Run it after a change of a command, an error code or a setting: ``python docs/de
 """
 
 import argparse
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,12 +52,21 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def option_row(ctx: click.Context, option: click.Option) -> str:
+def metavar(option: click.Option) -> str:
+    """Return what stands for an option's value."""
+    if option.metavar:
+        return option.metavar
+    if isinstance(option.type, click.Choice):
+        return "|".join(str(each) for each in option.type.choices)
+    return "FILE" if isinstance(option.type, click.File) else option.type.name.upper()
+
+
+def option_row(option: click.Option) -> str:
     """Return the table row of an option."""
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    value = "" if option.is_flag or option.count else f" `{option.make_metavar(ctx)}`"
+    value = "" if option.is_flag else f" `{metavar(option)}`".replace("|", "\\|")
     shown = f" Default: `{option.default}`." if option.show_default else ""
-    return f"| {names}{value.replace('|', '\\|')} | {cell(option.help or '')}{shown} |"
+    return f"| {names}{value} | {cell(option.help or '')}{shown} |"
 
 
 def command_text(ctx: click.Context) -> str:
@@ -64,10 +74,12 @@ def command_text(ctx: click.Context) -> str:
     command = ctx.command
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     lines = [f"## `{ctx.command_path}`", "", "```", usage, "```", ""]
-    lines += [paragraph.strip().replace("\n", " ") + "\n" for paragraph in (command.help or "").split("\n\n")]
+    lines += [
+        paragraph.strip().replace("\n", " ") + "\n" for paragraph in inspect.cleandoc(command.help or "").split("\n\n")
+    ]
     options = [each for each in command.params if isinstance(each, click.Option) and each.name != "help"]
     if options:
-        lines += ["| option | |", "|---|---|", *(option_row(ctx, each) for each in options), ""]
+        lines += ["| option | |", "|---|---|", *(option_row(each) for each in options), ""]
     if command.epilog and "Examples:" in command.epilog:
         examples = command.epilog.split("Examples:\n", 1)[1].splitlines()
         lines += ["```", *(line.removeprefix("  ") for line in examples), "```", ""]
@@ -84,13 +96,14 @@ def cli_page() -> str:
             if entry.section == section:
                 lines.append(f"- [`vex {name}`](#vex-{name}) {entry.short}")
         lines.append("")
-    lines += ["A command that reports takes `--json`; errors then go to stderr as", ""]
-    lines += ['`{"error": {"code": …, "message": …}}`, with the codes of [errors](errors.md).', ""]
     lines += [
-        "Texts of memories are untrusted: control characters, escape sequences and marks that turn the reading",
+        "A command that reports takes `--json`; errors then go to stderr as",
+        '`{"error": {"code": …, "message": …}}`, with the codes of [errors](errors.md).',
+        "",
+        "Texts of memories are untrusted: control characters, escape sequences and marks that turn the",
+        "reading direction are shown as escapes.",
         "",
     ]
-    lines[-1:] = ["direction are shown as escapes.", ""]
     lines += ["## Exit codes", "", "| code | meaning |", "|---|---|"]
     lines += [f"| {code} | {meaning} |" for code, meaning in MEANINGS.items()]
     lines += ["", "## Environment", "", "| variable | |", "|---|---|"]
@@ -104,10 +117,10 @@ def errors_page() -> str:
     """Return docs/reference/errors.md."""
     lines = ["# Errors", "", NOTE.strip(), ""]
     lines += [
-        "Every error has a code that keeps its meaning. It is at the end of a message, in `--json` output, and",
+        "Every error has a code that keeps its meaning. It is at the end of a message, in `--json` output,",
+        "and `error.code` in Python, where all errors are `vexrepo.errors.VexError`.",
         "",
     ]
-    lines[-1:] = ["`error.code` in Python, where all errors are `vexrepo.errors.VexError`.", ""]
     lines += ["| class | for | exit code |", "|---|---|---|"]
     for kind in errors.VexError.__subclasses__():
         purpose = (kind.__doc__ or "").strip().rstrip(".")
@@ -125,11 +138,9 @@ def config_page() -> str:
     kinds = {str: "text", bool: "true or false", int: "whole number"}
     lines = ["# Configuration", "", NOTE.strip(), ""]
     lines += [
-        "Flags go before the environment, that before `.vex/config.toml` in the repository, that before your own",
-        "",
-    ]
-    lines[-1:] = [
-        "`config.toml` (in `VEX_HOME`), that before the defaults. `vex config list --show-origin` shows which won.",
+        "Flags go before the environment, that before `.vex/config.toml` in the repository, that before your",
+        "own `config.toml` (in `VEX_HOME`), that before the defaults. `vex config list --show-origin` shows",
+        "which won.",
         "",
     ]
     lines += ["| key | environment | type | default | meaning |", "|---|---|---|---|---|"]

@@ -200,7 +200,7 @@ def test_values_are_read_as_they_are_stored(tmp_path: Path) -> None:
         ("INSERT INTO memories (id, vector) VALUES ('bad', x'0000c07f')", "not-finite", "NaN"),
         ("INSERT INTO memories (id, vector) VALUES ('bad', x'0000803f0000807f')", "not-finite", "infinity"),
         ("INSERT INTO memories (id, vector) VALUES ('bad', '[1]')", "vector-type", "float32"),
-        ("INSERT INTO memories (id, importance) VALUES ('bad', 9e999)", "not-finite", "infinite"),
+        ("INSERT INTO memories (id, importance) VALUES ('bad', 9e999)", "not-finite", "inf"),
         ("INSERT INTO memories (id, content) VALUES ('bad', CAST(x'ff41' AS TEXT))", "not-utf8", "UTF-8"),
         ("INSERT INTO memories (id) VALUES (NULL)", "id-missing", "None"),
         ("INSERT INTO memories (id) VALUES ('')", "id-missing", "''"),

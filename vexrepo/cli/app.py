@@ -16,7 +16,7 @@ _REFS, _CARE = "Branches and time travel", "Trust and care"
 _HERE = "vexrepo.cli.commands"
 
 COMMANDS: dict[str, Entry] = {
-    "demo": Entry("vexrepo.demo.story:demo", "The whole story on a sample memory, offline.", _START),
+    "demo": Entry("vexrepo.demo.story:demo", "Tell the whole story on a sample memory.", _START),
     "init": Entry(f"{_HERE}.start:init", "Make a repository for an agent's memory.", _START),
     "status": Entry(f"{_HERE}.status:status", "Say how the store differs from the last commit.", _WORK),
     "commit": Entry(f"{_HERE}.commit:commit", "Keep what the store holds now.", _WORK),

@@ -40,6 +40,8 @@ class Edge:
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.environ = os.environ
+        given = self.environ.get("VEX_HOME")
+        self._given_home = Path(os.path.abspath(os.path.expanduser(given))) if given else None  # before -C takes effect
         self.progress = Progress(sys.stderr)
         self._pointer: tuple[Path, bytes] | None = None
         self.unsure = ""  # what an interrupted command may leave behind
@@ -58,9 +60,8 @@ class Edge:
     @cached_property
     def home(self) -> Path:
         """The folder of the user's configuration and keys."""
-        given = self.environ.get("VEX_HOME")
-        if given:
-            return Path(given).expanduser()
+        if self._given_home is not None:
+            return self._given_home
         import platformdirs
 
         return Path(platformdirs.user_config_dir("vexrepo"))
@@ -68,8 +69,8 @@ class Edge:
     @cached_property
     def state_folder(self) -> Path:
         """The folder of what this machine remembers of repositories."""
-        if self.environ.get("VEX_HOME"):
-            return self.home
+        if self._given_home is not None:
+            return self._given_home
         import platformdirs
 
         return Path(platformdirs.user_state_dir("vexrepo"))

@@ -107,10 +107,13 @@ def iso(time_us: int) -> str:
     return moment(time_us).astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+UNCHANGED = "nothing changed"
+
+
 def tally(learned: int, changed: int, forgotten: int) -> str:
     """Return what changed in words: ``4 learned, 2 changed, 1 forgotten``."""
     parts = ((learned, "learned"), (changed, "changed"), (forgotten, "forgotten"))
-    return ", ".join(f"{number:,} {word}" for number, word in parts if number) or "nothing changed"
+    return ", ".join(f"{number:,} {word}" for number, word in parts if number) or UNCHANGED
 
 
 def signs(learned: int, changed: int, forgotten: int) -> str:

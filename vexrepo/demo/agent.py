@@ -102,7 +102,14 @@ class Agent:
             db.executemany(
                 "INSERT INTO graph_edges VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (f"ge-{e['type']}-{e['source']}-{e['target']}", e["source"], e["target"], e["type"], e["weight"], LINKED)
+                    (
+                        f"ge-{e['type']}-{e['source']}-{e['target']}",
+                        e["source"],
+                        e["target"],
+                        e["type"],
+                        e["weight"],
+                        LINKED,
+                    )
                     for e in self.script.edges
                 ],
             )

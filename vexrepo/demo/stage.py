@@ -62,7 +62,7 @@ class Stage:
         """Say what happens next, and give time to read it."""
         self._echo("\n")
         self.say(text)
-        self._pause(len(text) / 40)
+        self._pause(len(text) / 50)
 
     def quote(self, line: str) -> None:
         """Print a line that stands out from the words around it."""
@@ -84,14 +84,14 @@ class Stage:
         """
         self.commands.append(line)
         self._echo("\n" + click.style(f"$ {line}", fg="cyan", bold=True) + "\n")
-        self._pause(0.5)
+        self._pause(0.0)
         found, text = self._run(line)
         self._echo(text)
         if found:
             self._echo(click.style(f"(exit code {found})", dim=True) + "\n")
         if found != code:
             _fail(f"`{line}` ended with exit code {found}, expected {code}")
-        self._pause(0.7 + 0.25 * text.count("\n"))
+        self._pause(0.6 + 0.2 * text.count("\n"))
         return text
 
     def ask(self, line: str) -> Any:

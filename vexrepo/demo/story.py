@@ -55,7 +55,7 @@ def _make_folder(named: str | None) -> Path:
     if named is None:
         return Path(tempfile.mkdtemp(prefix="vex-demo-")).resolve()
     place = Path(named).resolve()
-    if place.is_symlink() or (place.exists() and (not place.is_dir() or any(place.iterdir()))):
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise click.BadParameter(f"{named} is in use; name a folder that is new or empty", param_hint="--keep")
     place.mkdir(parents=True, exist_ok=True)
     return place
@@ -89,7 +89,9 @@ def _first_commit(stage: Stage, agent: Agent) -> None:
     )
     stage.vex(f"vex init --store vektor:{DATABASE}")
     stage.vex('vex commit -m "What the agent knew in May"')
-    check(stage.ask("vex log --json")["commits"][0]["statistics"]["records"] == len(script.initial), "all memories kept")
+    check(
+        stage.ask("vex log --json")["commits"][0]["statistics"]["records"] == len(script.initial), "all memories kept"
+    )
     check(stage.ask("vex status --json")["clean"], "a clean status after the first commit")
 
 
@@ -108,7 +110,9 @@ def _a_week(stage: Stage, agent: Agent) -> None:
     check({name: found[name] for name in expected} == expected, f"a difference of {expected}")
     touched = {record["id"] for record in script.learned + script.changed} | set(script.forgotten)
     check({change["id"] for change in found["changes"]} == touched, "exactly the touched memories in the difference")
-    stage.tell("Texts are compared by word, other values one by one; moved is how far an embedding went. Keep that, too.")
+    stage.tell(
+        "Texts are compared by word, other values one by one; moved is how far an embedding went. Keep that, too."
+    )
     stage.vex('vex commit -m "The first week of June"')
     check(stage.ask("vex status --json")["clean"], "a clean status after the second commit")
     stage.vex("vex log")
@@ -116,7 +120,9 @@ def _a_week(stage: Stage, agent: Agent) -> None:
 
 def _one_memory(stage: Stage) -> None:
     stage.act("3. One memory through time")
-    stage.tell("Why does the agent think that? The life of one memory, and how it was a commit ago:")
+    stage.tell(
+        "Why does the agent call now, when it used to write? The life of one memory, and how it was a commit ago:"
+    )
     stage.vex("vex log --oneline -- mem_42b810")
     stage.vex("vex show HEAD~1:mem_42b810")
 
@@ -127,12 +133,10 @@ def _experiment(stage: Stage, agent: Agent) -> None:
     stage.act("4. An experiment")
     _recall(stage, agent, asked)
     check("allerg" in agent.recall(asked)[1], "the allergy to be recalled")
-    stage.tell("A tidier memory would be nice. Trying that out belongs on a branch.")
+    stage.tell("The agent wants a tidier memory. That is best tried on a branch.")
     stage.vex("vex switch -c experiment")
     agent.prune()
-    stage.tell(
-        f"The agent deletes {len(script.pruned)} details and writes {len(script.summaries)} summaries in their place."
-    )
+    stage.tell(f"It deletes {len(script.pruned)} details and writes {len(script.summaries)} summaries in their place.")
     stage.vex("vex diff --stat")
     found = stage.ask("vex diff --stat --json")
     wanted = (len(script.summaries), len(script.pruned))
@@ -170,7 +174,9 @@ def _damage(stage: Stage, place: Path) -> None:
     pack = max(packs, key=lambda path: path.stat().st_size)
     before = pack.read_bytes()
     with flipped_byte(pack) as at:
-        stage.tell(f"Now one byte of the repository changes, as on a failing disk: byte {at:,} of {len(before):,} in {pack.name}.")
+        stage.tell(
+            f"Now one byte of the repository changes, as on a bad disk: byte {at:,} of {len(before):,} in {pack.name}."
+        )
         stage.vex("vex fsck", code=1)
         stage.vex("vex verify HEAD", code=1)
     check(pack.read_bytes() == before, "the byte to be put back")
@@ -180,15 +186,15 @@ def _damage(stage: Stage, place: Path) -> None:
 
 def _recall(stage: Stage, agent: Agent, asked: Question) -> None:
     nearness, text = agent.recall(asked)
-    stage.tell(f'Someone asks the agent: "{asked.text}" The nearest memory in {DATABASE} (cosine {nearness:.2f}):')
+    stage.tell(f'"{asked.text}" The nearest memory in {DATABASE}, cosine {nearness:.2f}:')
     stage.quote(text)
 
 
 def _end(stage: Stage, place: Path, *, kept: bool) -> None:
     stage.act("That was it")
     stage.say(
-        "A live memory was committed, compared, branched, rolled back and proved intact; every step above was checked as "
-        "it ran. The agent needed no change, and nothing left this machine."
+        "A live memory was committed, compared, branched, rolled back and proved intact; every step was checked as it "
+        "ran. The agent needed no change, and nothing left this machine."
     )
     stage.say()
     if kept:

@@ -257,7 +257,9 @@ def _patch_column(writer: Writer, origin: LeafReader, column: Column, rows: list
         for number, raw in changed.items():
             payload[matrix.start + number * len(raw) : matrix.start + (number + 1) * len(raw)] = raw
     else:
-        payload = bytearray(tree.encode_vectors(space, [changed.get(n) or matrix.row(n) for n in range(matrix.count)]))
+        # A row may be empty (a sparse vector of nothing).
+        held = [changed[n] if n in changed else matrix.row(n) for n in range(matrix.count)]
+        payload = bytearray(tree.encode_vectors(space, held))
     vectors_id = VectorsId.of(payload)
     put_vectors(writer, space, vectors_id, bytes(payload), column.vectors)
     return Column(space, vectors_id, column.members)
@@ -282,7 +284,7 @@ class _Nodes:
     def __init__(self, store: ObjectStore | None, writer: Writer, base: TreeRoot | None) -> None:
         self._writer = writer
         self._levels: list[list[Child]] = []
-        self._emitted: list[int] = []
+        self._alone: dict[bytes, Child] = {}
         self._replaced = _old_nodes(store, base) if store and base else {}
         self.started = False
 
@@ -290,7 +292,6 @@ class _Nodes:
         self.started = True
         while len(self._levels) < level:
             self._levels.append([])
-            self._emitted.append(0)
         entries = self._levels[level - 1]
         entries.append(child)
         if len(entries) >= OVERFULL * FANOUT or tree.ends_here(child.last_key, level, FANOUT):
@@ -298,8 +299,9 @@ class _Nodes:
 
     def _close(self, level: int) -> None:
         entries, self._levels[level - 1] = self._levels[level - 1], []
-        self._emitted[level - 1] += 1
         node_id, payload = Node(level, entries).encode()
+        if len(entries) == 1:
+            self._alone[node_id] = entries[0]
         old = self._replaced.get(level)
         base = None
         if old:
@@ -316,6 +318,8 @@ class _Nodes:
             if not above and len(entries) == 1:
                 # A node with one child at the top adds nothing: the child is the root.
                 only = entries[0]
+                while only.id in self._alone:
+                    only, level = self._alone[only.id], level - 1
                 return TreeRoot(only.id, level - 1, only.count)
             if entries:
                 self._close(level)

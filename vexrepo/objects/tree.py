@@ -358,7 +358,7 @@ def assemble(leaf: Leaf, bodies: Sequence[bytes], matrices: Sequence[Matrix]) ->
     for found in held:
         if len(found) > 1:
             found.sort(key=_by_name)
-            if any(a.space.name == b.space.name for a, b in zip(found, found[1:], strict=False)):
+            if any(a.space.name == b.space.name for a, b in pairwise(found)):
                 raise InvalidData("a record of a leaf has two vectors of the same name", code="object-corrupt")
     return [tuple(found) for found in held]
 

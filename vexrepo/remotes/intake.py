@@ -287,7 +287,9 @@ def _read_file(store: JsonlStore, reading: Reading, scratch: Path) -> list[Part]
     # Parsing is the larger half of a first commit and needs the interpreter: a second process takes half the file.
     quiet = replace(reading, advance=_ignore)
     with Beside(_read_half, store.address, quiet, scratch, size // 2) as second:
-        first = _read_lines(store, reading, scratch, "run-a", 0, size // 2)
+        # Both halves take about as long, so this one's progress counts for two.
+        ours = replace(reading, advance=lambda amount: reading.advance(2 * amount))
+        first = _read_lines(store, ours, scratch, "run-a", 0, size // 2)
         return [first, second.result()]
 
 
@@ -308,7 +310,12 @@ class Tally:
     forgotten: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.learned or self.changed or self.forgotten)
+        return self.total > 0
+
+    @property
+    def total(self) -> int:
+        """All of them together."""
+        return self.learned + self.changed + self.forgotten
 
 
 def iter_edits(

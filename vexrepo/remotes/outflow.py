@@ -40,6 +40,7 @@ class Outflow:
     unsaved: list[bytes] = field(default_factory=list)
     edge_upserts: list[Record] = field(default_factory=list)
     edge_deletes: list[Record] = field(default_factory=list)
+    unsaved_edges: list[Record] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -98,14 +99,20 @@ def _body(reader: LeafReader, row: int) -> Callable[[], bytes]:
     return lambda: reader.bodies[row]
 
 
-def compare_edges(objects: ObjectStore, target: TreeRoot, store: Store, outflow: Outflow) -> None:
-    """Add to ``outflow`` how the store's edges differ from the target's.  Memory: the keys of all edges."""
+def compare_edges(objects: ObjectStore, target: TreeRoot, store: Store, saved: set[bytes], outflow: Outflow) -> None:
+    """Add to ``outflow`` how the store's edges differ from the target's; ``saved`` are record ids some commit has.
+
+    Memory: all edges of the store.
+    """
     present = {edge.key: edge for edge in store.edges()}
     for edge in iter_records(objects, target):
         held = present.pop(edge.key, None)
         if held is None or held.id != edge.id:
             outflow.edge_upserts.append(edge)
+            if held is not None and held.id not in saved:
+                outflow.unsaved_edges.append(held)
     outflow.edge_deletes.extend(present[key] for key in sorted(present))
+    outflow.unsaved_edges.extend(edge for edge in outflow.edge_deletes if edge.id not in saved)
 
 
 def make_plan(

@@ -21,6 +21,7 @@ from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import make_key, split_key
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.objects.vector import Space
+from vexrepo.remotes.intake import Tally
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository import checkout as _checkout
@@ -29,7 +30,7 @@ from vexrepo.repository import difference as _difference
 from vexrepo.repository.checkout import CheckedOut, check_unchanged
 from vexrepo.repository.commit import Committed
 from vexrepo.repository.core import Core, SignedBy, Surroundings
-from vexrepo.repository.difference import Difference
+from vexrepo.repository.difference import Difference, EdgeDifference
 from vexrepo.repository.selection import Selection
 from vexrepo.storage.oplog import BRANCHES
 
@@ -37,6 +38,7 @@ __all__ = [
     "CheckedOut",
     "Committed",
     "Difference",
+    "EdgeDifference",
     "Repository",
     "Selection",
     "SignedBy",
@@ -47,16 +49,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Status:
-    """How a store differs from the current commit."""
+    """How a store differs from the current commit: memories by kind of change, and graph edges."""
 
     learned: int
     changed: int
     forgotten: int
+    edges: int = 0
 
     @property
     def is_clean(self) -> bool:
         """Whether there is no difference."""
-        return not (self.learned or self.changed or self.forgotten)
+        return not (self.learned or self.changed or self.forgotten or self.edges)
 
 
 class Repository(Core):
@@ -98,7 +101,7 @@ class Repository(Core):
         counts = {"learned": 0, "changed": 0, "forgotten": 0}
         for change in self.diff_with_store(view.commit, address):
             counts[change.kind] += 1
-        return Status(**counts)
+        return Status(**counts, edges=len(self.diff_edges_with_store(view.commit, address)))
 
     def diff(self, old: CommitId, new: CommitId, selection: Selection | None = None) -> Iterator[Difference]:
         """Yield what changed from one commit to another, in key order."""
@@ -109,6 +112,18 @@ class Repository(Core):
     ) -> Iterator[Difference]:
         """Yield what changed from a commit (None: nothing) to a store as it is now."""
         return _difference.diff_with_store(self, commit, store, selection, reverse=reverse)
+
+    def diff_edges(self, old: CommitId, new: CommitId) -> list[EdgeDifference]:
+        """Return the graph edges that differ between two commits."""
+        return _difference.diff_edges(self, old, new)
+
+    def diff_edges_with_store(self, commit: CommitId | None, store: Address) -> list[EdgeDifference]:
+        """Return the graph edges that differ between a commit (None: nothing) and a store as it is now."""
+        return _difference.diff_edges_with_store(self, commit, store)
+
+    def edge_changes(self, old: CommitId | None, new: CommitId | Address) -> Tally:
+        """Count the graph edges that differ from a commit (None: nothing) to a commit or a store as it is now."""
+        return _difference.edge_changes(self, old, new)
 
     def checkout(
         self,

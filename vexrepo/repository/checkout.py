@@ -7,6 +7,7 @@ from typing import Any
 
 from vexrepo.errors import StateError, StoreError
 from vexrepo.history.baseline import IdTable, record_ids
+from vexrepo.history.walk import iter_records
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import split_key
 from vexrepo.objects.snapshot import Snapshot
@@ -61,11 +62,13 @@ def checkout(
             accepts=accepts,
             advance=_Progress(repository, "comparing", store),
         )
-        saved = _saved(repository, view, name)
+        known = _known(repository, view, name)
+        saved = IdTable(b"".join(record_ids(repository.objects, found.records) for found in known), 32)
         outflow = compare(repository.objects, snapshot.records, intake, saved, accepts)
         if store.holds_edges and not selection:
-            compare_edges(repository.objects, snapshot.edges, store, outflow)
-        if outflow.unsaved and not force and not dry_run:
+            edges = {edge.id for found in known for edge in iter_records(repository.objects, found.edges)}
+            compare_edges(repository.objects, snapshot.edges, store, set(edges), outflow)
+        if (outflow.unsaved or outflow.unsaved_edges) and not force and not dry_run:
             raise _unsaved(address, outflow)
         written, fingerprint = 0, intake.fingerprint
         if not outflow.is_empty and not dry_run:
@@ -101,14 +104,13 @@ def checkout(
         return CheckedOut(commit, snapshot, outflow, written, verified)
 
 
-def _saved(repository: Core, view: View, name: str) -> IdTable | None:
-    """Return the record ids that are safe to replace: those of the commit the store was last seen at, and HEAD's."""
+def _known(repository: Core, view: View, name: str) -> list[Snapshot]:
+    """Return the snapshots whose content is safe to replace: the one the store was last seen at, and HEAD's."""
     commits = {view.commit}
     seen: dict[str, Any] = view.stores.get(name, {})
     if seen.get("commit"):
         commits.add(CommitId.parse(seen["commit"]))
-    roots = [repository.records_root(commit) for commit in commits if commit is not None]
-    return IdTable(b"".join(record_ids(repository.objects, root) for root in roots if root), 32) if roots else None
+    return [found for commit in commits if (found := repository.snapshot_of(commit)) is not None]
 
 
 def _unsaved(address: Address, outflow: Outflow) -> StateError:
@@ -118,13 +120,19 @@ def _unsaved(address: Address, outflow: Outflow) -> StateError:
         names.append(f"{space}/{identifier}" if space else identifier)
     more = len(outflow.unsaved) - len(names)
     listed = ", ".join(names) + (f" and {more} more" if more else "")
-    one = len(outflow.unsaved) == 1
-    counted, them = ("1 memory", "it") if one else (f"{len(outflow.unsaved):,} memories", "them")
+    edges = len(outflow.unsaved_edges)
+    parts = [_counted(len(outflow.unsaved), "memory", "memories")] if names else []
+    parts += [_counted(edges, "edge", "edges")] if edges else []
+    them = "it" if len(outflow.unsaved) + edges == 1 else "them"
     return StateError(
-        f"{address} holds {counted} that no commit has ({listed}) and would lose {them}.  "
+        f"{address} holds {' and '.join(parts)} that no commit has{f' ({listed})' if names else ''} and would lose {them}.  "
         f"Keep {them}: vex commit --from {address} -m MESSAGE.  Drop {them}: --force",
         code="unsaved-changes",
     )
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"1 {one}" if count == 1 else f"{count:,} {many}"
 
 
 def check_unchanged(store: Store, fingerprint: str | None) -> bool:

@@ -11,6 +11,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,7 +136,7 @@ class PackReader:
         if blake3(self._index).digest() != self.index_sum:
             raise self.corrupt("its index does not match its checksum")
         rows = [(entry.id, entry.type) for entry in self]
-        if any(a >= b for a, b in zip(rows, rows[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(rows)):
             raise self.corrupt("its index is not in order")
         hasher = blake3()
         with wrapped("read", self.path), open(self.path, "rb", buffering=0) as file:

@@ -35,7 +35,7 @@ class ObjectStore:
         self._files = files
         self._readers: dict[str, PackReader] = {}
         self._names: list[str] = []
-        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+        self._cache: OrderedDict[tuple[bytes, ObjectType], bytes] = OrderedDict()
         self._cached_bytes = 0
         self._recent: dict[bytes, bytes] = {}
         self._cache_lock = threading.Lock()
@@ -82,20 +82,22 @@ class ObjectStore:
         Raises: Tampered (object-missing, object-corrupt, pack-corrupt).
         """
         with self._cache_lock:
-            held = self._cache.get(identifier)
+            held = self._cache.get((identifier, kind))
             if held is not None:
-                self._cache.move_to_end(identifier)
+                self._cache.move_to_end((identifier, kind))
                 return held
         reader, entry = self._find(identifier, kind)
         try:
             payload = self._payload(reader, entry)
             found = identify(kind, payload)
         except InvalidData as error:
+            self._check_base(reader, entry, kind)
             raise self._corrupt(identifier, kind, reader, str(error)) from error
         if found != identifier:
+            self._check_base(reader, entry, kind)
             raise self._corrupt(identifier, kind, reader, "its content gives another id")
         if cache and len(payload) <= CACHE_BYTES // 4:
-            self._remember(bytes(identifier), payload)
+            self._remember((bytes(identifier), kind), payload)
         elif not cache and len(payload) <= CACHE_BYTES:
             with self._cache_lock:  # most likely the base of what is asked for next
                 self._recent[bytes(identifier)] = payload
@@ -103,13 +105,22 @@ class ObjectStore:
                     del self._recent[next(iter(self._recent))]
         return payload
 
-    def _remember(self, identifier: bytes, payload: bytes) -> None:
+    def _remember(self, place: tuple[bytes, ObjectType], payload: bytes) -> None:
         with self._cache_lock:
-            if identifier not in self._cache:
-                self._cache[identifier] = payload
+            if place not in self._cache:
+                self._cache[place] = payload
                 self._cached_bytes += len(payload)
                 while self._cached_bytes > CACHE_BYTES:
                     self._cached_bytes -= len(self._cache.popitem(last=False)[1])
+
+    def _check_base(self, reader: PackReader, entry: Entry, kind: ObjectType) -> None:
+        """Raise Tampered for the object that a damaged one is a difference from, if that is the damaged one."""
+        if entry.codec in codec.IS_DELTA:
+            with self._cache_lock:
+                self._recent.clear()
+            base = reader.base(entry)
+            if self._find(base)[1].depth < entry.depth:  # else a loop, or made to look like one
+                self.get(base, kind, cache=False)
 
     def _find(self, identifier: bytes, kind: ObjectType | None = None) -> tuple[PackReader, Entry]:
         place = self.locate(identifier, kind)
@@ -128,8 +139,8 @@ class ObjectStore:
     @staticmethod
     def _corrupt(identifier: bytes, kind: ObjectType, reader: PackReader, why: str) -> Tampered:
         return Tampered(
-            f"the {kind.name.lower()} {identifier.hex()[:12]} in {reader.path} is damaged: {why}; nothing of it was "
-            "used: run `vex fsck` and restore the pack from a backup or remote",
+            f"the {kind.name.lower()} object {identifier.hex()[:12]} in {reader.path} is damaged: {why}; nothing of it "
+            "was used: `vex fsck` lists all damage; restore the pack from a backup or remote",
             code="object-corrupt",
         )
 

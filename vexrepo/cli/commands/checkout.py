@@ -121,7 +121,10 @@ def _print(
         would = ", ".join(parts) or "nothing to do"
         say(f"would bring {name} to {plain(revision)} ({done.commit.short}): {would}")
         if flow.unsaved:
-            say(f"  {memories(len(flow.unsaved))} there are in no commit and would be lost: commit first, or --force")
+            verb = "is" if len(flow.unsaved) == 1 else "are"
+            say(
+                f"  {memories(len(flow.unsaved))} there {verb} in no commit and would be lost: commit first, or --force"
+            )
         return
     if not parts:
         line = f"{name} already holds {done.commit.short}" + (" in that part" if partial else "")

@@ -12,10 +12,11 @@ from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.options import REVISION, as_json, example, selecting, selection
 from vexrepo.cli.output import emit_stream, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.cli.text import counted, plain
+from vexrepo.cli.text import counted, plain, signs
 
 if TYPE_CHECKING:
     from vexrepo.objects.digest import CommitId
+    from vexrepo.remotes.intake import Tally
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Difference, Repository, Selection
 
@@ -69,14 +70,16 @@ def diff(
     if len(sides) > 2:
         raise click.UsageError("diff takes at most two sides: vex diff [A [B]]")
     repository, old, new = _sides(edge, sides)
-    found = relevant(_changes(edge, repository, old, new, selection(namespaces, components)), vectors)
+    chosen = selection(namespaces, components)
     totals = Totals()
-    _, changes = first_and_rest(totals.counting(found))
+    _, changes = first_and_rest(totals.counting(relevant(_changes(repository, old, new, chosen), vectors)))
+    # The part of a memory that was asked for has no edges of its own; two stores are compared without them.
+    edges = _edges(repository, old, new) if repository is not None and chosen is None else None
     if as_json:
-        _print_json(old, new, changes, totals, vectors, limit, stat)
+        _print_json(old, new, changes, totals, edges, vectors, 0 if stat else limit)
     else:
-        _print(old, new, changes, totals, vectors, limit, stat)
-    return FAILED if exit_code and totals else DONE
+        _print(old, new, changes, totals, edges, vectors, limit, stat)
+    return FAILED if exit_code and (totals or edges) else DONE
 
 
 def _sides(edge: Edge, sides: tuple[str, ...]) -> tuple[Repository | None, Side, Side]:
@@ -101,50 +104,76 @@ def _sides(edge: Edge, sides: tuple[str, ...]) -> tuple[Repository | None, Side,
     return repository, found[0], found[1]
 
 
-def _changes(
-    edge: Edge, repository: Repository | None, old: Side, new: Side, chosen: Selection | None
-) -> Iterator[Difference]:
+def _changes(repository: Repository | None, old: Side, new: Side, chosen: Selection | None) -> Iterator[Difference]:
     if old.store is not None and new.store is not None:
         from vexrepo.repository.difference import diff_stores, scratch_folder
 
-        with scratch_folder() as scratch:
-            yield from diff_stores(old.store, new.store, scratch, chosen)
-        return
+        # Records are read when they are shown, which is after they were found: the folder lives as long as the command.
+        scratch = click.get_current_context().with_resource(scratch_folder())
+        return diff_stores(old.store, new.store, scratch, chosen)
     assert repository is not None
     if new.store is not None:
-        yield from repository.diff_with_store(old.commit, new.store, chosen)
-    elif old.store is not None:
-        yield from repository.diff_with_store(new.commit, old.store, chosen, reverse=True)
-    else:
-        assert old.commit is not None and new.commit is not None
-        yield from repository.diff(old.commit, new.commit, chosen)
+        return repository.diff_with_store(old.commit, new.store, chosen)
+    if old.store is not None:
+        return repository.diff_with_store(new.commit, old.store, chosen, reverse=True)
+    assert old.commit is not None and new.commit is not None
+    return repository.diff(old.commit, new.commit, chosen)
+
+
+def _edges(repository: Repository, old: Side, new: Side) -> Tally | None:
+    """Count the graph edges that differ; None for two stores."""
+    if new.store is not None:
+        return repository.edge_changes(old.commit, new.store) if old.store is None else None
+    assert new.commit is not None
+    if old.store is None:
+        return repository.edge_changes(old.commit, new.commit)
+    found = repository.edge_changes(new.commit, old.store)
+    found.learned, found.forgotten = found.forgotten, found.learned
+    return found
 
 
 def _print(
-    old: Side, new: Side, changes: Iterator[Difference], totals: Totals, mode: str, limit: int | None, stat: bool
+    old: Side,
+    new: Side,
+    changes: Iterator[Difference],
+    totals: Totals,
+    edges: Tally | None,
+    mode: str,
+    limit: int | None,
+    stat: bool,
 ) -> None:
     hidden = print_changes(changes, mode, 0 if stat else limit)
-    if not totals:
-        say(f"no differences between {plain(old.label)} and {plain(new.label)}")
-    elif stat:
+    if not totals and not edges:
+        what = "no memory differs" if edges is None else "no differences"
+        say(f"{what} between {plain(old.label)} and {plain(new.label)}")
+    elif stat and totals:
         for line in totals.stat_lines():
             say(line)
         say(f"{totals.words()} in {counted(len(totals.namespaces), 'namespace')}")
     elif hidden:
         say(quiet(f"… and {hidden:,} more: {totals.words()} in all"))
+    if edges:
+        say(f"edges between memories: {signs(edges.learned, edges.changed, edges.forgotten)}")
 
 
 def _print_json(
-    old: Side, new: Side, changes: Iterator[Difference], totals: Totals, mode: str, limit: int | None, stat: bool
+    old: Side,
+    new: Side,
+    changes: Iterator[Difference],
+    totals: Totals,
+    edges: Tally | None,
+    mode: str,
+    limit: int | None,
 ) -> None:
     def items() -> Iterator[object]:
-        most = 0 if stat else limit
         for number, change in enumerate(changes):
-            if most is None or number < most:
+            if limit is None or number < limit:
                 yield change_json(change, mode)
 
     def tail() -> Iterator[dict[str, object]]:
         yield {**totals.to_json(), "namespaces": totals.by_namespace()}
+        if edges is not None:
+            yield {"edges": {"learned": edges.learned, "changed": edges.changed, "forgotten": edges.forgotten}}
 
     head = {name: _side_json(side) for name, side in (("old", old), ("new", new))}
     emit_stream(head, "changes", items(), tail())

@@ -53,7 +53,10 @@ def new(edge: Edge, name: str | None, as_json: bool) -> None:
 @as_json
 @pass_edge
 def list_(edge: Edge, as_json: bool) -> None:
-    """List your keys; * marks the one that signs."""
+    """List your keys.
+
+    The one that signs is marked with *.
+    """
     from vexrepo.storage.keys import fingerprint
 
     current = edge.config(edge.find())["user.identity"]

@@ -10,7 +10,7 @@ from vexrepo.cli.describe import place_words
 from vexrepo.cli.options import as_json, example
 from vexrepo.cli.output import emit, say
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.cli.text import memories, plain, tally
+from vexrepo.cli.text import UNCHANGED, counted, memories, plain, tally
 
 
 @click.command(epilog=example("vex status", "vex status vektor:other.db"))
@@ -37,6 +37,7 @@ def status(edge: Edge, store: str | None, as_json: bool) -> None:
     found = repository.status(address)
     if as_json:
         counts = {"learned": found.learned, "changed": found.changed, "forgotten": found.forgotten}
+        counts["edges"] = found.edges
         emit({**value, "store": repository.store_name(address), **counts, "clean": found.is_clean})
         return
     what = "workspace " if store is None else ""
@@ -46,4 +47,10 @@ def status(edge: Edge, store: str | None, as_json: bool) -> None:
     elif found.is_clean:
         say(f"{start}nothing to commit, it holds exactly what {view.commit.short} holds")
     else:
-        say(start + tally(found.learned, found.changed, found.forgotten))
+        parts = [tally(found.learned, found.changed, found.forgotten)]
+        if found.edges:
+            parts = [
+                *(part for part in parts if part != UNCHANGED),
+                counted(found.edges, "edge differs", "edges differ"),
+            ]
+        say(start + ", ".join(parts))
