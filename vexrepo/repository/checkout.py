@@ -124,8 +124,9 @@ def _unsaved(address: Address, outflow: Outflow) -> StateError:
     parts = [_counted(len(outflow.unsaved), "memory", "memories")] if names else []
     parts += [_counted(edges, "edge", "edges")] if edges else []
     them = "it" if len(outflow.unsaved) + edges == 1 else "them"
+    which = f" ({listed})" if names else ""
     return StateError(
-        f"{address} holds {' and '.join(parts)} that no commit has{f' ({listed})' if names else ''} and would lose {them}.  "
+        f"{address} holds {' and '.join(parts)} that no commit has{which} and would lose {them}.  "
         f"Keep {them}: vex commit --from {address} -m MESSAGE.  Drop {them}: --force",
         code="unsaved-changes",
     )

@@ -99,6 +99,7 @@ def _as_json(repository: Repository, done: CheckedOut, address: Address, dry_run
         "edges_written": len(flow.edge_upserts),
         "edges_removed": len(flow.edge_deletes),
         "unsaved": len(flow.unsaved),
+        "unsaved_edges": len(flow.unsaved_edges),
         "verified": done.verified,
         "head": {"branch": view.branch, "commit": view.commit.hex() if view.commit else None},
     }
@@ -120,11 +121,11 @@ def _print(
     if dry_run:
         would = ", ".join(parts) or "nothing to do"
         say(f"would bring {name} to {plain(revision)} ({done.commit.short}): {would}")
-        if flow.unsaved:
-            verb = "is" if len(flow.unsaved) == 1 else "are"
-            say(
-                f"  {memories(len(flow.unsaved))} there {verb} in no commit and would be lost: commit first, or --force"
-            )
+        lost = [memories(len(flow.unsaved))] if flow.unsaved else []
+        lost += [counted(len(flow.unsaved_edges), "edge")] if flow.unsaved_edges else []
+        if lost:
+            verb = "is" if len(flow.unsaved) + len(flow.unsaved_edges) == 1 else "are"
+            say(f"  {' and '.join(lost)} there {verb} in no commit and would be lost: commit first, or --force")
         return
     if not parts:
         line = f"{name} already holds {done.commit.short}" + (" in that part" if partial else "")
