@@ -145,6 +145,7 @@ def _vectors() -> dict[str, Any]:
         "[3.5e38,1]",
         "[9007199254740992,1]",
         "[1.1754943508222875e-38,9.8607613e-32]",
+        "[0.00024414062,9.8607613e-32,1.1754944e-38,-0.0]",
     )
     found = []
     for text in numbers:
@@ -525,7 +526,7 @@ def _jsons() -> Iterator[tuple[str, str, str, str | bytes, str]]:
     key = public_key(SEED).hex()
     for name, what, raw, code in (
         ("signature-type", "an unknown type", payload.replace("ed25519", "ed448"), "object-corrupt"),
-        ("signature-order", "members in another order", '{"type":"ed25519",' + payload[1:-17] + "}", "not-canonical"),
+        ("signature-order", "members in another order", '{"type":"ed25519",' + payload[1:-18] + "}", "not-canonical"),
         ("signature-extra", "an unknown member", payload[:-1] + ',"version":1}', "object-corrupt"),
         ("signature-key-short", "a key of 31 bytes", payload.replace(key, key[2:]), "object-corrupt"),
         ("signature-key-upper", "a key in upper case", payload.replace(key, key.upper()), "object-corrupt"),

@@ -12,10 +12,18 @@ from vexrepo.cli.output import added, changed, quiet, removed, say
 from vexrepo.cli.text import plain, shorten, signs, tally
 from vexrepo.cli.words import elided, word_pieces
 from vexrepo.objects.record import body_value, split_key
-from vexrepo.repository.difference import ABSENT, FieldChange, VectorChange, field_changes, vector_changes
+from vexrepo.repository.difference import (
+    ABSENT,
+    Difference,
+    FieldChange,
+    Loose,
+    VectorChange,
+    field_changes,
+    vector_changes,
+)
 
 if TYPE_CHECKING:
-    from vexrepo.repository import Difference
+    from vexrepo.repository.difference import EdgeDifference
 
 TEXT_WIDTH = 100
 RUN_WIDTH = 300
@@ -220,6 +228,54 @@ def _vector_json(change: VectorChange) -> dict[str, Any]:
         "rescaled": change.scaled,
         "old": space(change.old),
         "new": space(change.new),
+    }
+
+
+class EdgeTotals:
+    """Counts edges that differ: between two memories, so told apart from them."""
+
+    def __init__(self, changes: Iterable[EdgeDifference]) -> None:
+        self.changes = list(changes)
+        self.kinds = Counter(edge_kind(change) for change in self.changes)
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def words(self) -> str:
+        """Return ``edges between memories: +3 ~1 -2``."""
+        counts = signs(self.kinds["learned"], self.kinds["changed"], self.kinds["forgotten"])
+        return f"edges between memories: {counts}"
+
+    def to_json(self) -> dict[str, int]:
+        """Return the counts as JSON."""
+        return {kind: self.kinds[kind] for kind in MARKS}
+
+
+def edge_kind(change: EdgeDifference) -> str:
+    """Return ``learned``, ``changed`` or ``forgotten``."""
+    return "learned" if change.old is None else "forgotten" if change.new is None else "changed"
+
+
+def edge_line(change: EdgeDifference) -> str:
+    """Return ``~ mem_1 –causal→ mem_2   weight 0.5 → 0.9``."""
+    side = change.new or change.old
+    assert side is not None
+    value = body_value(side.body)
+    source, kind, target = (plain(shorten(str(value.get(name)), VALUE_WIDTH)) for name in ("source", "type", "target"))
+    how = edge_kind(change)
+    line = STYLES[how](f"{MARKS[how]} {source} –{kind}→ {target}")
+    if change.old is None or change.new is None:
+        return line
+    fields = field_changes(Difference(change.key, Loose(change.old), Loose(change.new)))
+    return line + "   " + " · ".join(field_words(item) for item in fields)
+
+
+def edge_json(change: EdgeDifference) -> dict[str, Any]:
+    """Return an edge that differs as JSON, as it was and as it is."""
+    sides = {"old": change.old, "new": change.new}
+    return {
+        "kind": edge_kind(change),
+        **{name: body_value(side.body) for name, side in sides.items() if side is not None},
     }
 
 

@@ -21,7 +21,6 @@ from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import make_key, split_key
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.objects.vector import Space
-from vexrepo.remotes.intake import Tally
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository import checkout as _checkout
@@ -120,10 +119,6 @@ class Repository(Core):
     def diff_edges_with_store(self, commit: CommitId | None, store: Address) -> list[EdgeDifference]:
         """Return the graph edges that differ between a commit (None: nothing) and a store as it is now."""
         return _difference.diff_edges_with_store(self, commit, store)
-
-    def edge_changes(self, old: CommitId | None, new: CommitId | Address) -> Tally:
-        """Count the graph edges that differ from a commit (None: nothing) to a commit or a store as it is now."""
-        return _difference.edge_changes(self, old, new)
 
     def checkout(
         self,

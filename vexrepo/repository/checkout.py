@@ -71,7 +71,9 @@ def checkout(
         if (outflow.unsaved or outflow.unsaved_edges) and not force and not dry_run:
             raise _unsaved(address, outflow)
         written, fingerprint = 0, intake.fingerprint
-        if not outflow.is_empty and not dry_run:
+        # A memory without records still makes a store that holds none.
+        is_new = intake.fingerprint is None and not snapshot.records.count
+        if (is_new or not outflow.is_empty) and not dry_run:
             total = snapshot.records.count if store.rewrites else outflow.added + outflow.changed
             done = 0
 

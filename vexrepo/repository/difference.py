@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from vexrepo.history import build
 from vexrepo.history.baseline import record_ids
 from vexrepo.history.diff import diff_trees
-from vexrepo.history.walk import LeafReader, RecordAt, find_record, iter_leaves, iter_records
+from vexrepo.history.walk import RecordAt, find_record, iter_records
 from vexrepo.objects import canonical
 from vexrepo.objects.digest import CommitId, RecordId
 from vexrepo.objects.record import Record, body_value, split_key
@@ -149,41 +149,6 @@ def diff_edges_with_store(repository: Core, commit: CommitId | None, address: Ad
         for key in sorted({*old, *new})
         if key not in old or key not in new or old[key].id != new[key].id
     ]
-
-
-def edge_changes(repository: Core, old: CommitId | None, new: CommitId | Address) -> Tally:
-    """Count the graph edges that differ from a commit (None: nothing) to a commit or a store.
-
-    A store that keeps no edges differs in none.  Memory: the keys of all edges.
-    """
-    tally = Tally()
-    before = repository.snapshot_of(old)
-    if isinstance(new, CommitId):
-        after = repository.snapshot_of(new)
-        if before is not None and after is not None and before.edges == after.edges:
-            return tally
-        wanted = _edge_ids(repository.objects, after.edges if after else None)
-    else:
-        with open_store(new) as store:
-            if not store.holds_edges:
-                return tally
-            wanted = {edge.key: edge.id for edge in store.edges()}
-    present = _edge_ids(repository.objects, before.edges if before else None)
-    for key, identifier in wanted.items():
-        if key not in present:
-            tally.learned += 1
-        elif present[key] != identifier:
-            tally.changed += 1
-    tally.forgotten = len(present.keys() - wanted.keys())
-    return tally
-
-
-def _edge_ids(objects: ObjectStore, root: TreeRoot | None) -> dict[bytes, RecordId]:
-    found: dict[bytes, RecordId] = {}
-    for child in iter_leaves(objects, root) if root is not None and root.count else ():
-        leaf = LeafReader(objects, child.id).leaf
-        found.update((key, leaf.record_id(row)) for row, key in enumerate(leaf.keys))
-    return found
 
 
 def diff_stores(old: Address, new: Address, scratch: Path, selection: Selection | None = None) -> Iterator[Difference]:

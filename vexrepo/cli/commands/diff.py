@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from vexrepo.cli.changes import Totals, change_json, first_and_rest, print_changes, relevant
+from vexrepo.cli.changes import (
+    EdgeTotals,
+    Totals,
+    change_json,
+    edge_json,
+    edge_line,
+    first_and_rest,
+    print_changes,
+    relevant,
+)
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.options import REVISION, as_json, example, selecting, selection
 from vexrepo.cli.output import emit_stream, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.cli.text import counted, plain, signs
+from vexrepo.cli.text import counted, plain
 
 if TYPE_CHECKING:
     from vexrepo.objects.digest import CommitId
-    from vexrepo.remotes.intake import Tally
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Difference, Repository, Selection
 
@@ -47,6 +55,7 @@ class Side(NamedTuple):
     show_default=True,
     help="Which differences of embeddings count: all; not those of length; none.",
 )
+@click.option("--edges", "list_edges", is_flag=True, help="Also list the edges between memories that differ.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show at most N memories.")
 @selecting
 @as_json
@@ -57,6 +66,7 @@ def diff(
     stat: bool,
     exit_code: bool,
     vectors: str,
+    list_edges: bool,
     limit: int | None,
     namespaces: tuple[str, ...],
     components: tuple[str, ...],
@@ -76,9 +86,9 @@ def diff(
     # The part of a memory that was asked for has no edges of its own; two stores are compared without them.
     edges = _edges(repository, old, new) if repository is not None and chosen is None else None
     if as_json:
-        _print_json(old, new, changes, totals, edges, vectors, 0 if stat else limit)
+        _print_json(old, new, changes, totals, edges, vectors, 0 if stat else limit, list_edges)
     else:
-        _print(old, new, changes, totals, edges, vectors, limit, stat)
+        _print(old, new, changes, totals, edges, vectors, limit, stat, list_edges)
     return FAILED if exit_code and (totals or edges) else DONE
 
 
@@ -120,16 +130,16 @@ def _changes(repository: Repository | None, old: Side, new: Side, chosen: Select
     return repository.diff(old.commit, new.commit, chosen)
 
 
-def _edges(repository: Repository, old: Side, new: Side) -> Tally | None:
-    """Count the graph edges that differ; None for two stores."""
+def _edges(repository: Repository, old: Side, new: Side) -> EdgeTotals | None:
+    """Return the graph edges that differ; None for two stores."""
     if new.store is not None:
-        return repository.edge_changes(old.commit, new.store) if old.store is None else None
+        return EdgeTotals(repository.diff_edges_with_store(old.commit, new.store)) if old.store is None else None
     assert new.commit is not None
-    if old.store is None:
-        return repository.edge_changes(old.commit, new.commit)
-    found = repository.edge_changes(new.commit, old.store)
-    found.learned, found.forgotten = found.forgotten, found.learned
-    return found
+    if old.store is not None:
+        found = repository.diff_edges_with_store(new.commit, old.store)
+        return EdgeTotals(each._replace(old=each.new, new=each.old) for each in found)
+    assert old.commit is not None
+    return EdgeTotals(repository.diff_edges(old.commit, new.commit))
 
 
 def _print(
@@ -137,10 +147,11 @@ def _print(
     new: Side,
     changes: Iterator[Difference],
     totals: Totals,
-    edges: Tally | None,
+    edges: EdgeTotals | None,
     mode: str,
     limit: int | None,
     stat: bool,
+    list_edges: bool,
 ) -> None:
     hidden = print_changes(changes, mode, 0 if stat else limit)
     if not totals and not edges:
@@ -153,7 +164,9 @@ def _print(
     elif hidden:
         say(quiet(f"… and {hidden:,} more: {totals.words()} in all"))
     if edges:
-        say(f"edges between memories: {signs(edges.learned, edges.changed, edges.forgotten)}")
+        for change in edges.changes if list_edges else ():
+            say(edge_line(change))
+        say(edges.words())
 
 
 def _print_json(
@@ -161,9 +174,10 @@ def _print_json(
     new: Side,
     changes: Iterator[Difference],
     totals: Totals,
-    edges: Tally | None,
+    edges: EdgeTotals | None,
     mode: str,
     limit: int | None,
+    list_edges: bool,
 ) -> None:
     def items() -> Iterator[object]:
         for number, change in enumerate(changes):
@@ -173,7 +187,9 @@ def _print_json(
     def tail() -> Iterator[dict[str, object]]:
         yield {**totals.to_json(), "namespaces": totals.by_namespace()}
         if edges is not None:
-            yield {"edges": {"learned": edges.learned, "changed": edges.changed, "forgotten": edges.forgotten}}
+            yield {"edges": edges.to_json()}
+            if list_edges:
+                yield {"edge_changes": [edge_json(change) for change in edges.changes]}
 
     head = {name: _side_json(side) for name, side in (("old", old), ("new", new))}
     emit_stream(head, "changes", items(), tail())

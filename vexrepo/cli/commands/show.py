@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vexrepo.cli.changes import Totals, change_json, key_label, print_changes
+from vexrepo.cli.changes import EdgeTotals, Totals, change_json, key_label, print_changes
 from vexrepo.cli.describe import commit_block, commit_json, content_words, decorations
 from vexrepo.cli.options import REVISION, as_json, example
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.cli.text import plain, shorten, signs
+from vexrepo.cli.text import plain, shorten
 from vexrepo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def _commit(edge: Edge, repository: Repository, identifier: CommitId) -> None:
         say(quiet(f"… and {hidden:,} more: vex diff {commit.parents[0].short} {identifier.short}"))
     for line in totals.stat_lines():
         say(line)
-    edges = repository.edge_changes(commit.parents[0], identifier)
+    edges = EdgeTotals(repository.diff_edges(commit.parents[0], identifier))
     say(totals.words() if totals or not edges else "no memory changed")
     if edges:
-        say(f"edges between memories: {signs(edges.learned, edges.changed, edges.forgotten)}")
+        say(edges.words())
 
 
 def _commit_json(edge: Edge, repository: Repository, identifier: CommitId) -> None:

@@ -89,7 +89,7 @@ class JsonlStore(Store):
                     if at == 0 and line.startswith(b"\xef\xbb\xbf"):
                         line = line[3:]
                         at = 3
-                    if not line.isspace():
+                    if line and not line.isspace():
                         yield at, line
                     at += len(line)
         except OSError as error:
@@ -116,12 +116,24 @@ class JsonlStore(Store):
 
     def check_not_empty(self) -> None:
         """Raise InvalidData (empty-file) unless the file has content or its sidecar says that it holds no record."""
-        if self.path.exists() and not self.size_bytes and self._sidecar_count() != 0:
+        if self.path.exists() and self._is_blank() and self._sidecar_count() != 0:
             raise InvalidData(
                 f"{self.path} is empty; expected one record a line (an emptied memory has a {self.sidecar.name} that "
                 "says 0 records)",
                 code="empty-file",
             )
+
+    def _is_blank(self) -> bool:
+        try:
+            with open(self.path, "rb") as file:
+                block = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf")
+                while not block.strip():
+                    block = file.read(1 << 16)
+                    if not block:
+                        return True
+        except OSError as error:
+            raise StoreError(f"cannot read {self.path}: {error.strerror}", code="store-unreadable") from error
+        return False
 
     @property
     def sidecar(self) -> Path:
