@@ -287,7 +287,7 @@ def test_the_objects_whose_id_starts_with_a_prefix_are_named(
         packs = Path(folder)
         wanted: dict[bytes, int] = {}
         for number, (head, kind) in enumerate(heads):
-            identifier = head + bytes([number]) + bytes(31 - len(head))
+            identifier = head.ljust(31, b"\0") + bytes((number,))
             writer = PackWriter(QuickFiles(), packs / f".{number}.tmp")
             writer.add(CommitId(identifier), ObjectType(kind), Codec.RAW, b"", 0)
             writer.finish(packs, number)

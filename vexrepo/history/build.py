@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from vexrepo.history.census import Census
 from vexrepo.history.walk import LeafReader, iter_leaves, read_node
 from vexrepo.objects import tree
 from vexrepo.objects.digest import ID_BYTES, BodiesId, VectorsId
@@ -46,14 +47,15 @@ def edit_tree(
     edits: Iterable[Edit],
     leaf_records: int,
     pool: ThreadPoolExecutor | None = None,
+    census: Census | None = None,
 ) -> TreeRoot:
     """Return the tree of ``base`` with ``edits`` (ascending unique keys) applied.
 
     ``leaf_records`` is the expected number of records a leaf; it must be the one the base was built with.
-    ``pool`` packs leaves beside the caller's thread.
+    ``pool`` packs leaves beside the caller's thread; ``census`` counts the leaves of the result.
     """
     nodes = _Nodes(store, writer, base)
-    cutter = _Cutter(writer, nodes, leaf_records, pool)
+    cutter = _Cutter(writer, nodes, leaf_records, pool, census)
     pending = _Peekable(iter(edits))
     if store is not None and base is not None and base.count:
         leaves = list(iter_leaves(store, base)) if base.height else [Child(b"", base.id, base.count)]
@@ -69,7 +71,7 @@ def edit_tree(
                 mine = pending.take(keys[-1], OVERFULL * len(keys))
                 complete = pending.head is None or (not last and pending.head.key > keys[-1])
                 if cutter.at_start and complete and (rows := _updated_rows(reader.leaf, mine)) is not None:
-                    cutter.submit(patch_leaf, writer, reader, rows)
+                    cutter.submit(patch_leaf, writer, reader, rows, census)
                     continue
                 cutter.origin = reader
                 for record in _merged(reader.records(), mine, pending):
@@ -148,7 +150,15 @@ def _updated_rows(leaf: Leaf, edits: list[Edit]) -> list[tuple[int, Record]] | N
 class _Cutter:
     """Collects records into leaves, hands full leaves to the pool and finished ones, in order, to the nodes."""
 
-    def __init__(self, writer: Writer, nodes: _Nodes, leaf_records: int, pool: ThreadPoolExecutor | None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        nodes: _Nodes,
+        leaf_records: int,
+        pool: ThreadPoolExecutor | None,
+        census: Census | None,
+    ) -> None:
+        self._census = census
         self._writer = writer
         self._nodes = nodes
         self._expected = leaf_records
@@ -180,12 +190,15 @@ class _Cutter:
 
     def _cut(self) -> None:
         rows, self._rows = self._rows, []
-        self.submit(pack_leaf, self._writer, rows, self.origin)
+        self.submit(pack_leaf, self._writer, rows, self.origin, self._census)
 
     def _drain(self, keep: int) -> None:
         while len(self._flying) > keep:
             done = self._flying.popleft()
-            self._nodes.add(done if isinstance(done, Child) else done.result())
+            child = done if isinstance(done, Child) else done.result()
+            if self._census is not None:
+                self._census.add(child.id)
+            self._nodes.add(child)
 
     def finish(self) -> TreeRoot:
         if self._rows or not (self._flying or self._nodes.started):
@@ -194,7 +207,7 @@ class _Cutter:
         return self._nodes.finish()
 
 
-def pack_leaf(writer: Writer, rows: list[Record], origin: LeafReader | None) -> Child:
+def pack_leaf(writer: Writer, rows: list[Record], origin: LeafReader | None, census: Census | None) -> Child:
     """Write a leaf and its columns; ``origin`` is the leaf it replaces.  Returns its entry for a node."""
     old_columns = {column.space: column.vectors for column in origin.leaf.columns} if origin else {}
     bodies = tree.encode_bodies([row.body for row in rows])
@@ -219,11 +232,13 @@ def pack_leaf(writer: Writer, rows: list[Record], origin: LeafReader | None) -> 
         del payload
     leaf = Leaf([row.key for row in rows], b"".join(row.id for row in rows), bodies_id, tuple(columns))
     leaf_id, encoded = leaf.encode()
+    if census is not None:
+        census.note(leaf_id, leaf)
     writer.put(ObjectType.LEAF, leaf_id, encoded, base=origin.id if origin else None)
     return Child(rows[-1].key if rows else b"", leaf_id, len(rows))
 
 
-def patch_leaf(writer: Writer, origin: LeafReader, rows: list[tuple[int, Record]]) -> Child:
+def patch_leaf(writer: Writer, origin: LeafReader, rows: list[tuple[int, Record]], census: Census | None) -> Child:
     """Write a leaf that differs from ``origin`` in the content of some rows only.  Returns its entry for a node."""
     leaf = origin.leaf
     bodies, ids = list(origin.bodies), bytearray(leaf.record_ids)
@@ -237,6 +252,8 @@ def patch_leaf(writer: Writer, origin: LeafReader, rows: list[tuple[int, Record]
     columns = [_patch_column(writer, origin, column, rows) for column in leaf.columns]
     patched = Leaf(leaf.keys, bytes(ids), bodies_id, tuple(columns))
     leaf_id, encoded = patched.encode()
+    if census is not None:
+        census.note(leaf_id, patched)
     writer.put(ObjectType.LEAF, leaf_id, encoded, base=origin.id)
     return Child(leaf.keys[-1], leaf_id, len(leaf.keys))
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from vexrepo.history.walk import iter_leaves
+from vexrepo.objects.digest import TreeId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import split_key
 from vexrepo.objects.snapshot import TreeRoot
@@ -39,15 +40,22 @@ class Census:
             parts.append(leaf.record_ids)
         return b"".join(parts)
 
+    def note(self, identifier: TreeId, leaf: Leaf) -> None:
+        """Count a leaf that is being written, so that it need not be read again."""
+        self._known[identifier] = _count(leaf)
+
+    def add(self, identifier: TreeId) -> None:
+        """Add what a leaf holds to ``namespaces`` and ``spaces``."""
+        found = self._known.get(identifier)
+        if found is None:
+            found = self._known[identifier] = _count(Leaf.decode(self._store.get(identifier, ObjectType.LEAF)))
+        self.namespaces |= found.namespaces
+        self.spaces.update(dict(found.spaces))
+
     def count(self, root: TreeRoot) -> None:
-        """Set ``namespaces`` and ``spaces`` to what a tree holds."""
-        self.namespaces, self.spaces = set(), Counter()
+        """Add what a tree holds."""
         for child in iter_leaves(self._store, root):
-            found = self._known.get(child.id)
-            if found is None:
-                found = self._known[child.id] = _count(Leaf.decode(self._store.get(child.id, ObjectType.LEAF)))
-            self.namespaces |= found.namespaces
-            self.spaces.update(dict(found.spaces))
+            self.add(child.id)
 
     def spaces_json(self) -> list[dict[str, Any]]:
         """Return the embedding spaces as a snapshot keeps them: most used first."""

@@ -58,98 +58,96 @@ def commit_store(
     StoreError, Locked, StorageFailure.  Nothing is committed unless everything is.
     """
     selection = selection or Selection()
-    with repository.lock(), repository.scratch() as scratch, open_store(address) as store:
+    accepts = selection.accepts if selection else None
+    with (
+        repository.lock(),
+        repository.scratch() as scratch,
+        open_store(address) as store,
+        repository.objects.writer() as writer,
+    ):
         view = repository.view()
         head = view.commit
         base = repository.snapshot_of(head)
         census = Census(repository.objects)
-        base_ids = census.record_ids(base.records) if base else b""
         name = repository.store_name(address)
         cache = _cache_path(repository, name)
         intake = take_in(
             store,
-            base_ids,
+            census.record_ids(base.records) if base else b"",
             scratch,
             cache=cache,
             skip_problems=skip_problems,
-            accepts=selection.accepts if selection else None,
+            accepts=accepts,
             advance=_Progress(repository, "reading", store),
         )
         tally = Tally()
-        with repository.objects.writer() as writer, repository.pool() as pool:
-            leaf_records = base.leaf_records if base else _leaf_records(intake)
-            edits = iter_edits(
-                repository.objects,
-                base.records if base else None,
-                intake,
-                tally,
-                selection.accepts if selection else None,
-            )
-            records = build.edit_tree(
-                repository.objects, writer, base.records if base else None, edits, leaf_records, pool
-            )
-            edges = _edges(repository, writer, store, base, leaf_records, selection)
-            packs = writer.finish()
-            added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)
-        census.count(records)
-        config = store.describe().config
-        collections = dict(base.collections) if base else {}
-        if config and not selection:
-            collections[store.kind] = config
-        snapshot = Snapshot(records, edges, leaf_records, census.spaces_json(), collections)
+        snapshot = _write_snapshot(repository, writer, intake, base, selection, census, tally)
         snapshot_id, payload = snapshot.encode()
+        before = repository.commit_at(head).snapshot if head else None
+        if snapshot_id == before and not allow_empty:
+            if not dry_run:
+                _remember_lines(repository, cache, intake)
+                seen = {"commit": head.hex() if head else None, "fingerprint": intake.fingerprint}
+                if not selection and view.stores.get(name) != seen:
+                    repository.record(view.with_store(name, seen), "status", name)
+            raise StateError(
+                f"nothing to commit: {address} holds exactly what {view.branch or 'HEAD'} holds",
+                code="nothing-to-commit",
+            )
+        source: dict[str, Any] = {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
+        if selection:
+            source["selection"] = selection.describe()
         statistics = {
-            "records": records.count,
-            "edges": edges.count,
+            "records": snapshot.records.count,
+            "edges": snapshot.edges.count,
             "namespaces": len(census.namespaces),
             "learned": tally.learned,
             "changed": tally.changed,
             "forgotten": tally.forgotten,
         }
-        source: dict[str, Any] = {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
-        if selection:
-            source["selection"] = selection.describe()
-        parents = (head,) if head else ()
-        commit = Commit(
-            snapshot_id,
-            parents,
-            {"name": repository.around.author},
-            repository.around.now_us(),
-            message,
-            source,
-            statistics,
-        )
-        unchanged = head is not None and repository.commit_at(head).snapshot == snapshot_id
-        seen = {"commit": head.hex() if head else None, "fingerprint": intake.fingerprint}
-        if unchanged and not allow_empty:
-            if cache is not None and intake.digests and not dry_run:
-                linecache.write(repository.files, cache, intake.digests, intake.ids)
-            if head is not None and not selection and not dry_run and view.stores.get(name) != seen:
-                repository.record(view.with_store(name, seen), "status", name)
-            raise StateError(
-                f"nothing to commit: {address} holds exactly what {view.branch or 'HEAD'} holds",
-                code="nothing-to-commit",
-            )
+        author, now_us = {"name": repository.around.author}, repository.around.now_us()
+        commit = Commit(snapshot_id, (head,) if head else (), author, now_us, message, source, statistics)
         if dry_run:
-            for pack in packs:
-                repository.files.remove(repository.folder / "packs" / pack)
-            repository.objects.refresh()
-            return Committed(None, commit, snapshot, tally, intake.problems, added)
-        with repository.objects.writer() as writer:
-            writer.put(
-                ObjectType.SNAPSHOT, snapshot_id, payload, base=repository.commit_at(head).snapshot if head else None
-            )
-            identifier = repository.write_commit(writer, commit)
-            packs += writer.finish()
-        seen = {"commit": identifier.hex(), "fingerprint": intake.fingerprint}
+            return Committed(None, commit, snapshot, tally, intake.problems, writer.size_bytes)
+        writer.put(ObjectType.SNAPSHOT, snapshot_id, payload, base=before)
+        identifier = repository.write_commit(writer, commit)
+        packs = writer.finish()
         after = view.with_commit(identifier)
         if not selection:
-            after = after.with_store(name, seen)
+            after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": intake.fingerprint})
         repository.record(after, "commit", message.split("\n", 1)[0], packs)
-        if cache is not None and intake.digests:
-            linecache.write(repository.files, cache, intake.digests, intake.ids)
+        _remember_lines(repository, cache, intake)
         added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)
         return Committed(identifier, repository.commit_at(identifier), snapshot, tally, intake.problems, added)
+
+
+def _write_snapshot(
+    repository: Core,
+    writer: Writer,
+    intake: Intake,
+    base: Snapshot | None,
+    selection: Selection,
+    census: Census,
+    tally: Tally,
+) -> Snapshot:
+    """Write the trees of what was taken in; ``census`` and ``tally`` count on the way."""
+    store, objects = intake.store, repository.objects
+    leaf_records = base.leaf_records if base else _leaf_records(intake)
+    root = base.records if base else None
+    edits = iter_edits(objects, root, intake, tally, selection.accepts if selection else None)
+    with repository.pool() as pool:
+        records = build.edit_tree(objects, writer, root, edits, leaf_records, pool, census)
+    edges = _edges(repository, writer, store, base, leaf_records, selection)
+    collections = dict(base.collections) if base else {}
+    config = store.describe().config
+    if config and not selection:
+        collections[store.kind] = config
+    return Snapshot(records, edges, leaf_records, census.spaces_json(), collections)
+
+
+def _remember_lines(repository: Core, cache: Path | None, intake: Intake) -> None:
+    if cache is not None and intake.digests:
+        linecache.write(repository.files, cache, intake.digests, intake.ids)
 
 
 def _cache_path(repository: Core, name: str) -> Path | None:

@@ -36,6 +36,7 @@ from vexrepo.storage.store import ObjectStore, Writer
 FOLDER = ".vex"
 FORMAT = b"vexrepo repository 1\n"
 FIRST_BRANCH = "main"
+SCRATCH_DAYS = 1
 
 
 def _no_progress(what: str, done: int, total: int | None) -> None:
@@ -243,8 +244,17 @@ class Core:
             for part in ("packs", "operations"):
                 for left in (self.folder / part).glob(".*.tmp"):
                     self.files.remove(left)
+            self._clear_scratch()
             self.objects.refresh()
             yield
+
+    def _clear_scratch(self) -> None:
+        """Remove scratch folders that a killed command left more than a day ago (readers use them, too)."""
+        oldest_s = self.around.now_us() / 1e6 - SCRATCH_DAYS * 86400
+        for left in (self.folder / "tmp").glob("*"):
+            with contextlib.suppress(OSError):
+                if left.stat().st_mtime < oldest_s:
+                    shutil.rmtree(left, ignore_errors=True)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
