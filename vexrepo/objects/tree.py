@@ -24,6 +24,9 @@ FANOUT = 128  # expected children of an inner node
 OVERFULL = 4  # a run of OVERFULL × expected entries without a natural end is cut
 MIN_LEAF, MAX_LEAF = 16, 8192  # bounds of the expected records a leaf
 LEAF_BYTES = 2 << 20  # aimed-at raw size of a leaf
+# The size is fixed at the first commit, and short notes may be given long vectors later: more than this would make
+# leaves of hundreds of megabytes then.
+MOST_CHOSEN = 2048
 GROUP = 64  # record ids hashed together: a proof shows one group, not the leaf
 
 _U32 = struct.Struct("<I")
@@ -34,7 +37,7 @@ def expected_records(record_bytes: float) -> int:
     """Return how many records a leaf should hold when one takes ``record_bytes``: a power of two."""
     wanted = LEAF_BYTES / max(record_bytes, 1.0)
     size = MIN_LEAF
-    while size < MAX_LEAF and size * 1.5 < wanted:
+    while size < MOST_CHOSEN and size * 1.5 < wanted:
         size *= 2
     return size
 

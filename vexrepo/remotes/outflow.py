@@ -6,6 +6,7 @@ Only the difference is written.  Records of the store that no commit has are fou
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ class Outflow:
     edge_upserts: list[Record] = field(default_factory=list)
     edge_deletes: list[Record] = field(default_factory=list)
     unsaved_edges: list[Record] = field(default_factory=list)
+    # In a partial checkout: of memories the store has inside the selection, the snapshot's version outside it.
+    moved: list[Record] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -64,12 +67,13 @@ def compare(
             outflow.unsaved.append(record.key)
         found = find_record(objects, target, record.key)
         if found is not None:
-            if accepts is None or accepts(record.key, _body(found.reader, found.row)):
-                outflow.changed += 1
+            outflow.changed += 1
+            if accepts is not None and not accepts(record.key, _body(found.reader, found.row)):
+                outflow.moved.append(found.record)
         else:
             outflow.removed += 1
             outflow.deletes.append(record.key)
-    outflow.added = wanted - outflow.changed
+    outflow.added = wanted + len(outflow.moved) - outflow.changed
     return outflow
 
 
@@ -147,7 +151,7 @@ def make_plan(
             if accepts(reader.leaf.keys[row], _body(reader, row))
         )
         previous = None
-        for record in heapq.merge(chosen, (row.record for row in others.sorted()), key=_key):
+        for record in heapq.merge(chosen, outflow.moved, (row.record for row in others.sorted()), key=_key):
             if record.key != previous:  # the snapshot's, where the store has it outside the selection
                 yield record
             previous = record.key
@@ -159,7 +163,7 @@ def make_plan(
 
     config: dict[str, Any] = snapshot.collections.get(store.kind) or {}
     return Plan(
-        upserts=lambda: _missing(objects, target, intake.seen, accepts),
+        upserts=lambda: itertools.chain(_missing(objects, target, intake.seen, accepts), outflow.moved),
         deletes=outflow.deletes,
         records=records,
         edge_upserts=outflow.edge_upserts,

@@ -189,7 +189,7 @@ class JsonlStore(Store):
             self.check_expected(plan)
             # A crash may leave a file without its sidecar, but never one with the sidecar of another content; and an
             # empty file is only readable with one.
-            if count and not self._is_blank():
+            if count and self.path.exists() and not self._is_blank():
                 files.remove(self.sidecar)
             elif not count:
                 self._write_sidecar(files, count, checksum.hexdigest(), scratch)
