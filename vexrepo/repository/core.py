@@ -250,10 +250,9 @@ class Core:
 
     def _clear_scratch(self) -> None:
         """Remove scratch folders that a killed command left more than a day ago (readers use them, too)."""
-        oldest_s = self.around.now_us() / 1e6 - SCRATCH_DAYS * 86400
         for left in (self.folder / "tmp").glob("*"):
             with contextlib.suppress(OSError):
-                if left.stat().st_mtime < oldest_s:
+                if left.stat().st_mtime < self.around.now_us() / 1e6 - SCRATCH_DAYS * 86400:
                     shutil.rmtree(left, ignore_errors=True)
 
     @contextlib.contextmanager
