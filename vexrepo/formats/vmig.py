@@ -106,13 +106,9 @@ def format_record(item: Record) -> bytes:
         value = orjson.loads(item.body)
     except orjson.JSONDecodeError:  # an integer above the range of a double
         value = record.body_value(item.body)
-    ordered = {name: value.pop(name) for name in MEMBER_ORDER if name in value}
     if main is not None:
-        ordered = {
-            name: (None if name == "vector" else ordered[name])
-            for name in MEMBER_ORDER
-            if name == "vector" or name in ordered
-        }
+        value["vector"] = None
+    ordered = {name: value.pop(name) for name in MEMBER_ORDER if name in value}
     if value:
         ordered.update(value)
     line = _dumps(ordered) or _exactly(item.body, list(ordered))

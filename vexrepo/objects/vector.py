@@ -254,9 +254,25 @@ def numbers_json(dtype: Dtype, raw: bytes | memoryview) -> bytes:
     if dtype == "f32":
         values = values.astype("<f8")
     text: bytes = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
-    if b"e" in text or b".0," in text or text.endswith(b".0]"):
-        text = _ODD_NUMBER.sub(_as_javascript, text)
-    return text
+    # Exponents and integer values are printed otherwise; the array is searched for the latter, being the shorter.
+    if (values == np.rint(values)).any():
+        return _ODD_NUMBER.sub(_as_javascript, text)
+    return _exponents(text) if b"e" in text else text
+
+
+def _exponents(text: bytes) -> bytes:
+    """Return an array's text with its few numbers that have an exponent printed as JavaScript does."""
+    parts: list[bytes] = []
+    done = 0
+    at = text.find(b"e")
+    while at >= 0:
+        start = text.rfind(b",", done, at) + 1 or done + (done == 0)
+        end = text.find(b",", at)
+        end = len(text) - 1 if end < 0 else end
+        parts += (text[done:start], canonical.number(float(text[start:end])).encode())
+        done = end
+        at = text.find(b"e", end)
+    return b"".join((*parts, text[done:]))
 
 
 def _as_javascript(match: re.Match[bytes]) -> bytes:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+TURNS = (0, 1, 0, 1, 1)
 SPLIT_RECORDS = 20_000  # snapshots below this are written by one process
 
 
@@ -158,8 +159,12 @@ def make_plan(
 
     leaves = list(iter_leaves(objects, target))
 
+    # The first process also writes, so it makes fewer.
+    order = [TURNS[number % len(TURNS)] for number in range(len(leaves))]
+
     def blocks(first: int) -> Iterator[list[Record]]:
-        return (reader.records() for reader in read_leaves(objects, leaves[first::2]))
+        mine = (leaf for leaf, process in zip(leaves, order, strict=True) if process == first)
+        return (reader.records() for reader in read_leaves(objects, mine))
 
     config: dict[str, Any] = snapshot.collections.get(store.kind) or {}
     return Plan(
@@ -172,7 +177,7 @@ def make_plan(
         config=config,
         expected=intake.fingerprint,
         blocks=blocks if accepts is None and target.count >= SPLIT_RECORDS else None,
-        pairs=len(leaves) // 2,
+        order=order,
         advance=advance,
     )
 

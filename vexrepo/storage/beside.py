@@ -6,6 +6,7 @@ elsewhere a fresh interpreter is started, so functions and arguments must be pic
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -18,6 +19,8 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from vexrepo import errors
 from vexrepo.errors import StorageFailure, VexError
+
+PIPE_BYTES = 1 << 20  # what a user without privileges may have
 
 Result = TypeVar("Result")
 
@@ -93,6 +96,7 @@ class BesideStream(_Second):
 
     def __init__(self, work: Callable[..., Iterator[bytes]], *arguments: Any, held: int = 2) -> None:
         super().__init__(_stream, work, arguments)
+        _widen(self._receiver)
         self._queue: queue.Queue[bytes | None] = queue.Queue(held)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._drain, daemon=True)
@@ -127,6 +131,15 @@ class BesideStream(_Second):
         self._stopping.set()
         super().__exit__(kind, error, trace)
         self._thread.join()
+
+
+def _widen(pipe: Connection) -> None:
+    """Let the pipe hold as much as it may: its reader has to wait for the interpreter before each read."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _stream(sender: Connection, work: Callable[..., Iterator[bytes]], arguments: tuple[Any, ...]) -> None:

@@ -20,7 +20,7 @@ from blake3 import blake3
 from vexrepo.errors import InvalidData, Tampered
 from vexrepo.objects.digest import ID_BYTES, ObjectId
 from vexrepo.objects.kinds import MAX_OBJECT_BYTES, ObjectType
-from vexrepo.storage.files import Files, wrapped
+from vexrepo.storage.files import EarlyWriteback, Files, wrapped
 
 MAGIC = b"VEXPACK1"
 ROW = struct.Struct("<32sQIIIHBBB7x")  # id, offset, stored, size, chain bytes, chain number, type, codec, depth
@@ -176,6 +176,7 @@ class PackWriter:
             files.step("create", scratch)
             self._file = open(scratch, "xb", buffering=1 << 20)  # noqa: SIM115 - closed in finish and abandon
         self._at = 0
+        self._early = EarlyWriteback(self._file)
         self._write(MAGIC)
 
     def _write(self, raw: bytes | memoryview) -> None:
@@ -184,6 +185,7 @@ class PackWriter:
             self._file.write(raw)
         self._hasher.update(raw)
         self._at += len(raw)
+        self._early.wrote(len(raw))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -231,6 +233,7 @@ class PackWriter:
         index_sum = blake3(rows).digest()
         self._write(rows)
         self._write(FOOTER.pack(index_at, len(self._entries), index_sum, entries_sum, MAGIC))
+        self._early.stop()
         self._files.sync(self._file, self._scratch)
         self._file.close()
         name = f"{number:08d}-{pack_digest(index_sum, entries_sum)}.pack"
@@ -240,6 +243,7 @@ class PackWriter:
     def abandon(self) -> None:
         """Drop what was written."""
         # Closing writes what is still buffered, which a full disk refuses: what was raised first must stand.
+        self._early.stop()
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):

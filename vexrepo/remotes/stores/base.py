@@ -46,8 +46,8 @@ class Plan:
     A store that edits in place takes ``upserts`` (each a whole record, replacing the one of its key) before
     ``deletes`` (keys); one that can only be written anew takes ``records``: the complete wanted content, in key
     order.  Likewise for edges.  Iterables are lazy and are read once.  Where ``blocks`` is given, ``records`` can
-    also be had as blocks by two processes: blocks(0) yields the first, third, …, blocks(1) the second, fourth, …,
-    of which there are ``pairs``.
+    also be had as blocks by two processes: ``order`` says which process makes the next block, and blocks(0) and
+    blocks(1) yield those of each.
     """
 
     upserts: Callable[[], Iterator[Record]]
@@ -59,7 +59,7 @@ class Plan:
     config: dict[str, Any] = field(default_factory=dict)
     expected: str | None = None  # the fingerprint the plan was made at: a store that moved on since refuses it
     blocks: Callable[[int], Iterator[list[Record]]] | None = None
-    pairs: int = 0
+    order: Sequence[int] = ()
     advance: Callable[[int], None] = lambda count: None
 
 

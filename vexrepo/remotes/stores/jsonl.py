@@ -24,7 +24,7 @@ from vexrepo.objects.record import Record
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
 from vexrepo.storage.beside import BesideStream, is_worthwhile
-from vexrepo.storage.files import Files, wrapped
+from vexrepo.storage.files import EarlyWriteback, Files, wrapped
 
 BATCH = 512
 _META_END = re.compile(r"(\.vmig)?\.jsonl$")
@@ -176,12 +176,19 @@ class JsonlStore(Store):
         files = Files()
         checksum, held, count = hashlib.sha256(), b"", 0
         try:
-            with wrapped("write", self.path), open(scratch, "wb", buffering=1 << 20) as file:
+            with (
+                wrapped("write", self.path),
+                open(scratch, "wb", buffering=1 << 20) as file,
+                contextlib.ExitStack() as stack,
+            ):
+                early = EarlyWriteback(file)
+                stack.callback(early.stop)
                 for text, lines in _texts(plan):
                     # The sidecar's checksum is over the lines joined by newlines: without the last one.
                     checksum.update(held)
                     held = text
                     file.write(text)
+                    early.wrote(len(text))
                     count += lines
                     plan.advance(lines)
                 checksum.update(held.removesuffix(b"\n"))
@@ -222,9 +229,12 @@ def _texts(plan: Plan) -> Iterator[tuple[bytes, int]]:
             yield _text(block), len(block)
         return
     with BesideStream(_second_texts, plan.blocks) as second:
-        for number, block in enumerate(plan.blocks(0)):
-            yield _text(block), len(block)
-            if number < plan.pairs:
+        mine = plan.blocks(0)
+        for process in plan.order:
+            if process == 0:
+                block = next(mine)
+                yield _text(block), len(block)
+            else:
                 text = second.take()
                 yield text, text.count(b"\n")
 
