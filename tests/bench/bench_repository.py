@@ -5,7 +5,8 @@
 Makes a file of invented memories and a second version of it with 3 % of the records changed (half of them with a
 new vector and text, half with one metadata value), then does with it what a user would: commit, commit again,
 compare, check out.  Every command is a process of its own, timed from start to end, its output thrown away; the
-tools take turns, and the median of the runs is printed with the ratio to each peer.  git and restic are used
+tools take turns, and the median of the runs is printed with the ratio to each peer.  Before each command the disk
+is synced, so that nobody pays for what was written before.  git and restic are used
 where they are installed, Parquet where pyarrow is.
 
 ``--numbers exact`` prints each float32 as the double it is (about 21 characters, as JavaScript tools do);
@@ -23,13 +24,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 VEX = [sys.executable, "-m", "vexrepo.cli"]
+
+RUNNER = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
 
 
 class Cost(NamedTuple):
@@ -47,18 +55,20 @@ class Sizes(NamedTuple):
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> Cost:
-    """Run a command to its end; it must succeed."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=cwd, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    """Run a command to its end; it must succeed.  What others wrote before is brought to the disk first."""
+    os.sync()
+    # A process starts with its parent's peak in its account, so a small one is put between.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", RUNNER, *command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
     )
-    assert process.stderr is not None
-    error = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - start
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed: {error.decode()[-2000:]}")
-    return Cost(wall, usage.ru_maxrss / 1024)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed: {done.stderr.decode()[-2000:]}")
+    wall, peak = map(float, done.stdout.split())
+    return Cost(wall, peak / 1024)
 
 
 def folder_bytes(folder: Path, leave_out: str = "") -> int:

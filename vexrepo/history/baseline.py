@@ -19,7 +19,7 @@ class IdTable:
     Memory: the digests and 16 bytes each for the order.
     """
 
-    def __init__(self, raw: bytes, width: int) -> None:
+    def __init__(self, raw: bytes | memoryview, width: int) -> None:
         import numpy as np
 
         self._words: NDArray[np.uint64] = np.frombuffer(raw, "<u8").reshape(-1, width // 8)
@@ -33,7 +33,7 @@ class IdTable:
         """Return the digests at some positions."""
         return self._words[positions].tobytes()
 
-    def match(self, raw: bytes) -> NDArray[np.int64]:
+    def match(self, raw: bytes | memoryview) -> NDArray[np.int64]:
         """Return, for each digest in ``raw``, its position in the set or -1."""
         import numpy as np
 

@@ -74,8 +74,8 @@ class Intake:
     count: int
     problems: list[tuple[str, str]]
     skip_problems: bool
-    digests: bytes
-    ids: bytes
+    digests: list[bytes]  # of the lines read, in pieces, and
+    ids: list[bytes]  # the ids of their records
     fingerprint: str | None
 
 
@@ -104,8 +104,9 @@ def take_in(
         if digests:
             positions = reading.base.match(ids)
             held = positions >= 0
-            raw = np.frombuffer(digests, "<u8").reshape(-1, 2)[held]
-            reading.known = IdTable(raw.tobytes(), linecache.DIGEST_BYTES)
+            raw = np.frombuffer(digests, "<u8").reshape(-1, 2)
+            raw = raw if held.all() else raw[held]
+            reading.known = IdTable(raw.data.cast("B"), linecache.DIGEST_BYTES)
             reading.known_positions = positions[held]
     parts = (
         _read_file(store, reading, scratch) if isinstance(store, JsonlStore) else [_read_store(store, reading, scratch)]
@@ -135,8 +136,8 @@ def take_in(
         sum(part.count for part in parts),
         problems,
         skip_problems,
-        b"".join(piece for part in parts for piece in part.digests),
-        b"".join(piece for part in parts for piece in part.ids),
+        [piece for part in parts for piece in part.digests],
+        [piece for part in parts for piece in part.ids],
         before,
     )
 

@@ -30,26 +30,29 @@ def path_for(folder: Path, address: str) -> Path:
     return folder / f"lines-{checksum(address.encode()).hex()[:16]}"
 
 
-def read(path: Path) -> tuple[bytes, bytes]:
+def read(path: Path) -> tuple[memoryview, memoryview]:
     """Return (line digests, record ids), both empty if there is no usable cache."""
+    nothing = memoryview(b"")
     try:
-        raw = path.read_bytes()
+        raw = memoryview(path.read_bytes())
     except OSError:
-        return b"", b""
-    if len(raw) < _HEAD.size + 32 or checksum(memoryview(raw)[:-32]) != raw[-32:]:
-        return b"", b""
+        return nothing, nothing
+    if len(raw) < _HEAD.size + 32 or checksum(raw[:-32]) != raw[-32:]:
+        return nothing, nothing
     magic, count = _HEAD.unpack_from(raw)
     middle = _HEAD.size + DIGEST_BYTES * count
     if magic != MAGIC or len(raw) != middle + 32 * count + 32:
-        return b"", b""
+        return nothing, nothing
     return raw[_HEAD.size : middle], raw[middle:-32]
 
 
-def write(files: Files, path: Path, digests: bytes, ids: bytes) -> None:
-    """Keep what was learned; failing to is not an error."""
-    raw = _HEAD.pack(MAGIC, len(digests) // DIGEST_BYTES) + digests + ids
+def write(files: Files, path: Path, digests: list[bytes], ids: list[bytes]) -> None:
+    """Keep what was learned, given in pieces; failing to is not an error."""
+    count = sum(map(len, digests)) // DIGEST_BYTES
+    pieces = [_HEAD.pack(MAGIC, count), *digests, *ids]
+    pieces.append(checksum(*pieces))
     try:
         files.make_folder(path.parent)
-        files.write(path, raw + checksum(raw))
+        files.write(path, b"".join(pieces))
     except StorageFailure:
         path.unlink(missing_ok=True)

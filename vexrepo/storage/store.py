@@ -1,7 +1,8 @@
 """Objects by id: read from packs and verified, written into one new pack a session.
 
 An object that replaces an older one is stored as a difference.  Version n of a chain is a difference from
-version n with its lowest set bit cleared (skip deltas, as Subversion's FSFS): a read needs at most log2(n)
+version n with its lowest set bit cleared (skip deltas, as Subversion's FSFS; from version n - 1 while the chain is
+shallow): a read needs at most log2(n)
 steps, no more than MAX_DEPTH, and one changed record never costs a whole leaf.  See docs/adr/0003.
 """
 
@@ -25,6 +26,7 @@ CACHE_BYTES = 8 << 20
 RECENT = 3  # large objects kept, whatever their size, as likely bases of the next
 MIN_DELTA = 256  # smaller payloads are stored whole
 MAX_CHAIN = 60_000
+SHALLOW = 3
 
 
 class ObjectStore:
@@ -299,7 +301,8 @@ class Writer:
         chain = entry.chain + 1
         if chain > MAX_CHAIN:
             return False
-        wanted = chain & (chain - 1)
+        # A shallow chain may grow by one step: the version just before shares most.
+        wanted = entry.chain if entry.depth < SHALLOW else chain & (chain - 1)
         while entry.chain > wanted and entry.codec in codec.IS_DELTA:
             reader, entry = self._store._find(reader.base(entry))
         if entry.depth + 1 > pack.MAX_DEPTH:
