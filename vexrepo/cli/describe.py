@@ -27,7 +27,7 @@ def space_words(snapshot: Snapshot) -> str:
     labels = []
     for space in snapshot.spaces:
         shape = f"{space['dims']} dims" if space.get("dims") else "sparse"
-        parts = (space.get("name"), shorten(str(space.get("model") or "unnamed model"), 60), shape)
+        parts = (space.get("name"), shorten(str(space.get("model") or ""), 60), shape)
         labels.append(", ".join(plain(str(part)) for part in parts if part))
     distinct = list(dict.fromkeys(labels))
     more = len(distinct) - 2

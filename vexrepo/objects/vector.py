@@ -89,7 +89,7 @@ class Space:
     def label(self) -> str:
         """How people are told of it: ``bge-small-en-v1.5, 384 dims``."""
         shape = f"{self.dims} dims" if self.dims else "sparse"
-        return ", ".join(part for part in (self.name, self.model or "unnamed model", shape) if part)
+        return ", ".join(part for part in (self.name, self.model, shape) if part)
 
 
 @functools.lru_cache(maxsize=4096)

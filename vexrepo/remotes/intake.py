@@ -106,7 +106,8 @@ def take_in(
             held = positions >= 0
             raw = np.frombuffer(digests, "<u8").reshape(-1, 2)
             raw = raw if held.all() else raw[held]
-            reading.known = IdTable(raw.data.cast("B"), linecache.DIGEST_BYTES)
+            # An empty array has no buffer to cast.
+            reading.known = IdTable(raw.data.cast("B") if len(raw) else b"", linecache.DIGEST_BYTES)
             reading.known_positions = positions[held]
     parts = (
         _read_file(store, reading, scratch) if isinstance(store, JsonlStore) else [_read_store(store, reading, scratch)]

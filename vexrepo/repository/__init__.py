@@ -231,15 +231,6 @@ class Repository(Core):
         return kind, self.objects.get(identifier, kind)
 
 
-def snapshot_summary(snapshot: Snapshot) -> str:
-    """Return a snapshot in a few words: ``312 memories · bge-small-en-v1.5, 384 dims``."""
-    spaces = " + ".join(
-        f"{space['model'] or 'unnamed model'}, {space['dims']} dims" if space["dims"] else "sparse"
-        for space in snapshot.spaces[:2]
-    )
-    return f"{snapshot.records.count:,} memories" + (f" · {spaces}" if spaces else "")
-
-
 def label(key: bytes) -> str:
     """Return a record's key as people read it: ``namespace/id``."""
     namespace, identifier = split_key(key)

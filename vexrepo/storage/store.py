@@ -323,7 +323,10 @@ class Writer:
             return False
         else:
             form, stored = Codec.PREFIX, codec.encode_prefix(payload, old)
-        if entry.chain_bytes + len(stored) + ID_BYTES > whole / 2:
+        # A chain that takes half as much to read as the whole is begun anew, unless that would cost far more than the
+        # difference: then it may take as much.
+        limit = whole if len(stored) + ID_BYTES <= whole / 16 else whole / 2
+        if entry.chain_bytes + len(stored) + ID_BYTES > limit:
             return False
         self._open().add(identifier, kind, form, stored, len(payload), base=entry, chain=chain)
         return True

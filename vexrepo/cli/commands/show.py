@@ -160,7 +160,7 @@ def _vector(vector: Vector) -> str:
     from vexrepo.objects.vector import floats
 
     space = vector.space
-    model = plain(space.model) if space.model else "unnamed model"
+    model = plain(space.model) if space.model else "no model named"
     values = floats(space, vector.row)
     if space.kind == "sparse":
         return f"sparse, {len(values):,} values, {model}, {space.dtype}"
