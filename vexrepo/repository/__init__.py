@@ -19,7 +19,6 @@ from vexrepo.history.walk import RecordAt, find_record
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import make_key, split_key
-from vexrepo.objects.snapshot import Snapshot
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
