@@ -71,7 +71,7 @@ def fsck(edge: Edge, accept_rollback: bool, as_json: bool) -> int:
             counted(report.objects, "object"),
             counted(report.operations, "operation"),
             counted(report.commits, "commit"),
-            f"{memories(report.records)} ({size_words(report.size_bytes)})",
+            f"{counted(report.records, 'version')} of memories ({size_words(report.size_bytes)})",
         )
     )
     verdict = removed(counted(len(report.problems), "problem")) if report.problems else added("all good")
