@@ -105,7 +105,8 @@ def take_in(
             positions = reading.base.match(ids)
             held = positions >= 0
             raw = np.frombuffer(digests, "<u8").reshape(-1, 2)
-            raw = raw if held.all() else raw[held]
+            raw = raw[held]  # a copy, so that the file's content can go
+            del digests, ids
             # An empty array has no buffer to cast.
             reading.known = IdTable(raw.data.cast("B") if len(raw) else b"", linecache.DIGEST_BYTES)
             reading.known_positions = positions[held]

@@ -63,7 +63,9 @@ def checkout(
             advance=_Progress(repository, "comparing", store),
         )
         known = _known(repository, view, name)
-        saved = IdTable(b"".join(record_ids(repository.objects, found.records) for found in known), 32)
+        saved = None
+        if intake.sorter.count:  # only what differs can be lost
+            saved = IdTable(b"".join(record_ids(repository.objects, found.records) for found in known), 32)
         outflow = compare(repository.objects, snapshot.records, intake, saved, accepts)
         if store.holds_edges and not selection:
             edges = {edge.id for found in known for edge in iter_records(repository.objects, found.edges)}
