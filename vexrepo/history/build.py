@@ -35,11 +35,6 @@ class Edit(NamedTuple):
     record: Record | None
 
 
-def empty_tree(writer: Writer) -> TreeRoot:
-    """Return the root of a tree without records."""
-    return edit_tree(None, writer, None, (), tree.MIN_LEAF)
-
-
 def edit_tree(
     store: ObjectStore | None,
     writer: Writer,

@@ -18,7 +18,7 @@ from vexrepo.history.revision import check_ref_name
 from vexrepo.history.walk import RecordAt, find_record
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
-from vexrepo.objects.record import make_key, split_key
+from vexrepo.objects.record import make_key
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
@@ -228,9 +228,3 @@ class Repository(Core):
         """Return an object's type and payload (``vex cat-object``)."""
         kind = self.objects.kind(identifier)
         return kind, self.objects.get(identifier, kind)
-
-
-def label(key: bytes) -> str:
-    """Return a record's key as people read it: ``namespace/id``."""
-    namespace, identifier = split_key(key)
-    return f"{namespace}/{identifier}" if namespace else identifier

@@ -14,7 +14,7 @@ from vexrepo.history.diff import diff_trees
 from vexrepo.history.walk import RecordAt, find_record, iter_records
 from vexrepo.objects import canonical
 from vexrepo.objects.digest import CommitId, RecordId
-from vexrepo.objects.record import Record, body_value, split_key
+from vexrepo.objects.record import Record, body_value
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.objects.vector import MAIN, Vector, floats
 from vexrepo.remotes import linecache
@@ -249,11 +249,6 @@ def _distance(a: Vector, b: Vector) -> tuple[float | None, bool]:
     gap = unit_x - unit_y
     distance = min(2.0, float(gap @ gap) / 2)
     return distance, bool(np.abs(gap).max() <= 1e-6)
-
-
-def names(key: bytes) -> tuple[str, str]:
-    """Return (namespace, id) of a difference's key."""
-    return split_key(key)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from vexrepo.errors import InvalidData, Tampered
+from vexrepo.errors import Tampered
 from vexrepo.objects.digest import ID_BYTES, ObjectId
 from vexrepo.objects.kinds import MAX_OBJECT_BYTES, ObjectType
 from vexrepo.storage.files import EarlyWriteback, Files, wrapped
@@ -248,12 +248,3 @@ class PackWriter:
             self._file.close()
         with contextlib.suppress(OSError):
             self._scratch.unlink(missing_ok=True)
-
-
-def check_name(name: str) -> str:
-    """Return a pack's name if it is one.  Raises: InvalidData (pack-corrupt)."""
-    stem, _, ending = name.partition(".")
-    number, dash, digest = stem.partition("-")
-    if ending == "pack" and dash and number.isdigit() and len(digest) == 32 and name.isascii():
-        return name
-    raise InvalidData(f"not the name of a pack: {name!r:.60}", code="pack-corrupt")

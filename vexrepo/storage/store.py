@@ -164,17 +164,6 @@ class ObjectStore:
             payload = codec.decode(entry.codec, delta, entry.size, payload)
         return payload
 
-    def row_difference(self, new: bytes, old: bytes) -> tuple[list[tuple[int, int, int]], bytes, int, int] | None:
-        """Return how the vectors object ``new`` is stored as rows over ``old``, None if it is not.
-
-        (runs, literal bytes, head size, row size), see codec.rows_runs.  For telling which rows changed without
-        reading either matrix; not checked against the id.
-        """
-        reader, entry = self._find(new, ObjectType.VECTORS)
-        if entry.codec != Codec.ROWS or reader.base(entry) != old:
-            return None
-        return codec.rows_runs(reader.stored(entry)[ID_BYTES:], entry.size)
-
     def signatures(self, commit: CommitId) -> list[bytes]:
         """Return the payloads of the signatures kept beside a commit."""
         found: list[bytes] = []
