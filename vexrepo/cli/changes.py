@@ -95,8 +95,7 @@ def print_changes(changes: Iterable[Difference], mode: str, limit: int | None = 
             return 0
         labels = [label(change) for change in batch]
         width = max(width, min(40, max(map(len, labels))))
-        for change, name in zip(batch, labels, strict=True):
-            say(change_line(change, name, width, mode))
+        say("\n".join(change_line(change, name, width, mode) for change, name in zip(batch, labels, strict=True)))
         if left is not None:
             left -= len(batch)
     return sum(1 for _ in pending)

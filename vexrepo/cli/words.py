@@ -26,15 +26,16 @@ class Piece(NamedTuple):
 def word_pieces(old: str, new: str) -> list[Piece]:
     """Return two texts as runs that are the same and runs that differ."""
     a, b = _TOKEN.findall(old), _TOKEN.findall(new)
+    shorter = min(len(a), len(b))
     head = 0
-    while head < min(len(a), len(b)) and a[head] == b[head]:
+    while head < shorter and a[head] == b[head]:
         head += 1
     tail = 0
-    while tail < min(len(a), len(b)) - head and a[-1 - tail] == b[-1 - tail]:
+    while tail < shorter - head and a[-1 - tail] == b[-1 - tail]:
         tail += 1
     middle_a, middle_b = a[head : len(a) - tail], b[head : len(b) - tail]
     pieces = [Piece("".join(a[:head]), "".join(a[:head]))]
-    if len(middle_a) * len(middle_b) > _MOST:
+    if not middle_a or not middle_b or len(middle_a) * len(middle_b) > _MOST:
         pieces.append(Piece("".join(middle_a), "".join(middle_b)))
     else:
         from difflib import SequenceMatcher

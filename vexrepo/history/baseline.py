@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from vexrepo.history.walk import LeafReader, iter_leaves
+from vexrepo.objects.digest import ID_BYTES
 from vexrepo.objects.snapshot import TreeRoot
+from vexrepo.storage.rows import MappedRows, RowFile
 from vexrepo.storage.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -14,38 +18,53 @@ if TYPE_CHECKING:
 
 
 class IdTable:
-    """Finds 16 or 32 byte digests in a fixed set: ``match`` gives their positions.
+    """Finds digests in a fixed set of rows that begin with one: ``match`` gives their positions.
 
-    Memory: the digests and 16 bytes each for the order.
+    Memory: 12 bytes a row; the rows themselves stay in their file.
     """
 
-    def __init__(self, raw: bytes | memoryview, width: int) -> None:
+    def __init__(self, rows: MappedRows, width: int) -> None:
         import numpy as np
 
-        self._words: NDArray[np.uint64] = np.frombuffer(raw, "<u8").reshape(-1, width // 8)
-        self._order = np.argsort(self._words[:, 0], kind="stable")
-        self._first = self._words[self._order, 0]
+        self._rows = rows
+        self._width = width // 8
+        first = rows.words[:, 0].copy()
+        rows.release()
+        order = np.argsort(first, kind="stable")
+        self._first = first[order]
+        self._order = order.astype(np.uint32)
+
+    @classmethod
+    def of_ids(cls, pieces: Iterable[bytes], path: Path) -> Self:
+        """Return the table of record ids, given in pieces; they are kept in a scratch file."""
+        ids = RowFile(path, ID_BYTES)
+        for piece in pieces:
+            ids.append(piece)
+        ids.close()
+        return cls(ids.mapped(), ID_BYTES)
 
     def __len__(self) -> int:
-        return len(self._words)
-
-    def rows(self, positions: NDArray[np.int64]) -> bytes:
-        """Return the digests at some positions."""
-        return self._words[positions].tobytes()
+        return len(self._rows)
 
     def match(self, raw: bytes | memoryview) -> NDArray[np.int64]:
         """Return, for each digest in ``raw``, its position in the set or -1."""
         import numpy as np
 
-        wanted = np.frombuffer(raw, "<u8").reshape(-1, self._words.shape[1])
+        wanted = np.frombuffer(raw, "<u8").reshape(-1, self._width)
+        found = np.full(len(wanted), -1, np.int64)
         if not len(self._first):
-            return np.full(len(wanted), -1, np.int64)
+            return found
         place = np.searchsorted(self._first, wanted[:, 0])
         place[place == len(self._first)] = 0
-        found: NDArray[np.int64] = self._order[place]
-        return np.where((self._words[found] == wanted).all(axis=1), found, -1)
+        # The first eight bytes rule out nearly all that are not in the set; only for the others is a row looked at.
+        likely = np.flatnonzero(self._first[place] == wanted[:, 0])
+        positions = self._order[place[likely]]
+        same = (self._rows.take(positions)[:, : self._width] == wanted[likely]).all(axis=1)
+        found[likely[same]] = positions[same]
+        return found
 
 
-def record_ids(store: ObjectStore, root: TreeRoot) -> bytes:
-    """Return the record ids of a tree, 32 bytes each, in key order."""
-    return b"".join(LeafReader(store, child.id).leaf.record_ids for child in iter_leaves(store, root))
+def iter_record_ids(store: ObjectStore, root: TreeRoot) -> Iterator[bytes]:
+    """Yield the record ids of a tree in key order, 32 bytes each, a leaf at a time."""
+    for child in iter_leaves(store, root):
+        yield LeafReader(store, child.id).leaf.record_ids

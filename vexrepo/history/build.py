@@ -265,15 +265,17 @@ def _patch_column(writer: Writer, origin: LeafReader, column: Column, rows: list
         return column
     space = column.space
     if space.kind == "dense":
-        payload = bytearray(matrix.payload)
+        block = bytearray(matrix.payload)
         for number, raw in changed.items():
-            payload[matrix.start + number * len(raw) : matrix.start + (number + 1) * len(raw)] = raw
+            block[matrix.start + number * len(raw) : matrix.start + (number + 1) * len(raw)] = raw
+        payload = bytes(block)
+        del block
     else:
         # A row may be empty (a sparse vector of nothing).
         held = [changed[n] if n in changed else matrix.row(n) for n in range(matrix.count)]
-        payload = bytearray(tree.encode_vectors(space, held))
+        payload = tree.encode_vectors(space, held)
     vectors_id = VectorsId.of(payload)
-    put_vectors(writer, space, vectors_id, bytes(payload), column.vectors)
+    put_vectors(writer, space, vectors_id, payload, column.vectors)
     return Column(space, vectors_id, column.members)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from vexrepo.history.walk import iter_leaves
@@ -31,14 +32,12 @@ class Census:
         self.namespaces: set[str] = set()
         self.spaces: Counter[Space] = Counter()
 
-    def record_ids(self, root: TreeRoot) -> bytes:
-        """Return the record ids of a tree in key order (32 bytes each), counting its leaves on the way."""
-        parts = []
+    def iter_record_ids(self, root: TreeRoot) -> Iterator[bytes]:
+        """Yield the record ids of a tree in key order, 32 bytes each, counting its leaves on the way."""
         for child in iter_leaves(self._store, root):
             leaf = Leaf.decode(self._store.get(child.id, ObjectType.LEAF))
             self._known[child.id] = _count(leaf)
-            parts.append(leaf.record_ids)
-        return b"".join(parts)
+            yield leaf.record_ids
 
     def note(self, identifier: TreeId, leaf: Leaf) -> None:
         """Count a leaf that is being written, so that it need not be read again."""

@@ -18,7 +18,7 @@ from vexrepo.objects.digest import CommitId, SnapshotId, TreeId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.signature import Signature, is_good, message_of
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
-from vexrepo.storage.oplog import OperationLog
+from vexrepo.storage.oplog import OperationLog, gc_horizon
 from vexrepo.storage.store import ObjectStore
 
 
@@ -87,13 +87,20 @@ class Checker:
         """Check the operation log and everything its refs reach."""
         commits: set[CommitId] = set()
         mentioned: set[str] = set()
+        replaced: set[str] = set()
+        horizon, joined = 0, False
         try:
             for identifier, operation in self._log.walk():
                 self.report.operations += 1
-                mentioned.update(operation.packs)
-                commits.update(operation.view.refs.values())
-                if operation.view.commit is not None:
-                    commits.add(operation.view.commit)
+                # Packs from before a gc may have been joined, and what only older operations needed, removed.
+                (replaced if joined else mentioned).update(operation.packs)
+                if operation.sequence >= horizon:
+                    commits.update(operation.view.refs.values())
+                    if operation.view.commit is not None:
+                        commits.add(operation.view.commit)
+                kept_from = gc_horizon(operation)
+                if kept_from is not None:
+                    horizon, joined = max(horizon, kept_from), True
                 if operation.parent is None and operation.sequence != 0:
                     self.report.add(
                         InvalidData(f"the operation {identifier.hex()[:12]} has no parent", code="operation-corrupt")
@@ -104,7 +111,7 @@ class Checker:
             self.report.add(
                 InvalidData(f"the pack {self._store.folder / name} is missing; restore it", code="object-missing")
             )
-        extra = len(set(self._store.packs) - mentioned)
+        extra = len(set(self._store.packs) - mentioned - replaced)
         if extra:
             self.report.notes.append(f"{extra} pack(s) of interrupted work that no operation mentions (harmless)")
         self._check_commits(commits)

@@ -7,9 +7,10 @@ ids, one object of bodies, one object of vectors for each embedding space.  Form
 
 from __future__ import annotations
 
+import functools
 import operator
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -48,11 +49,32 @@ def ends_here(key: bytes, level: int, expected: int) -> bool:
     return int.from_bytes(raw, "little") < (1 << 64) // expected
 
 
+class Rows:
+    """Byte strings that lie one after another; each is cut out when it is asked for."""
+
+    __slots__ = ("_bounds", "_raw")
+
+    def __init__(self, raw: bytes, bounds: list[int]) -> None:
+        self._raw = raw
+        self._bounds = bounds
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def __getitem__(self, row: int) -> bytes:
+        return self._raw[self._bounds[row] : self._bounds[row + 1]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        raw = self._raw
+        return iter([raw[start:end] for start, end in pairwise(self._bounds)])
+
+
 class _Reader:
     """Reads the fields of a payload and refuses to read past its end."""
 
     def __init__(self, payload: bytes | memoryview, what: str) -> None:
-        self.payload = memoryview(payload)
+        self.raw = bytes(payload)
+        self.payload = memoryview(self.raw)
         self.at = 0
         self.what = what
 
@@ -71,12 +93,13 @@ class _Reader:
     def u32s(self, count: int) -> tuple[int, ...]:
         return struct.unpack(f"<{count}I", self.take(4 * count))
 
-    def rows(self, count: int, limit: int) -> list[bytes]:
+    def rows(self, count: int, limit: int) -> Rows:
         lengths = self.u32s(count)
         if lengths and max(lengths) > limit:
             raise self.wrong(f"an entry is longer than {limit} bytes")
-        raw = bytes(self.take(sum(lengths)))
-        return [raw[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
+        start = self.at
+        self.take(sum(lengths))
+        return Rows(self.raw, list(accumulate(lengths, initial=start)))
 
     def end(self) -> None:
         if self.at != len(self.payload):
@@ -130,7 +153,7 @@ class Leaf:
     @classmethod
     def decode(cls, payload: bytes | memoryview) -> Leaf:
         """Return the leaf of a payload.  Raises: InvalidData (object-corrupt)."""
-        return _decode_leaf(payload)[1]
+        return _decode_leaf(bytes(payload))[1]
 
 
 def _leaf_id(
@@ -145,13 +168,14 @@ def _leaf_id(
     return LeafId.of(_U32.pack(count), blake3(keys).digest(), blake3(groups).digest(), bodies, blake3(columns).digest())
 
 
-def _decode_leaf(payload: bytes | memoryview) -> tuple[LeafId, Leaf]:
+@functools.lru_cache(maxsize=2)  # a leaf is decoded to check its id, and at once again to be used
+def _decode_leaf(payload: bytes) -> tuple[LeafId, Leaf]:
     reader = _Reader(payload, "leaf")
     count = reader.u32()
     if count > OVERFULL * MAX_LEAF:
         raise reader.wrong(f"{count} records, the limit is {OVERFULL * MAX_LEAF}")
     start = reader.at
-    keys = reader.rows(count, MAX_KEY_BYTES)
+    keys = list(reader.rows(count, MAX_KEY_BYTES))
     raw_keys = reader.payload[start : reader.at]
     if not _ascends(keys):
         raise reader.wrong("its keys are not in ascending order")
@@ -219,7 +243,7 @@ def _decode_node(payload: bytes | memoryview) -> tuple[NodeId, Node]:
     if not 1 <= level <= 64 or not 1 <= count <= OVERFULL * FANOUT:
         raise reader.wrong(f"level {level} with {count} children")
     start = reader.at
-    keys = reader.rows(count, MAX_KEY_BYTES)
+    keys = list(reader.rows(count, MAX_KEY_BYTES))
     raw_keys = reader.payload[start : reader.at]
     if not _ascends(keys):
         raise reader.wrong("its keys are not in ascending order")
@@ -236,7 +260,7 @@ def _decode_node(payload: bytes | memoryview) -> tuple[NodeId, Node]:
 
 def leaf_id(payload: bytes | memoryview) -> LeafId:
     """Return the id that a leaf's payload has.  Raises: InvalidData (object-corrupt)."""
-    return _decode_leaf(payload)[0]
+    return _decode_leaf(bytes(payload))[0]
 
 
 def node_id(payload: bytes | memoryview) -> NodeId:
@@ -249,7 +273,7 @@ def encode_bodies(bodies: Sequence[bytes]) -> bytes:
     return b"".join((_U32.pack(len(bodies)), *_encode_rows(bodies)))
 
 
-def decode_bodies(payload: bytes | memoryview) -> list[bytes]:
+def decode_bodies(payload: bytes | memoryview) -> Rows:
     """Return the bodies of a body column.  Raises: InvalidData (object-corrupt)."""
     reader = _Reader(payload, "bodies")
     found = reader.rows(reader.u32(), len(reader.payload))
@@ -346,7 +370,7 @@ def members_rows(members: bytes, count: int) -> Sequence[int]:
     return [row for row in range(count) if members[row >> 3] >> (row & 7) & 1]
 
 
-def assemble(leaf: Leaf, bodies: Sequence[bytes], matrices: Sequence[Matrix]) -> list[tuple[Vector, ...]]:
+def assemble(leaf: Leaf, bodies: Sized, matrices: Sequence[Matrix]) -> list[tuple[Vector, ...]]:
     """Return the vectors of each row of a leaf, sorted by name.  Raises: InvalidData (object-corrupt)."""
     count = len(leaf.keys)
     if len(bodies) != count:

@@ -6,7 +6,7 @@ does not is found from what was not seen.  Large files are read in two processes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +18,12 @@ from vexrepo.history.walk import LeafReader, RecordAt, iter_leaves
 from vexrepo.objects.record import split_key
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.remotes import linecache
+from vexrepo.remotes.linecache import KnownLines
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.jsonl import JsonlStore
 from vexrepo.storage.beside import Beside, is_worthwhile
+from vexrepo.storage.rows import RowFile
 from vexrepo.storage.spill import Placed, Run, Sorter
 from vexrepo.storage.store import ObjectStore
 
@@ -37,13 +39,15 @@ Accepts = Callable[[bytes, Callable[[], bytes]], bool]  # (key, body when asked 
 
 @dataclass
 class Part:
-    """What one reader found.  ``matched`` are base positions, ``places`` where in the source they are."""
+    """What one reader found.
 
+    ``matched`` has a row for each record the base has: its base position, then its place in the source; ``lines``
+    has the rows to remember.
+    """
+
+    matched: RowFile
+    lines: RowFile
     runs: list[Run] = field(default_factory=list)
-    matched: list[NDArray[np.int64]] = field(default_factory=list)
-    places: list[NDArray[np.int64]] = field(default_factory=list)
-    digests: list[bytes] = field(default_factory=list)
-    ids: list[bytes] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     count: int = 0
 
@@ -53,8 +57,7 @@ class Reading:
     """What to read against: the base's record ids, and lines whose record is known."""
 
     base: IdTable
-    known: IdTable | None = None
-    known_positions: NDArray[np.int64] | None = None
+    known: KnownLines | None = None
     remember: bool = False
     skip_problems: bool = False
     accepts: Accepts | None = None
@@ -74,14 +77,13 @@ class Intake:
     count: int
     problems: list[tuple[str, str]]
     skip_problems: bool
-    digests: list[bytes]  # of the lines read, in pieces, and
-    ids: list[bytes]  # the ids of their records
+    lines: list[RowFile]  # to remember, for the cache of lines
     fingerprint: str | None
 
 
 def take_in(
     store: Store,
-    base_ids: bytes,
+    base_ids: Iterable[bytes],
     scratch: Path,
     *,
     cache: Path | None = None,
@@ -89,27 +91,21 @@ def take_in(
     accepts: Accepts | None = None,
     advance: Callable[[int], None] = lambda amount: None,
 ) -> Intake:
-    """Read a store against a base (its record ids in key order).
+    """Read a store against a base (its record ids in key order, in pieces); ``scratch`` must outlive the intake.
 
     Raises: InvalidData (with file, place and id; also duplicate-key), StoreError (store-changed, …).
     """
     import numpy as np
 
-    reading = Reading(IdTable(base_ids, 32), skip_problems=skip_problems, accepts=accepts, advance=advance)
+    base = IdTable.of_ids(base_ids, scratch / "base-ids")
+    reading = Reading(base, skip_problems=skip_problems, accepts=accepts, advance=advance)
     before = store.describe().fingerprint
     split = isinstance(store, JsonlStore)
     if split and cache is not None and accepts is None:
         reading.remember = True
-        digests, ids = linecache.read(cache)
-        if digests:
-            positions = reading.base.match(ids)
-            held = positions >= 0
-            raw = np.frombuffer(digests, "<u8").reshape(-1, 2)
-            raw = raw[held]  # a copy, so that the file's content can go
-            del digests, ids
-            # An empty array has no buffer to cast.
-            reading.known = IdTable(raw.data.cast("B") if len(raw) else b"", linecache.DIGEST_BYTES)
-            reading.known_positions = positions[held]
+        rows = linecache.read(cache)
+        if rows is not None and len(base):
+            reading.known = KnownLines(rows, base)
     parts = (
         _read_file(store, reading, scratch) if isinstance(store, JsonlStore) else [_read_store(store, reading, scratch)]
     )
@@ -122,12 +118,13 @@ def take_in(
     sorter = Sorter(scratch)
     for part in parts:
         sorter.adopt(part.runs)
-    seen = np.zeros(len(reading.base), np.bool_)
-    matched = _joined([piece for part in parts for piece in part.matched])
-    seen[matched] = True
+    seen = np.zeros(len(base), np.bool_)
+    for part in parts:
+        for block in part.matched.blocks():
+            seen[_pairs(block)[:, 0]] = True
     problems = [problem for part in parts for problem in part.problems]
-    if int(seen.sum()) != len(matched):
-        for error in _twice(store, matched, _joined([piece for part in parts for piece in part.places])):
+    if int(seen.sum()) != sum(part.matched.count for part in parts):
+        for error in _twice(store, b"".join(block for part in parts for block in part.matched.blocks())):
             if not skip_problems:
                 raise error
             problems.append((error.code, str(error)))
@@ -138,22 +135,23 @@ def take_in(
         sum(part.count for part in parts),
         problems,
         skip_problems,
-        [piece for part in parts for piece in part.digests],
-        [piece for part in parts for piece in part.ids],
+        [part.lines for part in parts if part.lines.count],
         before,
     )
 
 
-def _joined(pieces: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _pairs(rows: bytes) -> NDArray[np.int64]:
+    """Return (base position, place) of rows of ``Part.matched``."""
     import numpy as np
 
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+    return np.frombuffer(rows, np.int64).reshape(-1, 2)
 
 
-def _twice(store: Store, matched: NDArray[np.int64], places: NDArray[np.int64]) -> Iterator[InvalidData]:
+def _twice(store: Store, rows: bytes) -> Iterator[InvalidData]:
     """Yield an error for each unchanged record that the source has more than once."""
     import numpy as np
 
+    matched, places = _pairs(rows).T
     order = np.argsort(matched, kind="stable")
     for twice in np.flatnonzero(np.diff(matched[order]) == 0).tolist():
         first, second = sorted((int(places[order[twice]]), int(places[order[twice + 1]])))
@@ -175,33 +173,36 @@ class _Collector:
     def __init__(self, reading: Reading, scratch: Path, prefix: str) -> None:
         self.reading = reading
         self.sorter = Sorter(scratch, prefix)
-        self.part = Part()
+        self.part = Part(
+            RowFile(scratch / f"{prefix}-matched", 16), RowFile(scratch / f"{prefix}-lines", linecache.ROW_BYTES)
+        )
 
     def take(self, rows: list[Placed], digests: list[bytes]) -> None:
         """Take parsed records, with the digests of their lines if those are to be remembered."""
-        import numpy as np
-
         if not rows:
             return
-        ids = b"".join(row.record.id for row in rows)
         if self.reading.remember:
-            self.part.digests.append(b"".join(digests))
-            self.part.ids.append(ids)
-        positions = self.reading.base.match(ids)
-        held = positions >= 0
-        if held.any():
-            self.part.matched.append(positions[held])
-            self.part.places.append(np.array([row.place for row, old in zip(rows, held, strict=True) if old], np.int64))
+            self.part.lines.append(b"".join(digest + row.record.id for digest, row in zip(digests, rows, strict=True)))
+        held = self.note(self.reading.base.match(b"".join(row.record.id for row in rows)), [row.place for row in rows])
         for row, old in zip(rows, held.tolist(), strict=True):
             if not old:
                 self.sorter.add(row.record, row.place)
         self.part.count += len(rows)
 
-    def finish(self, spill: bool) -> Part:
-        """Return what was found; with ``spill``, everything goes to runs on disk."""
-        if spill:
-            self.sorter.spill()
+    def note(self, positions: NDArray[np.int64], places: list[int]) -> NDArray[np.bool_]:
+        """Note which records the base has, given their positions there or -1; return whether it has each."""
+        import numpy as np
+
+        held = positions >= 0
+        self.part.matched.append(np.column_stack((positions, np.array(places, np.int64)))[held].tobytes())
+        return held
+
+    def finish(self) -> Part:
+        """Return what was found, all of it in files."""
+        self.sorter.spill()
         self.part.runs = self.sorter.runs
+        self.part.matched.close()
+        self.part.lines.close()
         return self.part
 
 
@@ -216,7 +217,7 @@ def _read_store(store: Store, reading: Reading, scratch: Path) -> Part:
             rows = [row for row in rows if accepts(row.record.key, lambda row=row: row.record.body)]  # type: ignore[misc]
         collector.take(rows, [])
         reading.advance(len(batch))
-    part = collector.finish(spill=True)
+    part = collector.finish()
     part.problems = problems
     return part
 
@@ -242,7 +243,7 @@ def _read_lines(store: JsonlStore, reading: Reading, scratch: Path, prefix: str,
         if len(lines) >= BATCH or held >= 8 << 20:
             flush()
     flush()
-    return collector.finish(spill=True)
+    return collector.finish()
 
 
 def _take_lines(
@@ -253,20 +254,15 @@ def _take_lines(
     part, digests = collector.part, []
     if reading.remember:
         digests = [linecache.line_digest(line) for line in lines]
-        if reading.known is not None and reading.known_positions is not None and lines:
-            found = reading.known.match(b"".join(digests))
-            held = found >= 0
-            if held.any():
-                part.matched.append(reading.known_positions[found[held]])
-                part.places.append(np.array(offsets, np.int64)[held])
-                part.digests.append(b"".join(d for d, old in zip(digests, held, strict=True) if old))
-                part.ids.append(reading.base.rows(reading.known_positions[found[held]]))
-                part.count += int(held.sum())
-                fresh = np.flatnonzero(~held).tolist()
-                lines = [lines[n] for n in fresh]
-                offsets = [offsets[n] for n in fresh]
-                digests = [digests[n] for n in fresh]
-    rows, kept = [], []
+        if reading.known is not None:
+            positions, rows = reading.known.match(b"".join(digests))
+            fresh = np.flatnonzero(~collector.note(positions, offsets)).tolist()
+            part.lines.append(rows)
+            part.count += len(lines) - len(fresh)
+            lines = [lines[n] for n in fresh]
+            offsets = [offsets[n] for n in fresh]
+            digests = [digests[n] for n in fresh]
+    parsed, kept = [], []
     for number, (offset, line) in enumerate(zip(offsets, lines, strict=True)):
         try:
             record = store.parse(offset, line)
@@ -276,10 +272,10 @@ def _take_lines(
             part.problems.append((error.code, str(error)))
             continue
         if reading.accepts is None or reading.accepts(record.key, lambda record=record: record.body):  # type: ignore[misc]
-            rows.append(Placed(record, offset))
+            parsed.append(Placed(record, offset))
             if digests:
                 kept.append(digests[number])
-    collector.take(rows, kept)
+    collector.take(parsed, kept)
 
 
 def _read_file(store: JsonlStore, reading: Reading, scratch: Path) -> list[Part]:

@@ -1,23 +1,34 @@
 """Remembers which line of a file gave which record, so that unchanged lines need not be parsed again.
 
 A cache and no more: local, untracked, bound to its own checksum.  A damaged or missing one costs time only.
-Layout: magic, count, 16 byte line digests, 32 byte record ids, BLAKE3 of all before.
+Layout: magic, count, rows of a 16 byte line digest and a 32 byte record id, BLAKE3 of all before.
 """
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from vexrepo.errors import StorageFailure
-from vexrepo.objects.digest import checksum
+from vexrepo.history.baseline import IdTable
+from vexrepo.objects.digest import ID_BYTES, checksum
 from vexrepo.storage.files import Files
+from vexrepo.storage.rows import BLOCK_ROWS, MappedRows, RowFile
 
-MAGIC = b"VEXLINE1"
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAGIC = b"VEXLINE2"
 DIGEST_BYTES = 16
+ROW_BYTES = DIGEST_BYTES + ID_BYTES
 _HEAD = struct.Struct("<8sQ")
+_SUM_BYTES = 32
 
 
 def line_digest(line: bytes) -> bytes:
@@ -30,29 +41,65 @@ def path_for(folder: Path, address: str) -> Path:
     return folder / f"lines-{checksum(address.encode()).hex()[:16]}"
 
 
-def read(path: Path) -> tuple[memoryview, memoryview]:
-    """Return (line digests, record ids), both empty if there is no usable cache."""
-    nothing = memoryview(b"")
+class KnownLines:
+    """The lines of a cache, with where in a base the record of each is.  Memory: 20 bytes a line."""
+
+    def __init__(self, rows: MappedRows, base: IdTable) -> None:
+        import numpy as np
+
+        self._rows = rows
+        self._table = IdTable(rows, DIGEST_BYTES)
+        self._positions = np.empty(len(rows), np.int64)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            ids = rows.words[start : start + BLOCK_ROWS, DIGEST_BYTES // 8 :].tobytes()
+            self._positions[start : start + BLOCK_ROWS] = base.match(ids)
+            rows.release()
+
+    def match(self, digests: bytes) -> tuple[NDArray[np.int64], bytes]:
+        """Return where in the base the record of each line is, -1 if it is not known, and the rows of those known."""
+        import numpy as np
+
+        found = self._table.match(digests)
+        places = np.full(len(found), -1, np.int64)
+        listed = found >= 0
+        places[listed] = self._positions[found[listed]]
+        return places, self._rows.take(found[places >= 0]).tobytes()
+
+
+def read(path: Path) -> MappedRows | None:
+    """Return the rows of a cache, None if there is no usable one."""
+    hasher = blake3()
     try:
-        raw = memoryview(path.read_bytes())
-    except OSError:
-        return nothing, nothing
-    if len(raw) < _HEAD.size + 32 or checksum(raw[:-32]) != raw[-32:]:
-        return nothing, nothing
-    magic, count = _HEAD.unpack_from(raw)
-    middle = _HEAD.size + DIGEST_BYTES * count
-    if magic != MAGIC or len(raw) != middle + 32 * count + 32:
-        return nothing, nothing
-    return raw[_HEAD.size : middle], raw[middle:-32]
+        with open(path, "rb") as file:
+            magic, count = _HEAD.unpack(file.read(_HEAD.size))
+            left = _HEAD.size + ROW_BYTES * count
+            if magic != MAGIC or file.seek(0, os.SEEK_END) != left + _SUM_BYTES:
+                return None
+            file.seek(0)
+            while left and (block := file.read(min(1 << 20, left))):
+                hasher.update(block)
+                left -= len(block)
+            return MappedRows(path, ROW_BYTES, count, _HEAD.size) if hasher.digest() == file.read() else None
+    except (OSError, StorageFailure, struct.error):
+        return None
 
 
-def write(files: Files, path: Path, digests: list[bytes], ids: list[bytes]) -> None:
-    """Keep what was learned, given in pieces; failing to is not an error."""
-    count = sum(map(len, digests)) // DIGEST_BYTES
-    pieces = [_HEAD.pack(MAGIC, count), *digests, *ids]
-    pieces.append(checksum(*pieces))
+def write(files: Files, path: Path, lines: list[RowFile]) -> None:
+    """Keep what was learned; failing to is not an error."""
+
+    def content() -> Iterator[bytes]:
+        hasher = blake3()
+        head = _HEAD.pack(MAGIC, sum(part.count for part in lines))
+        hasher.update(head)
+        yield head
+        for part in lines:
+            for block in part.blocks():
+                hasher.update(block)
+                yield block
+        yield hasher.digest()
+
     try:
         files.make_folder(path.parent)
-        files.write(path, b"".join(pieces))
+        files.write(path, content())
     except StorageFailure:
         path.unlink(missing_ok=True)

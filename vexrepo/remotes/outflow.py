@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TURNS = (0, 1, 0, 1, 1)
 SPLIT_RECORDS = 20_000  # snapshots below this are written by one process
+BLOCK = 256  # records handed on at once
 
 
 @dataclass
@@ -160,11 +161,17 @@ def make_plan(
     leaves = list(iter_leaves(objects, target))
 
     # The first process also writes, so it makes fewer.
-    order = [TURNS[number % len(TURNS)] for number in range(len(leaves))]
+    turns = [TURNS[number % len(TURNS)] for number in range(len(leaves))]
+    order = [turn for leaf, turn in zip(leaves, turns, strict=True) for _ in range(0, leaf.count, BLOCK)]
 
-    def blocks(first: int) -> Iterator[list[Record]]:
-        mine = (leaf for leaf, process in zip(leaves, order, strict=True) if process == first)
-        return (reader.records() for reader in read_leaves(objects, mine))
+    def blocks(process: int) -> Iterator[list[Record]]:
+        mine = [leaf for leaf, turn in zip(leaves, turns, strict=True) if turn == process]
+        for leaf, reader in zip(mine, read_leaves(objects, mine), strict=True):
+            records = reader.records()
+            if len(records) != leaf.count:
+                raise reader.wrong("the node above it counts other records")
+            for start in range(0, len(records), BLOCK):
+                yield records[start : start + BLOCK]
 
     config: dict[str, Any] = snapshot.collections.get(store.kind) or {}
     return Plan(

@@ -18,18 +18,19 @@ from vexrepo.history.revision import check_ref_name
 from vexrepo.history.walk import RecordAt, find_record
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
-from vexrepo.objects.record import make_key
+from vexrepo.objects.record import make_key, split_key
+from vexrepo.objects.selection import Selection
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository import checkout as _checkout
 from vexrepo.repository import commit as _commit
 from vexrepo.repository import difference as _difference
+from vexrepo.repository import mergestate
 from vexrepo.repository.checkout import CheckedOut, check_unchanged
 from vexrepo.repository.commit import Committed
 from vexrepo.repository.core import Core, SignedBy, Surroundings
 from vexrepo.repository.difference import Difference, EdgeDifference
-from vexrepo.repository.selection import Selection
 from vexrepo.storage.oplog import BRANCHES
 
 __all__ = [
@@ -155,6 +156,14 @@ class Repository(Core):
             view = self.view().with_new_head(head, commit)
             self.record(view, "switch", head.removeprefix(BRANCHES))
 
+    def merge_under_way(self) -> dict[str, str] | None:
+        """Return the ``action`` and ``name`` of a merge that waits for its conflicts to be settled, None if none does.
+
+        Raises: InvalidData (merge-state).
+        """
+        state = mergestate.read_state(self.folder)
+        return {"action": state.action, "name": state.name} if state else None
+
     def find(self, commit: CommitId, identifier: str) -> list[RecordAt]:
         """Return the records with an id at a commit: ``ID``, or ``NAMESPACE/ID``.
 
@@ -198,16 +207,33 @@ class Repository(Core):
         return sorted(census.namespaces)
 
     def history_of(self, start: CommitId, identifier: str) -> Iterator[tuple[CommitId, Difference]]:
-        """Yield the commits that learned, changed or forgot a record with this id, newest first."""
+        """Yield the commits that learned, changed or forgot a record with this id, newest first.
+
+        A merge counts where its record is none of its parents'.  A record that came from another namespace is followed
+        there.
+        """
+        names = {identifier}
         for commit_id, commit in self.history(start):
-            here = {record.reader.leaf.keys[record.row]: record for record in self.find(commit_id, identifier)}
-            before: dict[bytes, RecordAt] = {}
-            for parent in commit.parents[:1]:
-                before = {record.reader.leaf.keys[record.row]: record for record in self.find(parent, identifier)}
-            for key in sorted({*here, *before}):
-                old, new = before.get(key), here.get(key)
-                if (old.id if old else None) != (new.id if new else None):
-                    yield commit_id, Difference(key, old, new)
+            here = self._by_key(commit_id, names)
+            parents = [self._by_key(parent, names) for parent in commit.parents] or [{}]
+            for key in sorted({*here, *(key for each in parents for key in each)}):
+                new, olds = here.get(key), [each.get(key) for each in parents]
+                if any((old.id if old else None) == (new.id if new else None) for old in olds):
+                    continue
+                yield commit_id, Difference(key, olds[0], new)
+                if not any(olds):
+                    names |= self._left_behind(commit_id, commit.parents, key)
+
+    def _by_key(self, commit: CommitId, names: set[str]) -> dict[bytes, RecordAt]:
+        found = [item for name in sorted(names) for item in self.find(commit, name)]
+        return {item.reader.leaf.keys[item.row]: item for item in found}
+
+    def _left_behind(self, commit: CommitId, parents: tuple[CommitId, ...], key: bytes) -> set[str]:
+        """Return ``NAMESPACE/ID`` of records with the id of ``key`` that a parent has and a commit has no more."""
+        identifier = split_key(key)[1]
+        here = self._by_key(commit, {identifier})
+        before = {old for parent in parents for old in self._by_key(parent, {identifier})}
+        return {"/".join(split_key(old)) for old in before - set(here) if split_key(old)[0]}
 
     def check(self, advance: Callable[[int], None] = lambda amount: None) -> Report:
         """Read everything and report what is wrong (``vex fsck``)."""

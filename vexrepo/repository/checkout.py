@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vexrepo.errors import StateError, StoreError
-from vexrepo.history.baseline import IdTable, record_ids
+from vexrepo.history.baseline import IdTable, iter_record_ids
 from vexrepo.history.walk import iter_records
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import split_key
+from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.remotes.intake import take_in
 from vexrepo.remotes.outflow import Outflow, compare, compare_edges, make_plan
@@ -18,7 +19,6 @@ from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.commit import _cache_path, _Progress
 from vexrepo.repository.core import Core
-from vexrepo.repository.selection import Selection
 from vexrepo.storage.oplog import View
 
 
@@ -56,7 +56,7 @@ def checkout(
         name = repository.store_name(address)
         intake = take_in(
             store,
-            record_ids(repository.objects, snapshot.records),
+            iter_record_ids(repository.objects, snapshot.records),
             scratch,
             cache=_cache_path(repository, name),
             accepts=accepts,
@@ -65,7 +65,8 @@ def checkout(
         known = _known(repository, view, name)
         saved = None
         if intake.sorter.count:  # only what differs can be lost
-            saved = IdTable(b"".join(record_ids(repository.objects, found.records) for found in known), 32)
+            ids = (piece for found in known for piece in iter_record_ids(repository.objects, found.records))
+            saved = IdTable.of_ids(ids, scratch / "saved-ids")
         outflow = compare(repository.objects, snapshot.records, intake, saved, accepts)
         if store.holds_edges and not selection:
             edges = {edge.id for found in known for edge in iter_records(repository.objects, found.edges)}

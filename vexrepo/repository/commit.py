@@ -17,6 +17,7 @@ from vexrepo.objects.commit import Commit
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import Record
+from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
 from vexrepo.remotes import linecache
 from vexrepo.remotes.intake import Intake, Tally, iter_edits, take_in
@@ -24,7 +25,6 @@ from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.core import Core
-from vexrepo.repository.selection import Selection
 from vexrepo.storage.store import Writer
 
 EMPTY_RECORD_BYTES = 2048.0  # assumed size of a record while there is none to measure
@@ -73,7 +73,7 @@ def commit_store(
         cache = _cache_path(repository, name)
         intake = take_in(
             store,
-            census.record_ids(base.records) if base else b"",
+            census.iter_record_ids(base.records) if base else (),
             scratch,
             cache=cache,
             skip_problems=skip_problems,
@@ -146,8 +146,8 @@ def _write_snapshot(
 
 
 def _remember_lines(repository: Core, cache: Path | None, intake: Intake) -> None:
-    if cache is not None and intake.digests:
-        linecache.write(repository.files, cache, intake.digests, intake.ids)
+    if cache is not None and intake.lines:
+        linecache.write(repository.files, cache, intake.lines)
 
 
 def _cache_path(repository: Core, name: str) -> Path | None:

@@ -391,10 +391,20 @@ class Core:
             if operation.parent is None:
                 raise StateError("there is nothing to undo: this is how the repository began", code="nothing-to-undo")
             view = self.log.read(operation.parent).view
+            self.check_there(view)
             # What stores hold is not changed by an undo, so what is known of them stays.
             view = replace(view, stores=self.view().stores)
             self.record(view, "undo", f"{operation.command} {operation.detail}".strip(), undoes=identifier)
             return operation, view
+
+    def check_there(self, view: View) -> None:
+        """Raise StateError (nothing-to-undo) unless gc left the commits of an earlier view."""
+        gone = [commit for commit in (*view.refs.values(), view.commit) if commit and commit not in self.objects]
+        if gone:
+            raise StateError(
+                f"commit {gone[0].short}, where that leads, was removed by `vex gc`; see `vex op log` for newer states",
+                code="nothing-to-undo",
+            )
 
     def _is_note(self, operation: Operation) -> bool:
         """Whether an operation left head and refs as they were."""
@@ -415,6 +425,7 @@ class Core:
                     f"{prefix!r} names {len(found)} operations; see `vex op log`", code="unknown-operation"
                 )
             identifier, operation = found[0]
+            self.check_there(operation.view)
             self.record(replace(operation.view, stores=self.view().stores), "op restore", identifier.hex()[:12])
             return operation
 

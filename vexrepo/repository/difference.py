@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vexrepo.history import build
-from vexrepo.history.baseline import record_ids
+from vexrepo.history.baseline import iter_record_ids
 from vexrepo.history.diff import diff_trees
 from vexrepo.history.walk import RecordAt, find_record, iter_records
 from vexrepo.objects import canonical
 from vexrepo.objects.digest import CommitId, RecordId
 from vexrepo.objects.record import Record, body_value
+from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.objects.vector import MAIN, Vector, floats
 from vexrepo.remotes import linecache
@@ -22,7 +23,6 @@ from vexrepo.remotes.intake import Tally, iter_edits, take_in
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.core import Core
-from vexrepo.repository.selection import Selection
 from vexrepo.storage.files import Files
 from vexrepo.storage.store import ObjectStore
 
@@ -74,6 +74,7 @@ class Absent:
 
 
 ABSENT = Absent()
+_SIMPLE = frozenset((str, int, float, bool, type(None)))  # equal values have the same canonical form
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def diff_stores(old: Address, new: Address, scratch: Path, selection: Selection 
     with objects.writer() as writer:
         root = None
         with open_store(old) as store:
-            intake = take_in(store, b"", scratch)
+            intake = take_in(store, (), scratch)
             edits = iter_edits(objects, None, intake, Tally())
             root = build.edit_tree(None, writer, None, edits, 1024)
         writer.finish()
@@ -170,7 +171,7 @@ def _against(
     objects: ObjectStore, root: TreeRoot | None, address: Address, scratch: Path, cache: Path | None
 ) -> Iterator[Difference]:
     with open_store(address) as store:
-        intake = take_in(store, record_ids(objects, root) if root else b"", scratch, cache=cache)
+        intake = take_in(store, iter_record_ids(objects, root) if root else (), scratch, cache=cache)
         for edit in iter_edits(objects, root, intake, Tally()):
             old = find_record(objects, root, edit.key) if root else None
             yield Difference(edit.key, old, Loose(edit.record) if edit.record else None)
@@ -202,12 +203,19 @@ def _compare(
 ) -> None:
     for name in sorted({*old, *new}):
         a, b = old.get(name, ABSENT), new.get(name, ABSENT)
-        if a is not ABSENT and b is not ABSENT and canonical.encode(a) == canonical.encode(b):
+        if _same(a, b):
             continue
         if name in nested and isinstance(a, dict) and isinstance(b, dict):
             _compare(f"{prefix}{name}.", a, b, found, ())
         else:
             found.append(FieldChange(prefix + name, a, b))
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two members are there and have the same canonical form."""
+    if type(a) is type(b) and type(a) in _SIMPLE:
+        return bool(a == b)
+    return a is not ABSENT and b is not ABSENT and canonical.encode(a) == canonical.encode(b)
 
 
 def vector_changes(change: Difference, mode: str = "exact") -> list[VectorChange]:

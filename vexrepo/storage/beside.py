@@ -94,7 +94,7 @@ class BesideStream(_Second):
     ``held`` of them wait here for the taker, so that both processes keep working.
     """
 
-    def __init__(self, work: Callable[..., Iterator[bytes]], *arguments: Any, held: int = 2) -> None:
+    def __init__(self, work: Callable[..., Iterator[bytes]], *arguments: Any, held: int = 8) -> None:
         super().__init__(_stream, work, arguments)
         _widen(self._receiver)
         self._queue: queue.Queue[bytes | None] = queue.Queue(held)

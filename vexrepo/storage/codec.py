@@ -34,6 +34,7 @@ class Codec(IntEnum):
 
 
 IS_DELTA = frozenset((Codec.PREFIX, Codec.ROWS))
+IS_SHUFFLED = frozenset((Codec.SHUFFLE4, Codec.SHUFFLE8))
 
 # Real embeddings hold nothing to match, only exponents to entropy-code: a 64-entry hash table and long minimum
 # matches leave zstd to its entropy coder, twice as fast as level 1 and 1 % smaller.
@@ -136,6 +137,18 @@ def _shuffle(payload: bytes | memoryview, item_bytes: int) -> bytes:
     whole = len(payload) - len(payload) % item_bytes
     planes = np.frombuffer(payload, np.uint8, count=whole).reshape(-1, item_bytes).T
     return planes.tobytes() + bytes(payload[whole:])
+
+
+def planes(codec: int, stored: bytes | memoryview, size: int) -> NDArray[np.uint8]:
+    """Return the numbers of a SHUFFLE4 or SHUFFLE8 form as they are stored: (4 or 8, n), a byte of each in a row.
+
+    Raises: InvalidData (object-corrupt).
+    """
+    import numpy as np
+
+    item_bytes = 4 if codec == Codec.SHUFFLE4 else 8
+    raw = _decompress(stored, size)
+    return np.frombuffer(raw, np.uint8, count=size - size % item_bytes).reshape(item_bytes, -1)
 
 
 def _unshuffle(shuffled: bytes, item_bytes: int) -> bytes:

@@ -12,7 +12,7 @@ import errno
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -36,8 +36,8 @@ class Files:
                 path.mkdir(exist_ok=True)
                 self.sync_folder(path.parent)
 
-    def write(self, path: Path, content: bytes, *, mode: int = 0o644) -> None:
-        """Replace a file's content: all of it or nothing, durable on return."""
+    def write(self, path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o644) -> None:
+        """Replace a file's content (whole or in pieces): all of it or nothing, durable on return."""
         scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         with wrapped("write", path):
             try:
@@ -45,7 +45,7 @@ class Files:
                 handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
                 with os.fdopen(handle, "wb") as file:
                     self.step("write", scratch)
-                    file.write(content)
+                    file.writelines((content,) if isinstance(content, bytes) else content)
                     self.sync(file, scratch)
                 self.replace(scratch, path)
             except BaseException:

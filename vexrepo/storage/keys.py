@@ -56,6 +56,30 @@ def parse_seed(text: str, where: str) -> bytes:
     return raw
 
 
+def read_key_file(path: Path) -> Identity:
+    """Return the key pair in a private key file.  Raises: UsageError (no-identity), InvalidData (key-unreadable)."""
+    if not path.is_file():
+        raise UsageError(f"there is no key file {path}", code="no-identity")
+    with wrapped("read", path):
+        seed = parse_seed(path.read_text("ascii", "replace"), str(path))
+    return Identity("", public_key(seed), seed)
+
+
+def write_key_file(files: Files, path: Path, identity: Identity) -> bool:
+    """Write a private key into a file that only its owner can read; False if the same key is in it already.
+
+    Raises: StateError (key-exists) for any other file of that name.
+    """
+    if os.path.lexists(path):
+        if path.is_file() and path.stat().st_size < 1000:
+            with wrapped("read", path):
+                if path.read_bytes() == b"hex:" + identity.seed.hex().encode():
+                    return False
+        raise StateError(f"{path} exists already; a key is never overwritten", code="key-exists")
+    files.write(path, b"hex:" + identity.seed.hex().encode(), mode=0o600)
+    return True
+
+
 class KeyFolder:
     """The identities of a user."""
 

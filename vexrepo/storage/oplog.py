@@ -8,6 +8,7 @@ pointer.  Format: objects/FORMAT.md, "Operations".
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from vexrepo.objects import canonical
 from vexrepo.objects.digest import CommitId, OperationId
 from vexrepo.storage.files import Files, wrapped
 
+_HORIZON = re.compile(r"horizon ([0-9]{1,18})\b")
 BRANCHES = "heads/"
 TAGS = "tags/"
 
@@ -148,6 +150,12 @@ class Operation:
                     OperationId.parse(undoes) if undoes else None,
                 )
         raise InvalidData("not an operation", code="operation-corrupt")
+
+
+def gc_horizon(operation: Operation) -> int | None:
+    """Return the oldest operation (its sequence) that a gc left whole; None for an operation that is no gc."""
+    match = _HORIZON.match(operation.detail) if operation.command == "gc" else None
+    return int(match[1]) if match else None
 
 
 class OperationLog:

@@ -226,6 +226,12 @@ class PackWriter:
             )
             self._write(whole)
 
+    def copy(self, entry: Entry, stored: bytes) -> None:
+        """Append an object of another pack as it is stored there."""
+        with self._lock:
+            self._entries[(entry.id, entry.type)] = entry._replace(offset=self._at)
+            self._write(stored)
+
     def finish(self, folder: Path, number: int) -> str:
         """Make the pack durable under its name in ``folder``; return the name."""
         entries_sum, index_at = self._hasher.digest(), self._at

@@ -40,27 +40,6 @@ class Run(NamedTuple):
     vector_bytes: int
 
 
-def write_run(path: Path, rows: list[Placed]) -> Run:
-    """Sort rows by key and write them as a run."""
-    rows.sort(key=_key)
-    numbers: dict[Space, int] = {}
-    body_bytes = vector_bytes = 0
-    with wrapped("write", path), open(path, "wb", buffering=1 << 20) as file:
-        for record, place in rows:
-            vectors = record.vectors
-            parts = [b"", record.key, record.id, record.body]
-            size = _ROW.size + len(record.key) + 32 + len(record.body)
-            for item in vectors:
-                number = numbers.setdefault(item.space, len(numbers))
-                parts += (_VECTOR.pack(number, len(item.row)), item.row)
-                vector_bytes += len(item.row)
-                size += _VECTOR.size + len(item.row)
-            parts[0] = _ROW.pack(size, len(record.key), len(record.body), len(vectors), place)
-            body_bytes += len(record.body) + len(record.key) + 40
-            file.write(b"".join(parts))
-    return Run(path, list(numbers), len(rows), body_bytes, vector_bytes)
-
-
 def read_run(run: Run, buffer_bytes: int) -> Iterator[list[Placed]]:
     """Yield the rows of a run in blocks of about ``buffer_bytes``, then remove its file."""
     spaces, head, vector_head = run.spaces, _ROW.size, _VECTOR.size
@@ -122,38 +101,57 @@ def merge_runs(runs: list[Run]) -> Iterator[Placed]:
 
 
 class Sorter:
-    """Takes records in any order and gives them back in key order, spilling to ``folder`` when many."""
+    """Takes records in any order and gives them back in key order, by way of runs in ``folder``.
+
+    What is held is one block of bytes: as many small objects among the lines being parsed would take thrice the memory.
+    """
 
     def __init__(self, folder: Path, prefix: str = "run", run_bytes: int = RUN_BYTES) -> None:
         self._folder = folder
         self._prefix = prefix
         self._run_bytes = run_bytes
-        self._rows: list[Placed] = []
-        self._held = 0
+        self._clear()
         self.runs: list[Run] = []
         self.count = 0
         self.body_bytes = 0
         self.vector_bytes = 0
 
+    def _clear(self) -> None:
+        self._held = bytearray()
+        self._rows: list[tuple[bytes, int, int]] = []  # key, and where in the block its row is
+        self._spaces: dict[Space, int] = {}
+        self._body_bytes = 0
+        self._vector_bytes = 0
+
     def add(self, record: Record, place: int) -> None:
         """Take one record."""
-        self._rows.append(Placed(record, place))
-        self.count += 1
-        body = len(record.body) + len(record.key) + 40
-        self.body_bytes += body
-        self._held += body
-        for item in record.vectors:
-            size = len(item.row)
-            self.vector_bytes += size
-            self._held += size
-        if self._held >= self._run_bytes:
+        key, identifier, body, vectors = record
+        size = _ROW.size + len(key) + ID_BYTES + len(body)
+        parts = [b"", key, identifier, body]
+        for space, row in vectors:
+            number = self._spaces.setdefault(space, len(self._spaces))
+            parts += (_VECTOR.pack(number, len(row)), row)
+            self._vector_bytes += len(row)
+            size += _VECTOR.size + len(row)
+        parts[0] = _ROW.pack(size, len(key), len(body), len(vectors), place)
+        self._body_bytes += len(body) + len(key) + 40
+        start = len(self._held)
+        self._held += b"".join(parts)
+        self._rows.append((key, start, start + size))
+        if len(self._held) >= self._run_bytes:
             self.spill()
 
     def spill(self) -> None:
         """Write what is held as a run."""
-        if self._rows:
-            self.runs.append(write_run(self._folder / f"{self._prefix}-{len(self.runs)}", self._rows))
-            self._rows, self._held = [], 0
+        if not self._rows:
+            return
+        path = self._folder / f"{self._prefix}-{len(self.runs)}"
+        self._rows.sort()  # of one key, in the order they came
+        with wrapped("write", path), open(path, "wb", buffering=1 << 20) as file, memoryview(self._held) as held:
+            for _, start, end in self._rows:
+                file.write(held[start:end])
+        self.adopt([Run(path, list(self._spaces), len(self._rows), self._body_bytes, self._vector_bytes)])
+        self._clear()
 
     def adopt(self, runs: Iterable[Run]) -> None:
         """Take over runs that another process wrote."""
@@ -165,9 +163,5 @@ class Sorter:
 
     def sorted(self) -> Iterator[Placed]:
         """Yield everything in key order; the sorter is used up."""
-        if not self.runs:
-            self._rows.sort(key=_key)
-            rows, self._rows = self._rows, []
-            return iter(rows)
         self.spill()
         return merge_runs(self.runs)

@@ -12,15 +12,21 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vexrepo.errors import InvalidData, Tampered
-from vexrepo.objects.digest import ID_BYTES, CommitId, ObjectId
+from vexrepo.errors import InvalidData, StorageFailure, Tampered
+from vexrepo.objects.digest import ID_BYTES, CommitId, ObjectId, VectorsId
 from vexrepo.objects.kinds import MAX_OBJECT_BYTES, ObjectType, identify
 from vexrepo.storage import codec, pack
 from vexrepo.storage.codec import Codec
 from vexrepo.storage.files import Files
+from vexrepo.storage.glance import Difference, Glance
 from vexrepo.storage.pack import Entry, PackReader, PackWriter
+
+if TYPE_CHECKING:
+    from vexrepo.storage.glance import Planes
 
 CACHE_BYTES = 8 << 20
 RECENT = 3  # large objects kept, whatever their size, as likely bases of the next
@@ -40,6 +46,7 @@ class ObjectStore:
         self._cache: OrderedDict[tuple[bytes, ObjectType], bytes] = OrderedDict()
         self._cached_bytes = 0
         self._recent: dict[bytes, bytes] = {}
+        self._glanced: tuple[bytes, Planes] | None = None
         self._cache_lock = threading.Lock()
         self.refresh()
 
@@ -88,6 +95,17 @@ class ObjectStore:
             if held is not None:
                 self._cache.move_to_end((identifier, kind))
                 return held
+        try:
+            return self._read(identifier, kind, cache=cache)
+        except StorageFailure:
+            before = self.packs
+            self.refresh()
+            if self.packs == before:
+                raise
+            # A gc joined the pack with others meanwhile.
+            return self._read(identifier, kind, cache=cache)
+
+    def _read(self, identifier: ObjectId | bytes, kind: ObjectType, *, cache: bool) -> bytes:
         reader, entry = self._find(identifier, kind)
         try:
             payload = self._payload(reader, entry)
@@ -153,7 +171,8 @@ class ObjectStore:
         while entry.codec in codec.IS_DELTA and payload is None:
             stored = reader.stored(entry)
             pending.append((entry, stored[ID_BYTES:]))
-            payload = self._recent.get(stored[:ID_BYTES])
+            base_id = stored[:ID_BYTES]
+            payload = self._recent.get(base_id) or self._cache.get((base_id, ObjectType(entry.type)))
             reader, base = self._find(stored[:ID_BYTES])
             if base.depth >= entry.depth:
                 raise InvalidData("a difference does not get nearer to a whole object", code="object-corrupt")
@@ -163,6 +182,28 @@ class ObjectStore:
         for entry, delta in reversed(pending):
             payload = codec.decode(entry.codec, delta, entry.size, payload)
         return payload
+
+    def glance(self, identifier: VectorsId) -> Glance | None:
+        """Return access to single rows of a matrix, NOT checked; None if it is stored in a way that has none.
+
+        Raises: InvalidData (object-corrupt), Tampered, StorageFailure.
+        """
+        reader, entry = self._find(identifier, ObjectType.VECTORS)
+        differences = []
+        while entry.codec == Codec.ROWS:
+            stored = reader.stored(entry)
+            differences.append(Difference(stored[ID_BYTES:], entry.size))
+            reader, base = self._find(stored[:ID_BYTES])
+            if base.depth >= entry.depth:
+                raise InvalidData("a difference does not get nearer to a whole object", code="object-corrupt")
+            entry = base
+        return Glance(differences, partial(self._planes, reader, entry)) if entry.codec in codec.IS_SHUFFLED else None
+
+    def _planes(self, reader: PackReader, entry: Entry) -> Planes:
+        held = self._glanced
+        if held is None or held[0] != entry.id:  # the versions of a leaf are often differences from the same
+            held = self._glanced = entry.id, codec.planes(entry.codec, reader.stored(entry), entry.size)
+        return held[1]
 
     def signatures(self, commit: CommitId) -> list[bytes]:
         """Return the payloads of the signatures kept beside a commit."""
@@ -209,6 +250,7 @@ class ObjectStore:
         self._readers.clear()
         self._cache.clear()
         self._recent.clear()
+        self._glanced = None
         self._cached_bytes = 0
 
 
@@ -272,6 +314,10 @@ class Writer:
     def put_signature(self, commit: CommitId, payload: bytes) -> None:
         """Write a signature beside its commit."""
         self._open().add(commit, ObjectType.SIGNATURE, Codec.RAW, payload, len(payload))
+
+    def copy(self, reader: PackReader, entry: Entry) -> None:
+        """Write an object of another pack as it is stored there, though it is there already."""
+        self._open().copy(entry, reader.stored(entry))
 
     def _put_difference(
         self,
