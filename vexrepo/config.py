@@ -30,6 +30,14 @@ SETTINGS: dict[str, Setting] = {
     "user.name": Setting(str, "", "author name in commits; default: the login name"),
     "user.identity": Setting(str, "default", "name of the identity that signs commits"),
     "commit.sign": Setting(bool, True, "sign commits"),
+    "merge.policy": Setting(
+        str, "fail", "rule where both sides of a merge changed a field, e.g. newest; see vex merge"
+    ),
+    "merge.types": Setting(str, "", "rules for memory types, e.g. semantic=fail,episodic=union"),
+    "merge.fields": Setting(str, "", "rules for fields, e.g. metadata.importance=max,metadata.tags=union"),
+    "gc.auto": Setting(bool, True, "join packs after a commit when there are many"),
+    "gc.auto_packs": Setting(int, 50, "how many packs are many"),
+    "gc.keep_days": Setting(int, 30, "days for which gc keeps what undo needs"),
     "core.lock_timeout_s": Setting(int, 10, "seconds to wait for another writer before giving up"),
     "core.line_cache": Setting(
         bool, True, "remember lines of JSONL files, so that unchanged ones are not parsed again"

@@ -236,6 +236,33 @@ class Case:
         repository = self.open()
         repository.checkout(repository.resolve(revision), self.address(), head=head)
 
+    def gc(self) -> None:
+        from vexrepo.repository.collect import collect
+
+        collect(self.open(), full=True)
+
+    def merge(self) -> None:
+        from vexrepo.history.policy import Policy
+        from vexrepo.repository import merging
+
+        repository = self.open()
+        merging.merge(repository, repository.resolve("older"), "older", Policy())
+
+    def resolve(self) -> None:
+        from vexrepo.repository import merging
+        from vexrepo.repository.mergestate import Resolution
+
+        repository = self.open()
+        state, found = merging.conflicts(repository)
+        for conflict in found:
+            state = state.with_resolution(conflict, Resolution("theirs"))
+        merging.resolve(repository, state)
+
+    def proceed(self) -> None:
+        from vexrepo.repository import merging
+
+        merging.proceed(self.open())
+
     def content(self, revision: str = "HEAD") -> list[list[str]]:
         """Return (key, id) of the records of a revision; the text "unborn" where there is no commit."""
         from vexrepo.errors import UsageError
@@ -291,9 +318,32 @@ def prepare(case: Case, action: str) -> None:
         return
     case.commit("two")
     case.open().create_branch("older", "HEAD~1")
+    if action in ("merge", "resolve"):
+        # Another branch that changed one memory as this one did, in another way where there is to be a conflict.
+        case.open().move_head("heads/older", case.open().resolve("older"))
+        other = [line(number, version=(7 if number == 3 and action == "resolve" else 0)) for number in range(60)]
+        write_lines(case.file, [*other, line(150)])
+        case.commit("three")
+        case.open().move_head("heads/main", case.open().resolve("main"))
+        write_lines(case.file, TWO)
+    if action == "resolve":
+        case.merge()
+        case.resolve()
 
 
-ACTIONS = ("init", "first-commit", "second-commit", "switch", "empty-checkout", "refill", "branch", "undo")
+ACTIONS = (
+    "init",
+    "first-commit",
+    "second-commit",
+    "switch",
+    "empty-checkout",
+    "refill",
+    "branch",
+    "undo",
+    "gc",
+    "merge",
+    "resolve",
+)
 
 
 def judge(
@@ -365,6 +415,9 @@ def run(action: str, mode: str, folder: Path) -> dict[str, Any]:
             "refill": lambda: case.checkout("older"),
             "branch": lambda: case.open().create_branch("trial", "HEAD", switch=True) and None,
             "undo": lambda: case.open().undo() and None,
+            "gc": case.gc,
+            "merge": case.merge,
+            "resolve": case.proceed,
         }[action]
 
     whole = case_at("whole")

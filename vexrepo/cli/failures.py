@@ -14,7 +14,7 @@ from vexrepo import errors
 from vexrepo.cli.lazy import LazyGroup
 from vexrepo.cli.text import plain, plain_json
 
-DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+DONE, FAILED, USAGE, PARTLY, CONFLICTS = 0, 1, 2, 3, 4
 NO_REPOSITORY, LOCKED, WRONG_KEY, INTERRUPTED, PIPE_CLOSED = 10, 11, 12, 130, 141
 
 MEANINGS: dict[int, str] = {
@@ -22,6 +22,7 @@ MEANINGS: dict[int, str] = {
     FAILED: "failed; or tampered; or differences found with `--exit-code`",
     USAGE: "the command line or a name in it cannot be understood",
     PARTLY: "done in part: records were left out (`--on-error skip`)",
+    CONFLICTS: "a merge stopped at conflicts; nothing was changed",
     NO_REPOSITORY: "no repository here or above",
     LOCKED: "the repository or the store is locked by another process",
     WRONG_KEY: "wrong or missing passphrase or key",

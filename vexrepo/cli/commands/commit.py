@@ -6,6 +6,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from vexrepo.cli.commands.gc import after_commit
 from vexrepo.cli.describe import commit_json, content_words, signer
 from vexrepo.cli.failures import DONE, PARTLY
 from vexrepo.cli.options import as_json, example, selecting, selection
@@ -75,6 +76,8 @@ def commit(
         emit(_as_json(done, view))
     else:
         _print(edge, done, view)
+    if not dry_run:
+        after_commit(repository)
     return PARTLY if done.problems else DONE
 
 

@@ -27,6 +27,11 @@ def status(edge: Edge, store: str | None, as_json: bool) -> None:
     view = repository.view()
     on = place_words(view)
     value: dict[str, Any] = {"branch": view.branch, "commit": view.commit.hex() if view.commit else None}
+    under_way = repository.merge_under_way()
+    if under_way is not None:
+        value["merge"] = under_way
+        if not as_json:
+            say(f"A {under_way['action']} of {plain(under_way['name'])} is under way: vex conflicts, vex merge --abort")
     if store is None and not repository.config["workspace.store"]:
         if as_json:
             emit({**value, "store": None})
