@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vexrepo.cli.output import added, changed, removed
-from vexrepo.cli.text import plain
+from vexrepo.cli.output import added, changed, quiet, removed
+from vexrepo.cli.text import counted, memories, plain
 from vexrepo.objects.signature import Verdict
 from vexrepo.storage.keys import fingerprint
 
 if TYPE_CHECKING:
+    from vexrepo.exchange.signing import FileVerdict, Finding
     from vexrepo.objects.commit import Commit
     from vexrepo.objects.digest import CommitId
     from vexrepo.repository import Repository, SignedBy
+
+MOST_SHOWN = 20  # findings on a terminal; JSON has all
 
 
 def signature_line(signature: SignedBy) -> str:
@@ -53,3 +56,64 @@ def signature_lines(repository: Repository, identifier: CommitId, commit: Commit
 def signatures_json(signatures: Sequence[SignedBy]) -> list[dict[str, Any]]:
     """Return signatures as JSON."""
     return [{"key": each.key.hex(), "name": each.name, "verdict": each.verdict.value} for each in signatures]
+
+
+def file_verdict_lines(file: str, found: FileVerdict) -> Iterator[str]:
+    """Yield what a file's signature is worth, for people."""
+    name, key = plain(file), fingerprint(found.key)
+    match found.verdict:
+        case Verdict.GOOD:
+            yield f"{name}: " + added(f"good signature by {key} ({plain(found.name)})")
+            loosely = "; read as loosely as the original tool does" if found.compat else ", exactly as signed"
+            yield f"  {memories(found.records)}{loosely}"
+            yield quiet(f"  the signer says it was at {plain(found.signed_at)}; nothing proves that time")
+        case Verdict.UNKNOWN:
+            yield f"{name}: " + changed(f"signed by {key}, a key you do not know: NOT verified")
+        case Verdict.BAD if found.is_as_signed:
+            yield f"{name}: " + removed("NOT verified: lines could have been changed without the signature showing it")
+        case Verdict.BAD:
+            yield f"{name}: " + removed("NOT as signed" if found.key else "the signature cannot be read")
+    for code, message in found.reasons:
+        yield f"  {plain(message)}" + quiet(f"  [{code}]")
+    for finding in found.findings[:MOST_SHOWN]:
+        yield f"    {removed(finding.kind)} {_place_of(finding)}"
+    more = len(found.findings) - MOST_SHOWN + found.unlisted
+    if more > 0:
+        yield f"    … and {counted(more, 'more place')} (--json lists up to 1,000 unprotected lines and all others)"
+    if found.verdict is Verdict.BAD and found.is_as_signed:
+        yield quiet("  --compat reads such lines as the original tool does")
+
+
+def _place_of(finding: Finding) -> str:
+    named = f" (id {plain(finding.id)})" if finding.id else ""
+    where = f"line {finding.line}{named}" if finding.line is not None else f"record {finding.place}"
+    if finding.kind == "unprotected":
+        return where + quiet(f"  [{finding.code}]")
+    if finding.kind == "reordered":
+        where += f", signed as record {finding.place}"
+    return where
+
+
+def file_verdict_json(found: FileVerdict) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    """Return what a file's signature is worth as JSON: the members, and the findings one by one."""
+    head: dict[str, Any] = {
+        "verdict": found.verdict.value,
+        "key": found.key.hex() or None,
+        "name": found.name or None,
+        "records": found.records,
+        "signed_at": found.signed_at or None,
+        "reasons": [{"code": code, "message": message} for code, message in found.reasons],
+        "unlisted_findings": found.unlisted,
+        "compat": found.compat,
+    }
+    return head, (
+        {
+            "kind": each.kind,
+            "line": each.line,
+            "record": each.place,
+            "id": each.id,
+            "code": each.code,
+            "message": each.message,
+        }
+        for each in found.findings
+    )

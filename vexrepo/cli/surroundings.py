@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Repository, Surroundings
     from vexrepo.storage.keys import Identity, KeyFolder
+    from vexrepo.storage.trust import TrustStore
 
 ENVIRONMENT: dict[str, str] = {
     "VEX_HOME": "folder of configuration, identities and pins (default: the system's places for them)",
     "VEX_<SECTION>_<KEY>": "any setting, e.g. VEX_WORKSPACE_STORE; goes before the configuration files",
+    "VEKTOR_DB": "the vektor database of export, import and migrate where no flag names one (or VEKTOR_DB_PATH)",
+    "VEKTOR_AGENT_ID": "the agent whose rows import and migrate write into a vektor database, as --agent-id",
     "VEX_DEBUG": "1: show the Python traceback of a fault",
     "NO_COLOR": "anything: no colours",
     "FORCE_COLOR": "anything: colours even where the output is not a terminal",
@@ -170,7 +173,7 @@ class Edge:
             now_us=self.now_us,
             author=config["user.name"] or self.login(),
             identity=identity,
-            trusted=self.keys().public_keys() if trusts else {},
+            trusted=self.trusted() if trusts else {},
             state_folder=self.state_folder,
             progress=self.progress,
         )
@@ -181,6 +184,17 @@ class Edge:
         from vexrepo.storage.keys import KeyFolder
 
         return KeyFolder(self.home / "keys", Files())
+
+    def trust(self) -> TrustStore:
+        """Return the known keys of other people."""
+        from vexrepo.storage.files import Files
+        from vexrepo.storage.trust import TrustStore
+
+        return TrustStore(self.home / "trust.json", Files())
+
+    def trusted(self) -> dict[bytes, str]:
+        """Return every public key that counts, with its name: the user's own and the known ones."""
+        return {**self.trust().public_keys(), **self.keys().public_keys()}
 
     # -- stores ------------------------------------------------------------------------------------------------
 

@@ -71,15 +71,21 @@ def public_key(seed: bytes) -> bytes:
     return bytes(SigningKey(seed).verify_key)
 
 
-def is_good(signature: Signature, message: bytes) -> bool:
-    """Whether the signature fits message and key.  Small-order and non-canonical keys never do."""
+def is_proper_key(key: bytes) -> bool:
+    """Whether 32 bytes are a public key that somebody can have: canonical, and not of small order."""
     from nacl.bindings import crypto_core_ed25519_is_valid_point
-    from nacl.exceptions import CryptoError
-    from nacl.signing import VerifyKey
 
     # A small-order key "verifies" messages nobody signed; libsodium's point check refuses those and
     # keys outside the main subgroup.
-    if not crypto_core_ed25519_is_valid_point(signature.key):
+    return len(key) == KEY_BYTES and bool(crypto_core_ed25519_is_valid_point(key))
+
+
+def is_good(signature: Signature, message: bytes) -> bool:
+    """Whether the signature fits message and key.  Small-order and non-canonical keys never do."""
+    from nacl.exceptions import CryptoError
+    from nacl.signing import VerifyKey
+
+    if not is_proper_key(signature.key):
         return False
     try:
         VerifyKey(signature.key).verify(message, signature.signature)

@@ -1,18 +1,15 @@
-"""``vex fsck`` and ``vex verify``."""
+"""``vex fsck``."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from vexrepo.cli.describe_signatures import is_well_signed, missing_author, signature_line, signatures_json
 from vexrepo.cli.failures import DONE, FAILED
-from vexrepo.cli.options import REVISION, as_json, example
-from vexrepo.cli.output import added, emit, heading, quiet, removed, say
+from vexrepo.cli.options import as_json, example
+from vexrepo.cli.output import added, emit, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.cli.text import counted, memories, plain, size_words
-from vexrepo.errors import Tampered, VexError
+from vexrepo.cli.text import counted, plain, size_words
+from vexrepo.errors import Tampered
 
 
 @click.command(epilog=example("vex fsck", "vex fsck --json"))
@@ -77,45 +74,3 @@ def fsck(edge: Edge, accept_rollback: bool, as_json: bool) -> int:
     verdict = removed(counted(len(report.problems), "problem")) if report.problems else added("all good")
     say(f"checked {counts}: {verdict}")
     return FAILED if report.problems else DONE
-
-
-@click.command(epilog=example("vex verify HEAD", "vex verify v1 --json"))
-@click.argument("revision", metavar="REV", default="HEAD", type=REVISION)
-@as_json
-@pass_edge
-def verify(edge: Edge, revision: str, as_json: bool) -> int:
-    """Check a commit's signatures and content.
-
-    Reads the commit's whole snapshot against its id and judges each signature.  Exits with 0 only if at least one
-    signature is by a key you know and none is bad; an unsigned commit fails.
-    """
-    repository = edge.repository(trusts=True)
-    identifier = repository.resolve(revision)
-    commit = repository.commit_at(identifier)
-    damage: VexError | None = None
-    try:
-        signatures, report = repository.verify(identifier)
-        records = report.records
-    except VexError as error:
-        signatures, records, damage = repository.signatures(identifier), 0, error
-    good = damage is None and is_well_signed(commit, signatures)
-    if as_json:
-        value: dict[str, Any] = {"ok": good, "commit": identifier.hex(), "signatures": signatures_json(signatures)}
-        value["missing_signature"] = missing_author(commit, signatures) or None
-        value["records"] = records
-        value["damage"] = {"code": damage.code, "message": str(damage)} if damage else None
-        emit(value)
-        return DONE if good else FAILED
-    say(f"commit {heading(identifier.short)} {plain(commit.subject)}")
-    for signature in signatures:
-        say(f"  {signature_line(signature)}")
-    absent = missing_author(commit, signatures)
-    if absent:
-        say("  " + removed(f"the author's signature ({plain(absent[:8])}) is missing"))
-    elif not signatures:
-        say("  " + removed("unsigned: nothing says who made it"))
-    if damage is None:
-        say("  " + added(f"content intact: {memories(records)} read and checked against the commit's id"))
-    else:
-        say("  " + removed("content damaged: ") + plain(str(damage)) + quiet(f"  [{damage.code}]"))
-    return DONE if good else FAILED
