@@ -507,6 +507,8 @@ def test_what_was_carried_goes_with_its_memory(rich: Path) -> None:
     assert values(rich)[0]["text"] == "another" and "model" not in values(rich)[0]
     held = read(rich)
     store(rich).write(plan_between(held, [record.from_json({"id": "2", "text": "t"})]))
+    assert run(rich, "SELECT native FROM vex_carry") == [("2",)]
+    store(rich).write(plan_between(read(rich), []))
     assert "vex_carry" not in table_names(rich)
 
 

@@ -16,6 +16,7 @@ from vexrepo.objects import canonical, record, vector
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Vector
 
+VERSION = "1.0.0"  # of the format, which each record names
 MAX_LINE_BYTES = 256 << 20
 MEMBER_ORDER = (
     "id",
@@ -98,32 +99,57 @@ def line_id(line: bytes) -> str:
     return match[1].decode("utf-8", "replace") if match else ""
 
 
-def format_record(item: Record) -> bytes:
-    """Return a record as one line of JSON without the newline, members in the original tool's order."""
+def format_record(item: Record, complete: str | None = None) -> bytes:
+    """Return a record as one line of JSON without the newline, members in the original tool's order.
+
+    ``complete``, the kind of store a record comes from, adds what every line should have and the record does not say,
+    as the original tool writes it: null, or what is true of all records.
+    """
     texts = {vec.space.name: vector.to_json_text(vec) for vec in item.vectors}
     main = texts.pop(MAIN, None)
     try:
         value = orjson.loads(item.body)
     except orjson.JSONDecodeError:  # an integer above the range of a double
         value = record.body_value(item.body)
+    body = item.body
+    if complete is not None:
+        _fill(value, item, complete)
     if main is not None:
         value["vector"] = None
     ordered = {name: value.pop(name) for name in MEMBER_ORDER if name in value}
     if value:
         ordered.update(value)
-    line = _dumps(ordered) or _exactly(item.body, list(ordered))
+    line = _dumps(ordered)
+    if line is None:
+        if complete is not None:
+            value = record.body_value(body)
+            _fill(value, item, complete)
+            body = canonical.encode(value)
+        line = _exactly(body, list(ordered))
     if main is not None:
         # The first match is the record's own: before it are only id and text, whose quotes are escaped; a text that
         # is no string is passed over.
         start = 0
         if isinstance(ordered.get("text"), (dict, list)):
-            start = len(_exactly(item.body, ["id", "text"])) - 1
+            start = len(_exactly(body, ["id", "text"])) - 1
         place = line.index(b'"vector":null', start)
         line = b"".join((line[: place + 9], main, line[place + 13 :]))
     if texts:
         named = b",".join(canonical.encode(name) + b":" + texts[name] for name in sorted(texts))
         line = line[:-1] + b',"vectors":{' + named + b"}}"
     return line
+
+
+def _fill(value: dict[str, Any], item: Record, kind: str) -> None:
+    main = next((each for each in item.vectors if each.space.name == MAIN), None)
+    if main is None:
+        value.setdefault("vector", None)
+    value.setdefault("dims", None if main is None else main.space.dims or None)
+    for name in ("text", "model", "namespace", "metadata", "created_at", "score"):
+        value.setdefault(name, None)
+    value.setdefault("source_store", kind)
+    value.setdefault("modality", "text")
+    value.setdefault("vex_version", VERSION)
 
 
 def _dumps(ordered: dict[str, Any]) -> bytes | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,23 @@ class StoreContract(ABC):
         ]
         self._move(tmp_path, [], many)
         self._move(tmp_path, many, many[100:])
+
+    def test_an_import_is_read_as_written(self, tmp_path: Path) -> None:
+        records = tricky_records()
+        for wanted in (records[::2], records):
+            with self.open_store(tmp_path) as store:
+                plan = plan_between([], wanted)
+                store.write(replace(plan, now_us=1_795_000_000_000_000, keep_unnamed=True, link=store.builds_edges))
+            with self.open_store(tmp_path) as store:
+                check_holds(store, wanted)
+
+    def test_the_newest_first_are_the_same_records(self, tmp_path: Path) -> None:
+        records = tricky_records()
+        with self.open_store(tmp_path) as store:
+            store.write(plan_between([], records))
+        with self.open_store(tmp_path) as store:
+            found = [item.record for batch in store.scan_newest() for item in batch]
+            assert sorted(found) == records
 
     def test_edges_are_read_as_written(self, tmp_path: Path) -> None:
         records, edges = tricky_records(), tricky_edges()

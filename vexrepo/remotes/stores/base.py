@@ -47,7 +47,13 @@ class Plan:
     ``deletes`` (keys); one that can only be written anew takes ``records``: the complete wanted content, in key
     order.  Likewise for edges.  Iterables are lazy and are read once.  Where ``blocks`` is given, ``records`` can
     also be had as blocks by two processes: ``order`` says which process makes the next block, and blocks(0) and
-    blocks(1) yield those of each.
+    blocks(1) yield those of each.  Where ``lines`` is given, ``records`` can also be had as the lines of a vmig file
+    they come from, to be written as they are.
+
+    An import says a little more than a checkout, which leaves these alone: ``now_us`` is the time that a store
+    which notes when a row came or was changed may note; ``keep_unnamed`` leaves native columns as they are that
+    the record replacing a row does not name; ``link`` asks for the graph edges that the agent's own tools build
+    between the records (a store without such edges takes no notice).
     """
 
     upserts: Callable[[], Iterator[Record]]
@@ -60,16 +66,21 @@ class Plan:
     expected: str | None = None  # the fingerprint the plan was made at: a store that moved on since refuses it
     blocks: Callable[[int], Iterator[list[Record]]] | None = None
     order: Sequence[int] = ()
+    lines: Callable[[], Iterator[bytes]] | None = None
     advance: Callable[[int], None] = lambda count: None
+    now_us: int | None = None
+    keep_unnamed: bool = False
+    link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write did: records written and removed, and the fingerprint afterwards."""
+    """What a write did: records written and removed, the fingerprint afterwards, edges that were built."""
 
     upserted: int
     deleted: int
     fingerprint: str | None = None
+    linked: int = 0
 
 
 class Store(ABC):
@@ -79,6 +90,7 @@ class Store(ABC):
     rewrites: ClassVar[bool] = False  # can only be written as a whole
     holds_edges: ClassVar[bool] = False
     reads_snapshot: ClassVar[bool] = False  # a scan sees one moment, whatever is written meanwhile
+    builds_edges: ClassVar[bool] = False  # takes notice of Plan.link
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -102,6 +114,10 @@ class Store(ABC):
         A record that cannot be read raises InvalidData with a message naming file, place and id; with
         ``on_problem`` it is reported there instead and left out.
         """
+
+    def scan_newest(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
+        """As ``scan``, the newest records first where the store can tell, so that a reader may stop early."""
+        return self.scan(on_problem)
 
     def edges(self) -> Iterator[Record]:
         """Yield the graph edges of the store (``vexrepo.objects.edge``)."""

@@ -31,6 +31,8 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
+_NUMBERS: Final = frozenset((int, float))
+_PLAIN: Final = _NUMBERS | {str, bool, type(None)}
 
 
 def reconcile(original: Record, then: Record, now: Record) -> Record:
@@ -102,7 +104,14 @@ def reconcile_value(original: Any, then: Any, now: Any) -> Any:
 
 def is_same(one: Any, other: Any) -> bool:
     """Return whether two JSON values (or ABSENT) have the same canonical form: 1 is 1.0 and is not true."""
-    if one is ABSENT or other is ABSENT:
+    kind = type(one)
+    if kind in _PLAIN:
+        if type(other) is kind:
+            return bool(one == other)
+        # Of two kinds of value only numbers can be the same.
+        if kind not in _NUMBERS or type(other) not in _NUMBERS:
+            return False
+    elif one is ABSENT or other is ABSENT:
         return one is other
     return canonical.encode(one) == canonical.encode(other)
 

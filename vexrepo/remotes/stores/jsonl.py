@@ -7,27 +7,25 @@ records and nothing else, so edges and collection settings are not kept there.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Self
 
 from vexrepo.errors import InvalidData, StoreError
-from vexrepo.formats import vmig
+from vexrepo.formats import sidecar, vmig
+from vexrepo.formats.sidecar import Checksum, Sidecar
 from vexrepo.objects.record import Record
+from vexrepo.objects.timestamp import format_time
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
 from vexrepo.storage.beside import BesideStream, is_worthwhile
 from vexrepo.storage.files import EarlyWriteback, Files, wrapped
 
 BATCH = 512
-_META_END = re.compile(r"(\.vmig)?\.jsonl$")
 
 
 class JsonlStore(Store):
@@ -47,6 +45,8 @@ class JsonlStore(Store):
             raise StoreError(f"{store.path} is a folder; expected a .vmig.jsonl file", code="store-unreadable")
         if not store.path.exists() and not create:
             raise StoreError(f"there is no file {store.path}; check the path", code="store-missing")
+        if store.path.exists() and not store.path.is_file():  # read more than once, and replaced when written
+            raise StoreError(f"{store.path} is a pipe or device; expected a .vmig.jsonl file", code="store-unreadable")
         return store
 
     def describe(self) -> Description:
@@ -138,7 +138,7 @@ class JsonlStore(Store):
     @property
     def sidecar(self) -> Path:
         """Where the ``.vmig.meta.json`` of this file is."""
-        return self.path.with_name(_META_END.sub("", self.path.name) + ".vmig.meta.json")
+        return sidecar.path_of(self.path)
 
     def _sidecar_count(self) -> int | None:
         try:
@@ -174,7 +174,7 @@ class JsonlStore(Store):
     def write(self, plan: Plan) -> Written:
         scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         files = Files()
-        checksum, held, count = hashlib.sha256(), b"", 0
+        checksum, first = Checksum(), b""
         try:
             with (
                 wrapped("write", self.path),
@@ -184,45 +184,43 @@ class JsonlStore(Store):
                 early = EarlyWriteback(file)
                 stack.callback(early.stop)
                 for text, lines in _texts(plan):
-                    # The sidecar's checksum is over the lines joined by newlines: without the last one.
-                    checksum.update(held)
-                    held = text
+                    first = first or text[: text.index(b"\n")]
+                    checksum.add(text, lines)
                     file.write(text)
                     early.wrote(len(text))
-                    count += lines
                     plan.advance(lines)
-                checksum.update(held.removesuffix(b"\n"))
                 files.sync(file, scratch)
+            count = checksum.count
             self.check_expected(plan)
             # A crash may leave a file without its sidecar, but never one with the sidecar of another content; and an
             # empty file is only readable with one.
             if count and self.path.exists() and not self._is_blank():
                 files.remove(self.sidecar)
             elif not count:
-                self._write_sidecar(files, count, checksum.hexdigest(), scratch)
+                self._write_sidecar(files, checksum, first, scratch)
             files.replace(scratch, self.path)
         finally:
             with contextlib.suppress(OSError):
                 scratch.unlink()
         if count:
-            self._write_sidecar(files, count, checksum.hexdigest(), self.path)
+            self._write_sidecar(files, checksum, first, self.path)
         return Written(count, 0, self.describe().fingerprint)
 
-    def _write_sidecar(self, files: Files, count: int, checksum: str, written: Path) -> None:
-        """Write the ``.vmig.meta.json`` that the original tool writes beside a file."""
-        meta = {
-            "exported_at": datetime.fromtimestamp(written.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-            + "Z",
-            "source_store": "vexrepo",
-            "record_count": count,
-            "checksum": f"sha256:{checksum}",
-            "vex_version": "1.0.0",
-        }
-        files.write(self.sidecar, json.dumps(meta, indent=2).encode())
+    def _write_sidecar(self, files: Files, checksum: Checksum, first: bytes, written: Path) -> None:
+        """Write the ``.vmig.meta.json``; ``first`` is the first line, which says where the records are from."""
+        source = json.loads(first).get("source_store") if first else None
+        exported_at = format_time(written.stat().st_mtime_ns // 1000)
+        made = Sidecar(exported_at, source if isinstance(source, str) else "vexrepo", checksum.count, checksum.text)
+        files.write(self.sidecar, made.encode())
 
 
 def _texts(plan: Plan) -> Iterator[tuple[bytes, int]]:
     """Yield (text, number of lines) in order; of a large plan, every second block is made by a second process."""
+    if plan.lines is not None:
+        lines = plan.lines()
+        while some := list(islice(lines, BATCH)):
+            yield b"\n".join([*some, b""]), len(some)
+        return
     if plan.blocks is None or sys.platform != "linux" or not is_worthwhile():
         records = plan.records()
         while block := list(islice(records, BATCH)):

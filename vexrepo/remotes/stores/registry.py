@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from vexrepo.errors import UsageError
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 BUILT_IN = {
     "jsonl": "vexrepo.remotes.stores.jsonl:JsonlStore",
@@ -21,7 +24,13 @@ BUILT_IN = {
 
 def kinds() -> list[str]:
     """Return the names of all kinds of store that can be opened, sorted."""
-    return sorted({*BUILT_IN, *(point.name for point in entry_points(group="vexrepo.stores"))})
+    return sorted({*BUILT_IN, *(point.name for point in _plugins())})
+
+
+def _plugins() -> EntryPoints:
+    from importlib.metadata import entry_points  # a tenth of the time that `vex log` takes
+
+    return entry_points(group="vexrepo.stores")
 
 
 def connector(kind: str) -> type[Store]:
@@ -30,9 +39,10 @@ def connector(kind: str) -> type[Store]:
         module, _, name = BUILT_IN[kind].partition(":")
         found: type[Store] = getattr(importlib.import_module(module), name)
         return found
-    for point in entry_points(group="vexrepo.stores", name=kind):
-        loaded: type[Store] = point.load()
-        return loaded
+    for point in _plugins():
+        if point.name == kind:
+            loaded: type[Store] = point.load()
+            return loaded
     near = difflib.get_close_matches(kind, kinds(), n=1)
     raise UsageError(
         f"no connector for stores of kind {kind!r}; known: {', '.join(kinds())}"

@@ -11,8 +11,9 @@ from vexrepo.errors import InvalidData
 from vexrepo.objects import edge
 from vexrepo.objects.record import Record, body_value
 from vexrepo.remotes.stores import carry
+from vexrepo.remotes.stores.vektor_bind import Binder
 from vexrepo.remotes.stores.vektor_carry import Carried, CarryTable, carried_edge
-from vexrepo.remotes.stores.vektor_rows import EDGE_ROLES, Binder, encode_row, place_words, read_edge, whole_number
+from vexrepo.remotes.stores.vektor_rows import EDGE_ROLES, encode_row, place_words, read_edge, whole_number
 from vexrepo.remotes.stores.vektor_schema import (
     EDGE_TABLES,
     GRAPH_EDGES,
@@ -65,7 +66,7 @@ class EdgeReader:
                 for row in rows:
                     native = native_name(row)
                     body = self.native_body(layout, row)
-                    side = table.choose(sides.get(native, ()), row[0], body)
+                    side = table.choose(sides[native], row[0], body_value(body)) if native in sides else None
                     yield Placed(self._restored(layout, row, body, side), layout.table, row[0], native)
 
     def native_body(self, layout: Layout, row: tuple[Any, ...]) -> bytes:
@@ -74,6 +75,17 @@ class EdgeReader:
             return encode_row(read_edge(layout, row, lambda native: self._record_ids.get(native, native)))
         except InvalidData as error:
             raise self._bad(layout, row, error) from error
+
+    def body_at(self, layout: Layout, row: int) -> tuple[str, bytes]:
+        """Return native id and canonical body of the edge in a row."""
+        query = f"{layout.select(EDGE_ROLES)} WHERE {layout.rowid} = ?"
+        found = self._db.execute(query, (row,)).fetchone()
+        return native_name(found), self.native_body(layout, found)
+
+    def heal(self) -> None:
+        """Point what is carried for edges at their rows, and remove what is carried for edges that are gone."""
+        for layout in self.layouts.values():
+            CarryTable(self._db, layout).heal(lambda row, layout=layout: body_value(self.body_at(layout, row)[1]))  # type: ignore[misc]
 
     def _restored(self, layout: Layout, row: tuple[Any, ...], body: bytes, side: Carried | None) -> Record:
         try:
@@ -119,8 +131,7 @@ class EdgeWriter:
         self._native_ids = native_ids
         self._whole_ids = whole_ids
         self._reader = EdgeReader(db, path, record_ids)
-        for layout in self._reader.layouts.values():
-            CarryTable(db, layout).heal(lambda row, layout=layout: self._body_at(layout, row)[1])  # type: ignore[misc]
+        self._reader.heal()
         self._before = list(self._reader.read())
 
     def apply(self, upserts: Sequence[Record], deletes: Sequence[Record]) -> None:
@@ -208,18 +219,13 @@ class EdgeWriter:
             native = whole_number(identifier)
         return identifier if native is None else native
 
-    def _body_at(self, layout: Layout, row: int) -> tuple[str, bytes]:
-        query = f"{layout.select(EDGE_ROLES)} WHERE {layout.rowid} = ?"
-        found = self._db.execute(query, (row,)).fetchone()
-        return native_name(found), self._reader.native_body(layout, found)
-
     def _carry(self, wanted: dict[tuple[str, int], Record]) -> None:
         now = {(placed.table, placed.row): placed for placed in self._reader.read()}
         sides = {table: CarryTable(self._db, layout) for table, layout in self._reader.layouts.items()}
         for (table, row), record in wanted.items():
             if now[table, row].record.id == record.id and not sides[table].exists:
                 continue
-            native, body = self._body_at(self._reader.layouts[table], row)
+            native, body = self._reader.body_at(self._reader.layouts[table], row)
             sides[table].drop([(native, row)])
             if body != record.body:
                 sides[table].put([carried_edge(native, row, record.body, body)])

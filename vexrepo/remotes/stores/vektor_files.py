@@ -13,8 +13,11 @@ from pathlib import Path
 from blake3 import blake3
 
 from vexrepo.errors import InvalidData, StorageFailure, StoreError, VexError
+from vexrepo.storage.files import Files
 
 _MAGIC = b"SQLite format 3\0"
+_CACHE_KIB = 32_000
+_PAGE_BYTES = 8192  # of a new database: embeddings of usual length leave less of a page unused than with 4096
 _WAL_INDEX_BYTES = 96  # both copies of the wal-index header: change counter, last frame, checksums
 
 
@@ -118,6 +121,8 @@ def reading(path: str, timeout_s: float) -> Iterator[sqlite3.Connection]:
 def writing(path: str, timeout_s: float, *, create: bool) -> Iterator[sqlite3.Connection]:
     """Yield a connection inside one write transaction, committed at the end and rolled back on any error.
 
+    With ``create``, a database that is missing comes to be as a whole or not at all.
+
     Raises: StoreError (store-locked, store-cannot-hold, …), StorageFailure (disk-full, disk-error).
     """
     missing = not os.path.exists(path)
@@ -134,24 +139,70 @@ def writing(path: str, timeout_s: float, *, create: bool) -> Iterator[sqlite3.Co
                 f"{path} is read-only, expected a database that can be written; change its permissions",
                 code="disk-error",
             )
+    if missing:
+        with _new(path, timeout_s) as db:
+            yield db
+        return
+    with translated(path):
+        db = _connect(path, "mode=rw", timeout_s)
+        try:
+            db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+        finally:
+            db.close()
+
+
+@contextlib.contextmanager
+def _new(path: str, timeout_s: float) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to a database that gets its name when it is complete and on the disk."""
+    folder, name = os.path.split(os.path.abspath(path))
+    scratch = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    files = Files()
     try:
         with translated(path):
-            db = _connect(path, "mode=rwc" if create else "mode=rw", timeout_s)
+            db = _connect(scratch, "mode=rwc", timeout_s)
             try:
+                # Nobody sees the file before it is synced as a whole.
+                db.execute("PRAGMA journal_mode = MEMORY")
+                db.execute("PRAGMA synchronous = OFF")
+                db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+                db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
             finally:
                 db.close()
-    except BaseException:
-        if missing and os.path.exists(path) and not os.path.getsize(path):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        raise
+        with open(scratch, "rb+") as file:
+            files.sync(file, Path(scratch))
+        _name(files, scratch, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(scratch)
+
+
+def _name(files: Files, scratch: str, path: str) -> None:
+    """Give a file its name unless another file has it.  Raises: StoreError (store-changed)."""
+    try:
+        try:
+            os.link(scratch, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if os.path.lexists(path):
+                raise FileExistsError(path) from None
+            os.rename(scratch, path)
+    except FileExistsError:
+        raise StoreError(
+            f"{path} was created by another program meanwhile; nothing was written: run the command again",
+            code="store-changed",
+        ) from None
+    files.sync_folder(Path(path).parent)
 
 
 def _connect(path: str, mode: str, timeout_s: float) -> sqlite3.Connection:

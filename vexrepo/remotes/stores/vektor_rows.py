@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
-from vexrepo.objects.record import Record, body_value, make_key, record_id
+from vexrepo.objects.record import Record, make_key, record_id
 from vexrepo.objects.vector import MAIN, MAX_DIMS, Space, Vector
 from vexrepo.remotes.stores.vektor_schema import Column, Layout
 
@@ -44,14 +44,14 @@ class MemoryReader:
     def __init__(self, path: str, layout: Layout) -> None:
         self._path = path
         self._others = layout.others
-        self._potential = "potential" in layout.others
-        self._spaces: dict[int, Space] = {}
+        self._potential = layout.others.index("potential") if "potential" in layout.others else None
+        self._spaces: dict[tuple[str, int], Space] = {}
 
-    def read(self, row: Row, is_finite: bool) -> Record:
-        """Return the record of a row.
+    def value(self, row: Row, is_finite: bool) -> dict[str, Any]:
+        """Return the members of a row's record, its vector apart.
 
         ``is_finite`` says that its vector is known to hold no NaN or infinity.  Raises: InvalidData (id-missing,
-        namespace-type, vector-type, not-finite, not-utf8, limit-exceeded) naming file, row and id.
+        namespace-type, vector-type, not-finite, limit-exceeded) naming file, row and id.
         """
         _, identifier, text, blob, namespace, created, *others = row
         if type(identifier) is int:
@@ -61,30 +61,39 @@ class MemoryReader:
         value: dict[str, Any] = {"id": identifier}
         if text is not None:
             value["text"] = text
-        vectors: tuple[Vector, ...] = ()
         if blob is not None:
             if blob == b"":
                 value["vector"] = []
             else:
-                dims = self._check_vector(row, blob, is_finite)
-                space = self._spaces.get(dims)
-                if space is None:
-                    space = self._spaces[dims] = Space(MAIN, "dense", None, dims, "f32")
-                vectors = (Vector(space, blob),)
-                value["dims"] = dims
+                value["dims"] = self._check_vector(row, blob, is_finite)
         if namespace is not None:
             if type(namespace) is not str:
                 raise self._bad(row, f"has the namespace {namespace!r:.40}, expected text", "namespace-type")
             value["namespace"] = namespace
         metadata = {name: item for name, item in zip(self._others, others, strict=True) if item is not None}
         if metadata:
-            if self._potential and "potential" in metadata:
-                metadata["potential"] = _parse_list(metadata["potential"])
+            if self._potential is not None and others[self._potential] is not None:
+                metadata["potential"] = parse_list(metadata["potential"])
             value["metadata"] = metadata
         if created is not None:
             value["created_at"] = created
+        if bytes in map(type, others) or type(text) is bytes or type(created) is bytes:
+            value = _without_blobs(value)
+        return value
+
+    def record(self, row: Row, value: dict[str, Any]) -> Record:
+        """Return the record of a row and its members.  Raises: InvalidData (not-utf8, …)."""
+        blob = row[3]
+        vectors = (Vector(self.space(len(blob) // 4, "f32"), blob),) if blob else ()
         body = self._encode(row, value)
-        return Record(make_key(namespace or "", identifier), record_id(body, vectors), body, vectors)
+        return Record(make_key(value.get("namespace", ""), value["id"]), record_id(body, vectors), body, vectors)
+
+    def space(self, dims: int, dtype: str) -> Space:
+        """Return the space of vectors without a model."""
+        found = self._spaces.get((dtype, dims))
+        if found is None:
+            found = self._spaces[dtype, dims] = Space(MAIN, "dense", None, dims, "f32d" if dtype == "f32d" else "f32")
+        return found
 
     def _check_vector(self, row: Row, blob: Any, is_finite: bool) -> int:
         if type(blob) is not bytes:
@@ -135,7 +144,8 @@ def _without_blobs(value: Any) -> Any:
     return value
 
 
-def _parse_list(text: Any) -> Any:
+def parse_list(text: Any) -> Any:
+    """Return the list that a text is the canonical JSON of, or the text."""
     # Only where writing the list gives the same text again: otherwise the text is what the store holds.
     if isinstance(text, str) and text.startswith("["):
         try:
@@ -189,54 +199,8 @@ def native_vector(record: Record) -> bytes | None:
     return None
 
 
-class Binder:
-    """Turns members into the values of a table's columns (its id column apart), in table order."""
-
-    def __init__(self, db: sqlite3.Connection, layout: Layout) -> None:
-        taken = {name: role for role, name in layout.roles.items()}
-        self.columns = tuple(column for column in layout.columns if taken.get(column.name) != "id")
-        self._sources = tuple((taken.get(column.name), column.name) for column in self.columns)
-        self._fill = tuple(_fill_value(db, column) if column.notnull else None for column in self.columns)
-
-    def memory(self, record: Record) -> list[Any]:
-        """Return the column values of a memory."""
-        value = body_value(record.body)
-        metadata = value.get("metadata")
-        if not isinstance(metadata, dict):
-            metadata = {}
-        blob = b"" if value.get("vector") == [] else native_vector(record)
-
-        def of(role: str | None, name: str) -> Any:
-            if role == "vector":
-                return blob
-            if role is not None:
-                return to_sql(value.get(role))
-            item = metadata.get(name)
-            if name == "tags" and isinstance(item, list) and all(isinstance(tag, str) for tag in item):
-                return ",".join(item)
-            return to_sql(item)
-
-        return self._filled(of)
-
-    def edge(self, value: dict[str, Any], native_id: Callable[[str], Any]) -> list[Any]:
-        """Return the column values of an edge; ``native_id`` gives what a memory's id is in this database."""
-
-        def of(role: str | None, name: str) -> Any:
-            if role in ("source", "target"):
-                return native_id(value[role])
-            return to_sql(value.get(role or edge_member(name)))
-
-        return self._filled(of)
-
-    def _filled(self, of: Callable[[str | None, str], Any]) -> list[Any]:
-        row = [of(role, name) for role, name in self._sources]
-        for position, fill in enumerate(self._fill):
-            if fill is not None and row[position] is None:
-                row[position] = fill
-        return row
-
-
-def _fill_value(db: sqlite3.Connection, column: Column) -> Any:
+def fill_value(db: sqlite3.Connection, column: Column) -> Any:
+    """Return what stands for an absent value in a column that refuses NULL."""
     if column.default is not None:
         try:
             found = db.execute(f"SELECT {column.default}").fetchone()[0]
