@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,9 +11,11 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from vexrepo.repository import Selection
+    from vexrepo.cli.surroundings import Edge
+    from vexrepo.objects.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -29,10 +32,49 @@ def selecting(function: F) -> F:
 
 def selection(namespaces: Sequence[str], components: Sequence[str]) -> Selection | None:
     """Return what the two options select, None for everything."""
-    from vexrepo.repository import Selection
+    from vexrepo.objects.selection import Selection
 
     found = Selection(_split(namespaces), _split(components))
     return found or None
+
+
+def filtering(function: F) -> F:
+    """Add ``--namespace``, ``--components``, ``--min-importance`` and ``--since``; ``filters`` reads them."""
+    for option in (
+        click.option("--since", metavar="TIME", help="Only those made since a date, or e.g. 7d, 12h ago."),
+        click.option("--min-importance", metavar="N", type=float, help="Only those of this importance or more."),
+    ):
+        function = option(function)
+    return selecting(function)
+
+
+def filters(
+    edge: Edge,
+    namespaces: Sequence[str],
+    components: Sequence[str],
+    min_importance: float | None,
+    since: str | None,
+) -> Selection:
+    """Return what the options of ``filtering`` select."""
+    from vexrepo.objects.selection import Selection
+
+    if min_importance is not None and min_importance != min_importance:
+        raise click.UsageError("--min-importance: expected a number")
+    since_us = None if since is None else _since(since, edge.now_us())
+    return Selection(_split(namespaces), _split(components), min_importance, since_us)
+
+
+def _since(text: str, now_us: int) -> int:
+    from vexrepo.errors import UsageError
+    from vexrepo.objects.timestamp import parse_time_us
+
+    match = re.fullmatch(r"([0-9]{1,6}) ?([mhdw])", text.strip())
+    if match is not None:
+        return now_us - int(match[1]) * _SECONDS[match[2]] * 1_000_000
+    found = parse_time_us(text)
+    if found is None:
+        raise UsageError(f"--since {text}: expected a date such as 2026-11-20, or e.g. 7d, 12h", code="bad-option")
+    return found
 
 
 def _split(values: Sequence[str]) -> frozenset[str]:

@@ -1,0 +1,345 @@
+"""``vex export``, ``vex import`` and ``vex migrate``: memories from one store or file into another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vexrepo.cli.failures import DONE, PARTLY
+from vexrepo.cli.options import as_json, example, filtering, filters
+from vexrepo.cli.output import emit, quiet, removed, say
+from vexrepo.cli.surroundings import Edge, pass_edge
+from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
+from vexrepo.errors import UsageError
+
+if TYPE_CHECKING:
+    from vexrepo.exchange.transfer import Request, Transferred
+    from vexrepo.remotes.stores.address import Address
+    from vexrepo.remotes.stores.flags import GivenFlags, Side
+    from vexrepo.storage.keys import Identity
+
+F = TypeVar("F", bound=Callable[..., Any])
+SHOWN = 10
+
+
+def _moving(function: F) -> F:
+    """Add the options that all three commands have."""
+    for option in (
+        as_json,
+        click.option("-n", "--dry-run", is_flag=True, help="Read and check everything, write nothing."),
+        click.option("--ignore-sidecar", is_flag=True, help="Do not compare a file with its .vmig.meta.json."),
+        click.option(
+            "--on-error",
+            type=click.Choice(["stop", "skip"]),
+            default="stop",
+            show_default=True,
+            help="At a record that cannot be taken: stop with nothing written, or leave it out and say so.",
+        ),
+        click.option(
+            "--vec-query", metavar="JSON", help="Nearest to this vector first; @FILE reads it. 10 unless --limit."
+        ),
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N, the newest where known."),
+    ):
+        function = option(function)
+    return function
+
+
+def _located(function: F) -> F:
+    """Add the flags by which the original tool names stores."""
+    for option in (
+        click.option("--agent-id", metavar="ID", help="The agent whose rows new ones are, in a vektor database."),
+        click.option("--file", metavar="FILE", help="The source, for --from jsonl."),
+        click.option("--out", metavar="PATH", help="The target: a file, or a vektor database."),
+        click.option("--in", "in_", metavar="FILE", help="The source, for --from jsonl."),
+        click.option("--db", metavar="FILE", help="The vektor database."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(
+    "export",
+    epilog=example(
+        "vex export --from vektor:agent.db --output memory.vmig.jsonl",
+        "vex export --from vektor --db agent.db --output work.vmig.jsonl --namespace work --sign",
+        "vex export --from agent.db -o recent.vmig.jsonl --since 7d --components semantic,episodic",
+    ),
+)
+@click.option("--from", "source", metavar="STORE", help="A store's address, or its kind with flags such as --db.")
+@click.option("-o", "--output", metavar="FILE", help="The vmig file to write; replaced if it is there.")
+@click.option("--sign", "do_sign", is_flag=True, help="Sign the file, too.")
+@click.option("--key", "key_file", metavar="FILE", type=click.Path(), help="Sign with the private key in this file.")
+@_located
+@filtering
+@_moving
+@pass_edge
+def export(edge: Edge, /, **given: Any) -> int:
+    """Write a store's memories into a vmig file.
+
+    Needs no repository.  Each line has all members of the format; what the store does not say is null.  A
+    .vmig.meta.json with count and checksum is written beside the file.
+    """
+    flags = _flags(edge, {**given, "out": None})
+    source = _place(edge, flags, given["source"] or _default_kind(edge), "source")
+    if given["output"] is not None and given["out"] is not None:
+        raise click.UsageError("name the output once: --output or --out")
+    if given["key_file"] is not None and not given["do_sign"]:
+        raise click.UsageError("--key goes with --sign")
+    target = _output(given["output"] or given["out"])
+    flags.check_used()
+    request = _request(edge, given, complete=source.kind != "jsonl", namespaces=given["namespaces"])
+    signs = given["do_sign"] and not request.dry_run
+    identity = _identity(edge, given["key_file"]) if signs else None  # before anything is written
+    done = _run(edge, source, target, request, signs=signs)
+    signed = _sign(edge, Path(target.location), identity) if identity is not None else None
+    return _report(edge, "exported", done, request, given["as_json"], signed)
+
+
+@click.command(
+    "import",
+    epilog=example(
+        "vex import memory.vmig.jsonl --to vektor:agent.db",
+        "vex import --from memory.vmig.jsonl --to vektor --db agent.db --namespace harbour --agent-id agent-7",
+        "vex import memory.vmig.jsonl --to vektor:agent.db --only-namespace work --dry-run",
+    ),
+)
+@click.argument("path", metavar="[FILE]", required=False)
+@click.option("--from", "source", metavar="FILE", help="The vmig file; may also be given alone.")
+@click.option("--to", "target", metavar="STORE", help="A store's address, or its kind with flags such as --db.")
+@click.option("--namespace", "rename", metavar="NAME", help="Put all memories into this namespace.")
+@click.option("--only-namespace", "namespaces", metavar="NAME", multiple=True, help="Only memories of this namespace.")
+@click.option("--components", metavar="KINDS", multiple=True, help="Only these kinds of memory.")
+@click.option("--min-importance", metavar="N", type=float, help="Only those of this importance or more.")
+@click.option("--since", metavar="TIME", help="Only those made since a date, or e.g. 7d, 12h ago.")
+@click.option("--skip-graph", is_flag=True, help="Do not build edges between memories, as the agent's tools would.")
+@_located
+@_moving
+@pass_edge
+def import_(edge: Edge, /, **given: Any) -> int:
+    """Write a vmig file's memories into a store.
+
+    Needs no repository.  A memory that is there already is replaced, others stay.  The file is compared with its
+    .vmig.meta.json first, if it has one.  All of it is written or nothing; with --on-error skip, records that cannot
+    be taken are listed and left out, and the exit code is 3.
+    """
+    flags = _flags(edge, given)
+    if given["path"] is not None and given["source"] is not None:
+        raise click.UsageError("name the file once: vex import FILE --to STORE")
+    text = given["path"] or given["source"] or "jsonl"
+    source = _place(edge, flags, text, "source", file=True)
+    target = flags.with_options(_place(edge, flags, given["target"] or _default_kind(edge), "target"))
+    flags.check_used()
+    request = _request(
+        edge, given, rename=given["rename"], link=not given["skip_graph"], namespaces=given["namespaces"]
+    )
+    return _report(edge, "imported", _run(edge, source, target, request), request, given["as_json"])
+
+
+@click.command(
+    "migrate",
+    epilog=example(
+        "vex migrate --from vektor:old.db --to vektor:new.db",
+        "vex migrate --from vektor --db agent.db --to jsonl --out memory.vmig.jsonl",
+    ),
+)
+@click.option("--from", "source", metavar="STORE", required=True, help="A store's address, or its kind with flags.")
+@click.option("--to", "target", metavar="STORE", required=True, help="A store's address, or its kind with flags.")
+@click.option("--set-namespace", "rename", metavar="NAME", help="Put all memories into this namespace.")
+@click.option("--skip-graph", is_flag=True, help="Do not build edges between memories, as the agent's tools would.")
+@_located
+@filtering
+@_moving
+@pass_edge
+def migrate(edge: Edge, /, **given: Any) -> int:
+    """Write a store's memories into another store.
+
+    Needs no repository.  Edges between memories come along where both stores keep them.  A memory that is there
+    already is replaced, others stay; a file is written anew.  All of it is written or nothing.
+    """
+    flags = _flags(edge, given)
+    source = _place(edge, flags, given["source"], "source")
+    target = flags.with_options(_place(edge, flags, given["target"], "target"))
+    flags.check_used()
+    request = _request(
+        edge,
+        given,
+        rename=given["rename"],
+        complete=target.kind == "jsonl" and source.kind != "jsonl",
+        link=not given["skip_graph"],
+        namespaces=given["namespaces"],
+    )
+    return _report(edge, "migrated", _run(edge, source, target, request), request, given["as_json"])
+
+
+def _flags(edge: Edge, given: dict[str, Any]) -> GivenFlags:
+    from vexrepo.remotes.stores.flags import GivenFlags
+
+    names = {"in_": "in", "agent_id": "agent-id"}
+    return GivenFlags(
+        {names.get(name, name): given.get(name) for name in ("db", "in_", "out", "file", "agent_id")}, edge.environ
+    )
+
+
+def _default_kind(edge: Edge) -> str:
+    if edge.environ.get("VEKTOR_DB") or edge.environ.get("VEKTOR_DB_PATH"):
+        return "vektor"
+    raise click.UsageError("which store?  name it: --from STORE or --to STORE, e.g. vektor:agent.db")
+
+
+def _place(edge: Edge, flags: GivenFlags, text: str, side: Side, *, file: bool = False) -> Address:
+    """Return the store a text names: an address, or a kind whose place flags give; with ``file``, any path at all."""
+    from vexrepo.remotes.stores.address import Address
+    from vexrepo.remotes.stores.registry import connector, kinds
+
+    if text in kinds():
+        return flags.address(text, side)
+    try:
+        return edge.address(text)
+    except UsageError:
+        if file and ":" not in text:
+            return Address("jsonl", text)
+        if text.replace("-", "_").isidentifier():
+            connector(text)  # says which kinds there are
+        raise
+
+
+def _output(text: str | None) -> Address:
+    from vexrepo.remotes.stores.address import Address
+
+    if not text:
+        raise click.UsageError("where to?  name the file: --output memory.vmig.jsonl")
+    if text == "-":
+        raise click.UsageError("a file is written whole, so not to a pipe; name one: --output memory.vmig.jsonl")
+    return Address("jsonl", text.removeprefix("jsonl:"))
+
+
+def _request(
+    edge: Edge,
+    given: dict[str, Any],
+    *,
+    namespaces: tuple[str, ...],
+    rename: str | None = None,
+    complete: bool = False,
+    link: bool = False,
+) -> Request:
+    from vexrepo.exchange.transfer import Request
+
+    return Request(
+        filters(edge, namespaces, given["components"], given["min_importance"], given["since"]),
+        given["limit"],
+        _query(given["vec_query"]),
+        rename,
+        complete,
+        link,
+        given["on_error"] == "skip",
+        not given["ignore_sidecar"],
+        given["dry_run"],
+    )
+
+
+def _query(text: str | None) -> tuple[float, ...] | None:
+    """Return the vector of ``--vec-query``."""
+    if text is None:
+        return None
+    try:
+        found = json.loads(Path(text[1:]).read_text("utf-8") if text.startswith("@") else text)
+    except OSError as error:
+        raise UsageError(f"--vec-query: cannot read {text[1:]}: {error.strerror}", code="bad-option") from None
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found or not all(type(each) in (int, float) for each in found):
+        raise UsageError("--vec-query: expected a JSON array of numbers, e.g. [0.1, -0.2], or @FILE", code="bad-option")
+    return tuple(map(float, found))
+
+
+def _run(edge: Edge, source: Address, target: Address, request: Request, *, signs: bool = False) -> Transferred:
+    from vexrepo.exchange.transfer import transfer
+    from vexrepo.formats.signature_file import path_of
+
+    edge.unsure = "" if request.dry_run else f"{target} is as it was"
+    done = transfer(source, target, request, now_us=edge.now_us(), advance=edge.progress)
+    if target.kind == "jsonl" and not request.dry_run and not signs:
+        path = Path(target.location)
+        if path.with_name(path_of(path.name)).exists():
+            done.notes.append(f"{path_of(path.name)} is not the signature of the new content; sign it with vex sign")
+    return done
+
+
+def _identity(edge: Edge, key_file: str | None) -> Identity:
+    from vexrepo.cli.commands.sign import signing_identity
+
+    return signing_identity(edge, key_file)[0]
+
+
+def _sign(edge: Edge, path: Path, identity: Identity) -> str:
+    """Sign a file that was just written, and return where the signature is."""
+    from vexrepo.exchange.signing import sign_file, write_signature
+    from vexrepo.formats.signature_file import path_of
+    from vexrepo.objects.timestamp import format_time
+    from vexrepo.storage.files import Files
+
+    target = path.with_name(path_of(path.name))
+    write_signature(Files(), target, sign_file(path, identity.sign, format_time(edge.now_us())))
+    return str(target)
+
+
+def _report(
+    edge: Edge, verb: str, done: Transferred, request: Request, as_json: bool, signature: str | None = None
+) -> int:
+    code = PARTLY if done.skipped else DONE
+    if as_json:
+        emit({**_as_json(done, request), "signature": signature})
+        return code
+    for problem_code, message in done.problems[:SHOWN]:
+        say(removed("left out: ") + plain(message) + quiet(f"  [{problem_code}]"), err=True)
+    if done.skipped > SHOWN:
+        say(quiet(f"… and {done.skipped - SHOWN:,} more"), err=True)
+    count = done.selected if request.dry_run else done.written
+    what = f"would have {verb}" if request.dry_run else verb
+    say(f"{what} {memories(count)} from {plain(done.source)} → {plain(done.target)}")
+    parts = []
+    if done.read != count:
+        parts.append(f"{done.read:,} read")
+    if done.skipped:
+        parts.append(f"{done.skipped:,} left out")
+    if done.edges:
+        parts.append(counted(done.edges, "edge"))
+    parts += [_space(done)] if done.dims else []
+    if done.size_bytes is not None:
+        parts.append(size_words(done.size_bytes))
+    parts.append(seconds_words(edge.elapsed_s()))
+    say(" " + " · ".join(parts))
+    if signature is not None:
+        say(f" signature in {plain(signature)}")
+    for note in done.notes:
+        say(f"note: {plain(note)}")
+    return code
+
+
+def _space(done: Transferred) -> str:
+    model = max(done.models, key=lambda name: done.models[name])
+    dims = max(done.dims, key=lambda number: done.dims[number])
+    more = " and others" if len(done.dims) > 1 or len(done.models) > 1 else ""
+    return (f"{plain(model)}, " if model else "") + f"{dims} dims{more}"
+
+
+def _as_json(done: Transferred, request: Request) -> dict[str, Any]:
+    return {
+        "source": done.source,
+        "target": done.target,
+        "dry_run": request.dry_run,
+        "read": done.read,
+        "selected": done.selected,
+        "written": done.written,
+        "edges": done.edges,
+        "skipped": done.skipped,
+        "problems": [{"code": code, "message": message} for code, message in done.problems],
+        "models": done.models,
+        "dims": {str(dims): count for dims, count in done.dims.items()},
+        "size_bytes": done.size_bytes,
+        "notes": done.notes,
+    }
