@@ -26,6 +26,7 @@ STABLE = (
     (r"(?m)^Author: .*?  signed", "Author: NAME  signed"),
     (r"just now|in the future|\d+ \w+ ago", "AGO"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", "TIME"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "TIME"),
     (r"(?m)\d+\.\d s$", "SECONDS"),
     (r"\b[\d.]+ (bytes|kB|MB)\b", "SIZE"),
     (r"AGO +", "AGO "),
@@ -60,6 +61,7 @@ class Shell:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
         self._set = monkeypatch.setenv
+        self._set("LOGNAME", "ines")
         self._capfd = capfd
         self._home = os.environ["VEX_HOME"]
         self.code = 0

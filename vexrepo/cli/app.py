@@ -12,7 +12,7 @@ from vexrepo.cli.lazy import Entry
 from vexrepo.cli.surroundings import Edge
 
 _START, _WORK, _LOOK = "Start", "Work", "Look"
-_REFS, _CARE = "Branches and time travel", "Trust and care"
+_REFS, _MEND, _FILES, _CARE = "Branches and time travel", "Merge and mend", "Files and stores", "Trust and care"
 _HERE = "vexrepo.cli.commands"
 
 COMMANDS: dict[str, Entry] = {
@@ -24,14 +24,37 @@ COMMANDS: dict[str, Entry] = {
     "checkout": Entry(f"{_HERE}.checkout:checkout", "Bring a store to a commit.", _WORK),
     "log": Entry(f"{_HERE}.log:log", "List commits, or those that touched one memory.", _LOOK),
     "show": Entry(f"{_HERE}.show:show", "Show a commit, or one memory as it was.", _LOOK),
+    "blame": Entry(f"{_HERE}.mending:blame", "Say which commit gave each field of a memory its value.", _LOOK),
+    "bisect": Entry(f"{_HERE}.mending:bisect", "Find the first commit at which something is so.", _LOOK),
     "branch": Entry(f"{_HERE}.refs:branch", "List, make, rename or delete branches.", _REFS),
     "switch": Entry(f"{_HERE}.checkout:switch", "Go to a branch and bring the store to it.", _REFS),
     "tag": Entry(f"{_HERE}.refs:tag", "List, make or delete tags.", _REFS),
     "undo": Entry(f"{_HERE}.operations:undo", "Take back the latest change of the repository.", _REFS),
     "op": Entry(f"{_HERE}.operations:op", "List or restore the repository's operations.", _REFS),
-    "verify": Entry(f"{_HERE}.care:verify", "Check a commit's signatures and content.", _CARE),
-    "fsck": Entry(f"{_HERE}.care:fsck", "Read everything and report damage.", _CARE),
+    "merge": Entry(f"{_HERE}.merge:merge", "Bring what another branch changed into this one.", _MEND),
+    "conflicts": Entry(f"{_HERE}.conflicts:conflicts_", "List what is in conflict.", _MEND),
+    "resolve": Entry(f"{_HERE}.conflicts:resolve", "Settle a conflict.", _MEND),
+    "revert": Entry(f"{_HERE}.merge:revert", "Take back what a commit changed, as a new commit.", _MEND),
+    "cherry-pick": Entry(
+        f"{_HERE}.merge:cherry_pick", "Make the change of one commit once more, on this branch.", _MEND
+    ),
+    "restore": Entry(f"{_HERE}.mending:restore", "Bring single memories back into the store.", _MEND),
+    "reset": Entry(f"{_HERE}.mending:reset", "Move the current branch to a commit.", _MEND),
+    "export": Entry(f"{_HERE}.transfer:export", "Write a store's memories into a vmig file.", _FILES),
+    "import": Entry(f"{_HERE}.transfer:import_", "Write a vmig file's memories into a store.", _FILES),
+    "migrate": Entry(f"{_HERE}.transfer:migrate", "Write a store's memories into another store.", _FILES),
+    "search": Entry(f"{_HERE}.search:search", "Find memories by words or by vector, at any commit.", _LOOK),
+    "inspect": Entry(f"{_HERE}.inspect_:inspect", "Say what a file or store holds.", _FILES),
+    "validate": Entry(
+        f"{_HERE}.validate:validate", "Check every record of a file or store against the format.", _FILES
+    ),
+    "sign": Entry(f"{_HERE}.sign:sign", "Sign a vmig file.", _FILES),
+    "adapters": Entry(f"{_HERE}.adapters:adapters", "List the kinds of store and projection adapters.", _FILES),
+    "verify": Entry(f"{_HERE}.verify:verify", "Check the signatures of a file or a commit.", _CARE),
+    "trust": Entry(f"{_HERE}.trust:trust", "Say whose keys you know.", _CARE),
     "key": Entry(f"{_HERE}.keys:key", "Make, list or export signing keys.", _CARE),
+    "fsck": Entry(f"{_HERE}.care:fsck", "Read everything and report damage.", _CARE),
+    "gc": Entry(f"{_HERE}.gc:gc", "Join packs, remove what nothing needs.", _CARE),
     "config": Entry(f"{_HERE}.settings:config", "Read and write settings.", _CARE),
     "rev-parse": Entry(f"{_HERE}.objects:rev_parse", "Print the full ids of revisions.", _CARE),
     "cat-object": Entry(f"{_HERE}.objects:cat_object", "Print a stored object.", _CARE),

@@ -38,7 +38,8 @@ def _open_conflicts(repository: Repository) -> tuple[MergeState | None, list[Con
 def conflicts_(edge: Edge, as_json: bool) -> int:
     """List what is in conflict.
 
-    That is in the merge under way, or else in the last commit (vex merge --keep-conflicts).  Exits with 4 if there is anything.
+    That is in the merge under way, or else in the last commit (vex merge --keep-conflicts).  Exits with 4 if there is
+    anything.
     """
     repository = edge.repository()
     state, found = _open_conflicts(repository)

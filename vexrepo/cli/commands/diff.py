@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -18,7 +19,7 @@ from vexrepo.cli.changes import (
     relevant,
 )
 from vexrepo.cli.failures import DONE, FAILED
-from vexrepo.cli.options import REVISION, as_json, example, selecting, selection
+from vexrepo.cli.options import REVISION, as_json, example, filtering, filters
 from vexrepo.cli.output import emit_stream, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, plain
@@ -41,6 +42,7 @@ class Side(NamedTuple):
     epilog=example(
         "vex diff                              the last commit against the workspace",
         "vex diff HEAD~2 HEAD --stat",
+        "vex diff v1 HEAD --html moved.html    a page to open in a browser",
         "vex diff main qdrant.vmig.jsonl       a commit against a store",
         "vex diff old.vmig.jsonl new.db        two stores, no repository needed",
     )
@@ -57,7 +59,13 @@ class Side(NamedTuple):
 )
 @click.option("--edges", "list_edges", is_flag=True, help="Also list the edges between memories that differ.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show at most N memories.")
-@selecting
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page to open in a browser: every difference, and a picture of how the memory moved.",
+)
+@filtering
 @as_json
 @pass_edge
 def diff(
@@ -68,8 +76,11 @@ def diff(
     vectors: str,
     list_edges: bool,
     limit: int | None,
+    html: Path | None,
     namespaces: tuple[str, ...],
     components: tuple[str, ...],
+    min_importance: float | None,
+    since: str | None,
     as_json: bool,
 ) -> int:
     """Show what was learned, changed and forgotten.
@@ -79,13 +90,24 @@ def diff(
     """
     if len(sides) > 2:
         raise click.UsageError("diff takes at most two sides: vex diff [A [B]]")
+    if html is not None and (as_json or stat):
+        raise click.UsageError(f"--html does not go with {'--json' if as_json else '--stat'}; the page has the counts")
     repository, old, new = _sides(edge, sides)
-    chosen = selection(namespaces, components)
+    chosen = filters(edge, namespaces, components, min_importance, since) or None
     totals = Totals()
+    if html is not None:
+        from vexrepo.cli.html.page import check_target
+
+        check_target(html)
     _, changes = first_and_rest(totals.counting(relevant(_changes(repository, old, new, chosen), vectors)))
     # The part of a memory that was asked for has no edges of its own; two stores are compared without them.
     edges = _edges(repository, old, new) if repository is not None and chosen is None else None
-    if as_json:
+    if html is not None:
+        from vexrepo.cli.html.difference import Compared, write_difference
+
+        compared = Compared(old.label, new.label, old.commit, new.commit, vectors, chosen, limit)
+        write_difference(edge, html, repository, compared, changes, totals, edges)
+    elif as_json:
         _print_json(old, new, changes, totals, edges, vectors, 0 if stat else limit, list_edges)
     else:
         _print(old, new, changes, totals, edges, vectors, limit, stat, list_edges)

@@ -56,7 +56,8 @@ def restore(
 ) -> None:
     """Bring single memories back into the store.
 
-    They become as they were at REV; all others stay as they are.  Nothing is committed: vex status shows what came back.  ID may be NAMESPACE/ID.
+    They become as they were at REV; all others stay as they are.  Nothing is committed: vex status shows what came
+    back.  ID may be NAMESPACE/ID.
     """
     from vexrepo.repository import restoring
 

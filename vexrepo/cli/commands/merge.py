@@ -108,9 +108,10 @@ def merge(
 ) -> int:
     """Bring what another branch changed into this one.
 
-    What it learned, changed and forgot since both were the same.  Memories are merged field by field: text, each member of metadata, the vector, edges.  Where both sides changed the
-    same field in different ways and no rule decides, the merge stops with exit code 4 and nothing changed; settle
-    each with vex resolve, then vex merge --continue.  The workspace store is brought along at the end.
+    What it learned, changed and forgot since both were the same.  Memories are merged field by field: text, each
+    member of metadata, the vector, edges.  Where both sides changed the same field in different ways and no rule
+    decides, the merge stops with exit code 4 and nothing changed; settle each with vex resolve, then
+    vex merge --continue.  The workspace store is brought along at the end.
     """
     if sum((revision is not None, go_on, abort)) != 1:
         raise click.UsageError("expected one of: vex merge REV, vex merge --continue, vex merge --abort")
