@@ -81,17 +81,28 @@ def measure_merge(folder: Path, records: int, dims: int) -> Measured:
 
 
 def measure_gc(folder: Path, commits: int) -> tuple[float, int, int, int]:
-    """Make small commits; return seconds of a gc, bytes before and after, and packs after."""
+    """Make commits of three changed texts each; return seconds of a gc, bytes before and after, and packs after."""
+    from vexrepo.history.build import Edit
+    from vexrepo.history.walk import iter_records
+    from vexrepo.objects import record
     from vexrepo.repository import Repository, Surroundings
+    from vexrepo.repository.editing import commit_edits
 
-    store = folder / "agent.vmig.jsonl"
-    lines = store.read_bytes().splitlines(keepends=True)
     clock = itertools.count(1_800_000_000_000_000, 1_000_000)
     repository = Repository.open(folder / ".vex", Surroundings(clock.__next__), accept_rollback=True)
+    root = repository.records_root(repository.resolve("HEAD"))
+    assert root is not None
+    wanted = random.Random(3).sample(range(root.count), 3 * commits)
+    places = set(wanted)
+    found = {n: item for n, item in enumerate(iter_records(repository.objects, root)) if n in places}
     for number in range(commits):
-        lines = changed(lines, range(number, number + 3), b"Seen again.")
-        store.write_bytes(b"".join(lines))
-        repository.commit(f"small {number}")
+        edits = []
+        for place in wanted[3 * number : 3 * number + 3]:
+            value = found[place].to_json()
+            value["text"] = f"{value['text']} Seen again."
+            edits.append(Edit(found[place].key, record.from_json(value)))
+        with repository.lock():
+            commit_edits(repository, sorted(edits), f"small {number}", {"kind": "bench"}, command="commit")
     packs = folder / ".vex" / "packs"
     before = folder_bytes(packs)
     cost = run([*VEX, "gc", "--full"], folder, VEX_HOME=str(folder / "home"))

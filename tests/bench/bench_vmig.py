@@ -170,8 +170,9 @@ def check(ours: Tool, theirs: Tool, steps: list[str]) -> None:
 
         for tool in (ours, theirs):
             with sqlite3.connect(tool.database) as database:
+                tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
                 counts = [
-                    database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                    database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] if table in tables else 0
                     for table in ("memories", "graph_edges")
                 ]
             print(f"imported by {tool.name}: {counts[0]:,} memories, {counts[1]:,} edges")
