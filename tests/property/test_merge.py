@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from tests.property.strategies import Forest, any_double, forest, plain, records, texts
 from vexrepo.errors import InvalidData, UsageError
-from vexrepo.history.conflict import Conflict
+from vexrepo.history.conflict import Conflict, marked_conflicts, settle
 from vexrepo.history.fields import ABSENT, fields_of, fit, is_same, record_of
 from vexrepo.history.merge import Outcome, iter_merge_edits, merge_record
 from vexrepo.history.policy import RULES, UNDECIDED, Policy
 from vexrepo.history.walk import iter_records
-from vexrepo.objects import record
+from vexrepo.objects import edge, record
 from vexrepo.objects.record import Record
 from vexrepo.objects.snapshot import TreeRoot
 
@@ -284,3 +284,39 @@ def test_fields_that_make_no_record_are_refused(text: str, number: float) -> Non
     with pytest.raises(InvalidData) as error:
         record_of(fields)
     assert error.value.code == "id-missing"
+
+
+# -- edges -------------------------------------------------------------------------------------------------------------
+
+
+def link(target: str, **members: Any) -> Record:
+    return edge.from_json({"source": "a", "type": "causal", "target": target, **members})
+
+
+def test_edges_are_merged_by_field_like_memories() -> None:
+    base = by_key(link("b", weight=0.5), link("c", weight=0.5), link("d", weight=0.5))
+    ours = by_key(link("b", weight=0.9), link("c", weight=0.5, note="x"), link("e"))
+    theirs = by_key(link("b", weight=0.1), link("c", weight=0.7), link("d", weight=0.5), link("f"))
+    with forest(4) as trees:
+        roots = [trees.build(each) for each in (base, ours, theirs)]
+        outcome = Outcome()
+        edits = list(iter_merge_edits(trees.store, *roots, FAIL, outcome, are_edges=True))
+        merged = {edit.key: edit.record for edit in edits}
+        assert merged == {link("c").key: link("c", weight=0.7, note="x"), link("f").key: link("f")}
+        (conflict,) = outcome.conflicts
+        assert (conflict.is_edge, conflict.path, conflict.base, conflict.ours, conflict.theirs) == (
+            True,
+            ("weight",),
+            0.5,
+            0.9,
+            0.1,
+        )
+        kept = list(iter_merge_edits(trees.store, *roots, FAIL, Outcome(), are_edges=True, keep_conflicts=True))
+        marked = next(edit.record for edit in kept if edit.key == link("b").key)
+        assert marked is not None
+        assert [each.theirs for each in marked_conflicts(marked, is_edge=True)] == [0.1]
+        assert settle(marked, lambda each: each.theirs, is_edge=True) == link("b", weight=0.1)
+
+
+def by_key(*items: Record) -> Contents:
+    return {item.key: item for item in items}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vexrepo.cli.changes import TEXT_WIDTH, key_label
-from vexrepo.cli.options import REVISION, as_json, example, selecting, selection
+from vexrepo.cli.options import REVISION, as_json, example, filtering, filters
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import iso, moment, plain
@@ -38,7 +38,7 @@ TAGS_SHOWN = 8
 @click.option("--vec-query", metavar="JSON|@FILE", help="Search by vector: an array of numbers, or a file of one.")
 @click.option("--like", metavar="ID", help="Search for memories near one, by its vector.")
 @click.option("--history", is_flag=True, help="Search all versions up to REV, with when they came and went.")
-@selecting
+@filtering
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", default=10, help="At most N memories, not 10.")
 @as_json
 @pass_edge
@@ -51,6 +51,8 @@ def search(
     history: bool,
     namespaces: tuple[str, ...],
     components: tuple[str, ...],
+    min_importance: float | None,
+    since: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -73,7 +75,7 @@ def search(
     query = parse_query(text) if text.strip() else None
     repository = edge.repository()
     commit = repository.resolve(revision)
-    chosen = selection(namespaces, components)
+    chosen = filters(edge, namespaces, components, min_importance, since) or None
     space = None
     if query is None:
         hits, space = _by_vector(repository, commit, vec_query, like, limit, chosen)

@@ -15,6 +15,7 @@ from vexrepo.cli.output import emit, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
 from vexrepo.errors import UsageError
+from vexrepo.remotes.stores.flags import FLAGS
 
 if TYPE_CHECKING:
     from vexrepo.exchange.transfer import Request, Transferred
@@ -49,16 +50,14 @@ def _moving(function: F) -> F:
 
 
 def _located(function: F) -> F:
-    """Add the flags by which the original tool names stores."""
-    for option in (
-        click.option("--agent-id", metavar="ID", help="The agent whose rows new ones are, in a vektor database."),
-        click.option("--file", metavar="FILE", help="The source, for --from jsonl."),
-        click.option("--out", metavar="PATH", help="The target: a file, or a vektor database."),
-        click.option("--in", "in_", metavar="FILE", help="The source, for --from jsonl."),
-        click.option("--db", metavar="FILE", help="The vektor database."),
-    ):
-        function = option(function)
+    """Add the flags by which the original tool names stores, as parameters ``flag_NAME``."""
+    for name, metavar, words in reversed(FLAGS):
+        function = click.option(f"--{name}", _parameter(name), metavar=metavar, help=words)(function)
     return function
+
+
+def _parameter(flag: str) -> str:
+    return "flag_" + flag.replace("-", "_")
 
 
 @click.command(
@@ -83,13 +82,13 @@ def export(edge: Edge, /, **given: Any) -> int:
     Needs no repository.  Each line has all members of the format; what the store does not say is null.  A
     .vmig.meta.json with count and checksum is written beside the file.
     """
-    flags = _flags(edge, {**given, "out": None})
+    flags = _flags(edge, given, besides="out")
     source = _place(edge, flags, given["source"] or _default_kind(edge), "source")
-    if given["output"] is not None and given["out"] is not None:
+    if given["output"] is not None and given["flag_out"] is not None:
         raise click.UsageError("name the output once: --output or --out")
     if given["key_file"] is not None and not given["do_sign"]:
         raise click.UsageError("--key goes with --sign")
-    target = _output(given["output"] or given["out"])
+    target = _output(given["output"] or given["flag_out"])
     flags.check_used()
     request = _request(edge, given, complete=source.kind != "jsonl", namespaces=given["namespaces"])
     signs = given["do_sign"] and not request.dry_run
@@ -175,13 +174,11 @@ def migrate(edge: Edge, /, **given: Any) -> int:
     return _report(edge, "migrated", _run(edge, source, target, request), request, given["as_json"])
 
 
-def _flags(edge: Edge, given: dict[str, Any]) -> GivenFlags:
+def _flags(edge: Edge, given: dict[str, Any], *, besides: str = "") -> GivenFlags:
+    """Return the flags that were given, but for one that the command itself reads."""
     from vexrepo.remotes.stores.flags import GivenFlags
 
-    names = {"in_": "in", "agent_id": "agent-id"}
-    return GivenFlags(
-        {names.get(name, name): given.get(name) for name in ("db", "in_", "out", "file", "agent_id")}, edge.environ
-    )
+    return GivenFlags({name: given[_parameter(name)] for name, _, _ in FLAGS if name != besides}, edge.environ)
 
 
 def _default_kind(edge: Edge) -> str:

@@ -40,6 +40,16 @@ KINDS: Final[dict[str, KindFlags]] = {
 }
 
 
+# What the flags are called to a user: name, what stands for the value, help.  Commands make their options from these.
+FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("db", "FILE", "The vektor database."),
+    ("in", "FILE", "The source, for --from jsonl."),
+    ("file", "FILE", "The source, for --from jsonl."),
+    ("out", "PATH", "The target: a file, or a vektor database."),
+    ("agent-id", "ID", "The agent whose rows new ones are, in a vektor database."),
+)
+
+
 class GivenFlags:
     """The flags of one command line; each is used once, and ``check_used`` refuses those nobody wanted."""
 
