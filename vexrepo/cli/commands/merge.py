@@ -146,67 +146,54 @@ def merge(
     return finish(edge, repository, result, revision, bring, as_json)
 
 
+def _of_one_commit(function: F) -> F:
+    """Add the argument and options that revert and cherry-pick share."""
+    for option in reversed(
+        (
+            click.argument("revision", metavar="REV", type=REVISION),
+            click.option("-m", "--message", metavar="TEXT", help="The new commit's message."),
+            deciding,
+            click.option(
+                "--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves."
+            ),
+            click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing."),
+            as_json,
+            pass_edge,
+        )
+    ):
+        function = option(function)
+    return function
+
+
 @click.command(epilog=example("vex revert HEAD", "vex revert 3f9c2d1 --dry-run"))
-@click.argument("revision", metavar="REV", type=REVISION)
-@click.option("-m", "--message", metavar="TEXT", help="The new commit's message.")
-@deciding
-@click.option("--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing.")
-@as_json
-@pass_edge
-def revert(
-    edge: Edge,
-    revision: str,
-    message: str | None,
-    policy: str | None,
-    types: tuple[str, ...],
-    fields: tuple[str, ...],
-    no_checkout: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
+@_of_one_commit
+def revert(edge: Edge, /, **given: Any) -> int:
     """Take back what a commit changed, as a new commit.
 
     What later commits changed stays.  Where a later commit changed the same field, that is a conflict, as in a merge.
     """
     from vexrepo.repository import merging
 
-    repository = edge.repository(signs=not dry_run)
-    bring = _workspace(repository, no_checkout or dry_run)
-    rules = policy_of(repository, policy, types, fields)
-    commit = repository.resolve(revision)
-    result = merging.revert(repository, commit, revision, rules, message=message or "", dry_run=dry_run)
-    return finish(edge, repository, result, revision, bring, as_json)
+    return _act(edge, merging.revert, "revert", given)
 
 
 @click.command("cherry-pick", epilog=example("vex cherry-pick experiment~2"))
-@click.argument("revision", metavar="REV", type=REVISION)
-@click.option("-m", "--message", metavar="TEXT", help="The new commit's message.")
-@deciding
-@click.option("--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing.")
-@as_json
-@pass_edge
-def cherry_pick(
-    edge: Edge,
-    revision: str,
-    message: str | None,
-    policy: str | None,
-    types: tuple[str, ...],
-    fields: tuple[str, ...],
-    no_checkout: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
+@_of_one_commit
+def cherry_pick(edge: Edge, /, **given: Any) -> int:
     """Make the change of one commit once more, on this branch."""
     from vexrepo.repository import merging
 
+    return _act(edge, merging.cherry_pick, "cherry-pick", given)
+
+
+def _act(edge: Edge, act: Callable[..., MergeResult], verb: str, given: dict[str, Any]) -> int:
+    revision, dry_run = given["revision"], given["dry_run"]
     repository = edge.repository(signs=not dry_run)
-    bring = _workspace(repository, no_checkout or dry_run)
-    rules = policy_of(repository, policy, types, fields)
+    bring = _workspace(repository, given["no_checkout"] or dry_run)
+    rules = policy_of(repository, given["policy"], given["types"], given["fields"])
     commit = repository.resolve(revision)
-    result = merging.cherry_pick(repository, commit, revision, rules, message=message or "", dry_run=dry_run)
-    return finish(edge, repository, result, revision, bring, as_json)
+    result = act(repository, commit, revision, rules, message=given["message"] or "", dry_run=dry_run)
+    return finish(edge, repository, result, revision, bring, given["as_json"], verb=verb)
 
 
 def _workspace(repository: Repository, leave: bool) -> bool:
@@ -225,7 +212,16 @@ def _workspace(repository: Repository, leave: bool) -> bool:
     return True
 
 
-def finish(edge: Edge, repository: Repository, result: MergeResult, name: str, bring: bool, as_json: bool) -> int:
+def finish(
+    edge: Edge,
+    repository: Repository,
+    result: MergeResult,
+    name: str,
+    bring: bool,
+    as_json: bool,
+    *,
+    verb: str = "merge",
+) -> int:
     """Bring the workspace along and report."""
     done = result.kind in ("merged", "fast-forward")
     if done and bring:
@@ -248,9 +244,9 @@ def finish(edge: Edge, repository: Repository, result: MergeResult, name: str, b
         if open_ones:
             say(removed(f" {counted(len(open_ones), 'conflict')} committed as such") + ": vex conflicts lists them")
     elif result.kind == "preview":
-        say(f"would merge {plain(name)}: {_counts(result)}" if result.outcome.both or _counts(result) else "")
+        say(f"would {verb} {plain(name)}: {_counts(result)}")
     if result.kind in ("conflicts", "preview"):
-        _say_conflicts(result)
+        _say_conflicts(result, verb)
     _say_notes(result)
     return code
 
@@ -265,7 +261,7 @@ def _counts(result: MergeResult) -> str:
     return " · ".join(parts)
 
 
-def _say_conflicts(result: MergeResult) -> None:
+def _say_conflicts(result: MergeResult, verb: str) -> None:
     conflicts = result.outcome.conflicts
     for conflict in conflicts[:SHOWN]:
         for line in conflict_lines(conflict):
@@ -276,7 +272,7 @@ def _say_conflicts(result: MergeResult) -> None:
         return
     count = removed(counted(len(conflicts), "conflict"))
     if result.kind == "preview":
-        say(f"{count}: a merge would stop here, with nothing changed")
+        say(f"{count}: a {verb} would stop here, with nothing changed")
     else:
         say(f"{count}; nothing was changed.  Settle each: vex resolve ID --ours | --theirs | --field FIELD=VALUE")
         say("  then vex merge --continue, or drop it all: vex merge --abort")
