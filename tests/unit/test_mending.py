@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_merging import Team, diverged, refused
 from vexrepo.history.policy import Policy
+from vexrepo.history.terms import parse_query
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import make_key
 from vexrepo.remotes.stores.address import Address
@@ -109,11 +110,25 @@ def test_bisect_walks_merged_branches(team: Team) -> None:
     team.merge("side")
     last = team.commit({"a": "2", "x": "1", "y": "bad"})
     found = bisect(
-        team.repository, None, last, lambda commit: "bad" if believes(team.repository, commit, "BAD") else "good"
+        team.repository,
+        None,
+        last,
+        lambda commit: "bad" if believes(team.repository, commit, parse_query("BAD")) else "good",
     )
     assert found.first == culprit
     message = refused("bad-option", lambda: bisect(team.repository, last, culprit, lambda commit: "good"))
     assert "swap" in message
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [("phone", True), ("one", False), ("new PHONE", True), ("new -phone", False), ('"a new"', True), ("pho*", True)],
+)
+def test_what_an_agent_believes_is_told_by_whole_words(team: Team, query: str, wanted: bool) -> None:
+    commit = team.commit(
+        {"a": "She has a new phone", "b": "new, but not that"} if "-" not in query else {"a": "new phone"}
+    )
+    assert believes(team.repository, commit, parse_query(query)) is wanted
 
 
 def test_restore_brings_single_memories_back_and_leaves_the_others(team: Team) -> None:

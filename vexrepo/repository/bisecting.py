@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from vexrepo.errors import UsageError
+from vexrepo.history.terms import Query, fold, possible_rows
 from vexrepo.history.walk import LeafReader, iter_leaves
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import body_value
@@ -105,16 +106,17 @@ def _parents_first(graph: dict[CommitId, set[CommitId]], start: CommitId) -> lis
     return list(found)
 
 
-def believes(repository: Core, commit: CommitId, query: str) -> bool:
-    """Whether any memory's text at a commit holds all words of a query, upper and lower case alike."""
+def believes(repository: Core, commit: CommitId, query: Query) -> bool:
+    """Whether the text of any memory at a commit has all terms of a query and none of those it excludes."""
     root = repository.records_root(commit)
     assert root is not None
-    words = query.casefold().split()
     for child in iter_leaves(repository.objects, root):
-        for body in LeafReader(repository.objects, child.id).bodies:
-            text = body_value(body).get("text")
+        bodies = list(LeafReader(repository.objects, child.id).bodies)
+        for row in possible_rows(query, bodies):
+            text = body_value(bodies[row]).get("text")
             if isinstance(text, str):
-                folded = text.casefold()
-                if all(word in folded for word in words):
-                    return True
+                folded = fold(text)
+                if all(any(term.spans(folded)) for term in query.terms):
+                    if not any(any(term.spans(folded)) for term in query.excluded):
+                        return True
     return False

@@ -195,7 +195,9 @@ def _blame_json(repository: Repository, found: Blame) -> dict[str, Any]:
     )
 )
 @click.argument("revisions", metavar="[GOOD [BAD]]", nargs=-1, type=REVISION)
-@click.option("--believes", metavar="TEXT", help="Bad is a commit where a memory's text holds all these words.")
+@click.option(
+    "--believes", metavar="TEXT", help="Bad is a commit where one memory's text has all these words; as in vex search."
+)
 @click.option("--run", "command", metavar="COMMAND", help="Bad is a commit for which this command fails.")
 @as_json
 @pass_edge
@@ -242,9 +244,11 @@ def bisect(edge: Edge, revisions: tuple[str, ...], believes: str | None, command
 
 
 def _asking_text(repository: Repository, query: str) -> Callable[[CommitId], Answer]:
+    from vexrepo.history.terms import parse_query
     from vexrepo.repository import bisecting
 
-    return lambda commit: "bad" if bisecting.believes(repository, commit, query) else "good"
+    wanted = parse_query(query)
+    return lambda commit: "bad" if bisecting.believes(repository, commit, wanted) else "good"
 
 
 def _asking_command(repository: Repository, command: str, scratch: Path) -> Callable[[CommitId], Answer]:
