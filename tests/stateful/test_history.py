@@ -13,13 +13,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.property.strategies import QuickFiles, attempt
 from vexrepo.history.ancestry import merge_bases
+from vexrepo.history.fields import ABSENT, fields_of, is_same
+from vexrepo.history.fields import Path as Path_
 from vexrepo.history.policy import Policy
-from vexrepo.history.walk import iter_records
+from vexrepo.history.walk import find_record, iter_records
 from vexrepo.objects.digest import CommitId
+from vexrepo.objects.record import make_key
+from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.repository import Repository, Surroundings, conflicts, merging
+from vexrepo.repository.blame import blame
 from vexrepo.repository.collect import collect
 from vexrepo.repository.mergestate import Resolution
-from vexrepo.repository.restoring import reset
+from vexrepo.repository.restoring import reset, restore
 from vexrepo.storage.oplog import BRANCHES
 
 Contents = dict[str, dict[str, str]]  # id -> field -> value
@@ -214,6 +219,40 @@ class HistoryMachine(RuleBasedStateMachine):
         if self.repository.view().commit is None:  # before the first commit there is nothing to merge
             with self.repository.lock():
                 self.repository.record(before, "redo", "")
+
+    @rule(name=NAMES)
+    def blame(self, name: str) -> None:
+        """Each field came with its commit: it has the value there, and no parent had it."""
+        key = make_key("", name)
+        if find_record(self.repository.objects, self.root(self.head), key) is None:
+            return
+        for origin in blame(self.repository, self.head, key).origins:
+            assert is_same(self.field(origin.commit, key, origin.path), origin.value)
+            for parent in self.repository.commit_at(origin.commit).parents:
+                assert not is_same(self.field(parent, key, origin.path), origin.value)
+
+    def root(self, commit: CommitId) -> TreeRoot:
+        found = self.repository.records_root(commit)
+        assert found is not None
+        return found
+
+    def field(self, commit: CommitId, key: bytes, path: Path_) -> Any:
+        found = find_record(self.repository.objects, self.root(commit), key)
+        return fields_of(found.record if found else None).get(path, ABSENT)
+
+    @precondition(lambda self: not self.merge_under_way())
+    @rule(name=NAMES, number=st.integers(0, 50))
+    def restore(self, name: str, number: int) -> None:
+        commits = [each for each in self.commits if each in self.repository.objects]
+        commit = commits[number % len(commits)]
+        if name not in self.commits[commit]:
+            return
+        self.write(self.commits[self.head])
+        store = self.repository.workspace()
+        restore(self.repository, commit, [make_key("", name)], store, force=True)
+        held = {each["id"]: each["text"] for each in map(json.loads, self.path.read_text().splitlines())}
+        wanted = {**self.commits[self.head], name: self.commits[commit][name]}
+        assert held == {key: fields["text"] for key, fields in wanted.items()}
 
     @rule(days=st.sampled_from([0.0, 30.0]), full=st.booleans())
     def gc(self, days: float, full: bool) -> None:
