@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from vexrepo.cli.output import added, changed, quiet, removed, say
 from vexrepo.cli.text import plain, shorten, signs, tally
 from vexrepo.cli.words import elided, word_pieces
-from vexrepo.objects.record import body_value, split_key
+from vexrepo.history.fields import ABSENT
+from vexrepo.objects.record import body_value, key_name, split_key
 from vexrepo.repository.difference import (
-    ABSENT,
     Difference,
     FieldChange,
     Loose,
@@ -108,8 +108,7 @@ def label(change: Difference) -> str:
 
 def key_label(key: bytes) -> str:
     """Return a key as shown: ``namespace/id``."""
-    namespace, identifier = split_key(key)
-    return plain(f"{namespace}/{identifier}" if namespace else identifier)
+    return plain(key_name(key))
 
 
 def change_line(change: Difference, name: str, width: int, mode: str) -> str:

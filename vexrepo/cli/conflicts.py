@@ -9,7 +9,7 @@ from vexrepo.cli.output import heading, quiet
 from vexrepo.cli.text import plain, shorten
 from vexrepo.history.conflict import WHOLE
 from vexrepo.history.fields import ABSENT, Embedding, to_json, words
-from vexrepo.objects.record import Record, body_value, split_key
+from vexrepo.objects.record import Record, body_value, key_name, split_key
 from vexrepo.objects.vector import Vector
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ def conflict_name(conflict: Conflict) -> str:
             value = body_value(side.body)
             return f"{value['source']} –{value['type']}→ {value['target']}"
         return " ".join(part.decode("utf-8", "replace") for part in conflict.key.split(b"\0\x01"))
-    namespace, identifier = split_key(conflict.key)
-    return f"{namespace}/{identifier}" if namespace else identifier
+    return key_name(conflict.key)
 
 
 def field_name(conflict: Conflict) -> str:

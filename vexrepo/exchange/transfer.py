@@ -20,7 +20,7 @@ from vexrepo.exchange.reading import select
 from vexrepo.formats import sidecar, vmig
 from vexrepo.formats.sidecar import Sidecar
 from vexrepo.objects import canonical
-from vexrepo.objects.record import Record, body_value, key_of, make_key, split_key, with_body
+from vexrepo.objects.record import Record, body_value, key_name, key_of, make_key, split_key, with_body
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.timestamp import format_time
 from vexrepo.objects.vector import MAIN
@@ -283,8 +283,7 @@ class _Stream:
             yield batch
 
     def _repeated(self, item: Sourced) -> None:
-        namespace, identifier = split_key(self._key(item.record))
-        name = f"{namespace}/{identifier}" if namespace else identifier
+        name = key_name(self._key(item.record))
         error = InvalidData(
             f"{self._origin.place(item.place)} has the id {name} once more; ids must be unique within a namespace: "
             "remove or rename one, or leave later ones out with --on-error skip",

@@ -83,6 +83,12 @@ def split_key(key: bytes) -> tuple[str, str]:
     raise InvalidData(f"not a record key: {key[:60]!r}", code="not-canonical")
 
 
+def key_name(key: bytes) -> str:
+    """Return ``NAMESPACE/ID``, or the id alone where there is no namespace, as users write it."""
+    namespace, identifier = split_key(key)
+    return f"{namespace}/{identifier}" if namespace else identifier
+
+
 def key_of(value: dict[str, Any]) -> bytes:
     """Return the key of a record's JSON object.  Raises: InvalidData (id-missing, namespace-type)."""
     identifier = value.get("id")

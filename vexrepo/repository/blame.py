@@ -10,7 +10,7 @@ from vexrepo.errors import UsageError
 from vexrepo.history.fields import ABSENT, METADATA, Path, fields_of, is_same
 from vexrepo.history.walk import find_record
 from vexrepo.objects.digest import CommitId
-from vexrepo.objects.record import Record, make_key, split_key
+from vexrepo.objects.record import Record, key_name, make_key, split_key
 from vexrepo.repository.core import Core
 
 _ID: Path = ("id",)
@@ -123,8 +123,6 @@ def _last_seen(repository: Core, lookup: _Lookup, start: CommitId, key: bytes) -
         for parent in commit.parents:
             if lookup.record(later, key) is None and lookup.record(parent, key) is not None:
                 return parent, later
-    namespace, identifier = split_key(key)
-    name = f"{namespace}/{identifier}" if namespace else identifier
     raise UsageError(
-        f"no memory {name} at {start.short} or before; see `vex show {start.short}`", code="unknown-record"
+        f"no memory {key_name(key)} at {start.short} or before; see `vex show {start.short}`", code="unknown-record"
     )

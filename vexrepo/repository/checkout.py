@@ -9,7 +9,7 @@ from vexrepo.errors import StateError, StoreError
 from vexrepo.history.baseline import IdTable, iter_record_ids
 from vexrepo.history.walk import iter_records
 from vexrepo.objects.digest import CommitId
-from vexrepo.objects.record import split_key
+from vexrepo.objects.record import key_name
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.remotes.intake import take_in
@@ -119,10 +119,7 @@ def _known(repository: Core, view: View, name: str) -> list[Snapshot]:
 
 
 def _unsaved(address: Address, outflow: Outflow) -> StateError:
-    names = []
-    for key in outflow.unsaved[:3]:
-        space, identifier = split_key(key)
-        names.append(f"{space}/{identifier}" if space else identifier)
+    names = [key_name(key) for key in outflow.unsaved[:3]]
     more = len(outflow.unsaved) - len(names)
     listed = ", ".join(names) + (f" and {more} more" if more else "")
     edges = len(outflow.unsaved_edges)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from vexrepo.history import build
 from vexrepo.history.baseline import iter_record_ids
 from vexrepo.history.diff import diff_trees
+from vexrepo.history.fields import ABSENT
 from vexrepo.history.walk import RecordAt, find_record, iter_records
 from vexrepo.objects import canonical
 from vexrepo.objects.digest import CommitId, RecordId
@@ -66,14 +67,6 @@ class FieldChange:
     new: Any
 
 
-class Absent:
-    """Stands for a member that is not there (which is not the same as null)."""
-
-    def __repr__(self) -> str:
-        return "absent"
-
-
-ABSENT = Absent()
 _SIMPLE = frozenset((str, int, float, bool, type(None)))  # equal values have the same canonical form
 
 

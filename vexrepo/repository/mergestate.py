@@ -105,7 +105,7 @@ class MergeState:
                     for each in value["resolutions"]
                 },
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidData(
                 f"the record of the merge under way is damaged ({error}); start over with `vex merge --abort`",
                 code="merge-state",

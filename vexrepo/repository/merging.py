@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from vexrepo.errors import StateError, UsageError
+from vexrepo.errors import InvalidData, StateError, UsageError
 from vexrepo.history import build
 from vexrepo.history.ancestry import is_ancestor, merge_bases
 from vexrepo.history.build import Edit
@@ -134,7 +134,7 @@ def abort(repository: Core) -> MergeState | None:
             raise _no_merge()
         try:
             state = mergestate.read_state(repository.folder)
-        except Exception:
+        except InvalidData:
             state = None
         mergestate.remove_state(repository.files, repository.folder)
         return state

@@ -11,7 +11,7 @@ import click
 from vexrepo.cli.options import as_json, example
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.cli.text import iso, memories, plain, seconds_words
+from vexrepo.cli.text import memories, plain, seconds_words
 from vexrepo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def sign(
     """
     from vexrepo.exchange.signing import sign_file, write_signature
     from vexrepo.formats.signature_file import path_of
+    from vexrepo.objects.timestamp import format_time
     from vexrepo.storage.files import Files
     from vexrepo.storage.keys import fingerprint, write_key_file
 
@@ -68,8 +69,7 @@ def sign(
         done += size_bytes
         edge.progress("signing bytes", done, total)
 
-    now_us = edge.now_us()
-    signed_at = f"{iso(now_us)[:-1]}.{now_us // 1000 % 1000:03d}Z"
+    signed_at = format_time(edge.now_us())
     made = sign_file(path, identity.sign, signed_at, compat=compat, advance=advance)
     files = Files()
     if key_target is not None:

@@ -10,8 +10,9 @@ from vexrepo.cli.changes import MARKS, vector_words
 from vexrepo.cli.html.escape import marked, visible
 from vexrepo.cli.text import counted
 from vexrepo.cli.words import Piece, elided, word_pieces
-from vexrepo.objects.record import body_value, split_key
-from vexrepo.repository.difference import ABSENT, field_changes, vector_changes
+from vexrepo.history.fields import ABSENT
+from vexrepo.objects.record import body_value, key_name, split_key
+from vexrepo.repository.difference import field_changes, vector_changes
 
 if TYPE_CHECKING:
     from vexrepo.repository.difference import Difference, FieldChange, VectorChange
@@ -204,6 +205,4 @@ def counts_html(learned: int, changed: int, forgotten: int) -> str:
 
 def title_text(key: bytes, text: str, kind: str) -> str:
     """Return what a dot in the picture says of a memory, as HTML for a ``title``."""
-    namespace, identifier = split_key(key)
-    name = f"{namespace}/{identifier}" if namespace else identifier
-    return visible(f"{kind} {_cut(name, 100)}".lstrip()) + ("&#10;" + visible(_cut(text, 120)) if text else "")
+    return visible(f"{kind} {_cut(key_name(key), 100)}".lstrip()) + ("&#10;" + visible(_cut(text, 120)) if text else "")
