@@ -32,6 +32,10 @@ class StoreError(VexError):
     """A live store cannot be reached, read or written."""
 
 
+class HostError(VexError):
+    """A host of encrypted copies cannot be reached, refuses, or answers what it should not."""
+
+
 class StateError(VexError):
     """The repository or store is not in a state that allows this: unsaved changes, a name already taken."""
 
@@ -149,6 +153,25 @@ CODES: dict[str, str] = {
     "store-cannot-hold": "the store cannot hold a record as it is",
     "store-changed": "the store changed while it was being read",
     "no-workspace": "the repository has no workspace store",
+    # hosts
+    "host-unreachable": "a host cannot be reached, or does not answer in time",
+    "host-refused": "a host refuses: no rights, or a token that it does not know",
+    "host-missing": "there is no such repository at a host",
+    "host-answer": "a host answers what is not Git's protocol, or not its own interface",
+    "host-moved": "somebody else published meanwhile",
+    "host-no-answer": "the connection ended before a host said whether it published",
+    "host-limit": "a host does not take a file or a push of that size",
+    "host-file-missing": "a host does not give a file it lists",
+    "host-not-ours": "a host's repository holds something else than a memory repository",
+    "host-version": "a host's repository was written by a newer vexrepo",
+    "host-tampered": "a host gives bytes that are not those that were sealed",
+    "host-rolled-back": "a host shows an older state than this machine has seen, or another history",
+    "host-empty": "a host's repository holds nothing yet",
+    "wrong-passphrase": "no key slot of a host opens with this passphrase",
+    "wrong-key": "no key slot of a host opens with this identity",
+    "no-passphrase": "a passphrase is needed and there is none",
+    "unknown-remote": "no remote of that name",
+    "remote-exists": "a remote of that name exists",
     # environment
     "bad-option": "an option or argument has a value that is not allowed",
     "bad-config": "a configuration file or key cannot be used",

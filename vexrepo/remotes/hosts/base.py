@@ -1,0 +1,108 @@
+"""What a host is: a place that keeps opaque files and can replace its tip, if that is still what the writer saw.
+
+Hosts know nothing of memory or keys.  Sealing, retrying and the meaning of the files are the business of those above
+(``vault``).  The contract suite every host passes is ``vexrepo.testing.hosts``; the protocol is remotes/PROTOCOL.md.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Self
+
+from vexrepo.errors import HostError
+
+
+class HostMoved(HostError):
+    """The tip is not what was expected: somebody else published meanwhile.  Nothing was changed."""
+
+
+class OutcomeUnknown(HostError):
+    """The connection ended after the files were sent and before an answer came: they may have been published or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    """A file at a host: its id there (for Git the hexadecimal id of its blob), and its size where that is known."""
+
+    id: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """What a host holds at one moment: ``version`` names the moment, ``files`` maps paths to files."""
+
+    version: str
+    files: Mapping[str, HostFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach hosts: secrets and the network's particulars, from the command line's edge.
+
+    ``token`` is asked for (with the URL) when a host may want one; ``refused`` is told when it was refused.
+    ``ssh_command`` replaces ``ssh``; ``proxy`` and ``ca_file`` are for HTTP.  Secrets never show in ``repr``.
+    """
+
+    token: Callable[[str], tuple[str, str] | None] = field(default=lambda url: None, repr=False)  # (user, secret)
+    refused: Callable[[str], None] = field(default=lambda url: None, repr=False)
+    ssh_command: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    ca_file: Path | None = None
+    timeout_s: float = 60.0
+    progress: Callable[[str, int, int | None], None] = lambda what, done, total: None
+
+
+class Host(ABC):
+    """A host, open on one address.  Used as a context manager; ``close`` releases connections."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @classmethod
+    @abstractmethod
+    def open(cls, url: str, access: Access) -> Self:
+        """Return the host at a URL, without talking to it yet.  Raises: UsageError (bad-address)."""
+
+    @abstractmethod
+    def read_tip(self) -> Tip | None:
+        """Return what the host holds now, None for an empty one.
+
+        Raises: HostError (host-unreachable, host-refused, host-missing, host-answer).
+        """
+
+    @abstractmethod
+    def fetch(self, tip: Tip, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (path, content) of files of a tip, each once, in any order; memory holds one at a time.
+
+        Every content has the id the tip gives.  Raises: HostError (…, host-file-missing).
+        """
+
+    @abstractmethod
+    def publish(
+        self,
+        expected: Tip | None,
+        add: Mapping[str, Path | bytes],
+        remove: Collection[str] = (),
+        *,
+        alone: bool = False,
+    ) -> Tip:
+        """Replace the tip by one with files added (or replaced) and removed, if it is still ``expected`` (None: empty).
+
+        ``alone`` leaves the history before it behind (an orphan commit under a lease).
+        Raises: HostMoved (host-moved), OutcomeUnknown (host-no-answer), HostError (host-refused, host-limit, …).
+        """
+
+    def close(self) -> None:  # noqa: B027 - many hosts hold nothing open
+        """Release connections and files."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
