@@ -25,10 +25,14 @@ class OutcomeUnknown(HostError):
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """A file at a host: its id there (for Git the hexadecimal id of its blob), and its size where that is known."""
+    """A file at a host: its id there (for Git the hexadecimal id of its blob), and its size where that is known.
+
+    ``mode`` is Git's.  Ours are plain files; what others put there (a symbolic link, a submodule) keeps its mode.
+    """
 
     id: str
     size: int | None = None
+    mode: int = 0o100644
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +44,39 @@ class Tip:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a host takes: bytes of one file, and of all the files of one ``publish``.  None: no known limit."""
+
+    file_bytes: int | None = None
+    push_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A user's name and secret for a host, and for messages where they come from: "VEX_TOKEN", "the keyring"."""
+
+    user: str
+    secret: str = field(repr=False)
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How to reach hosts: secrets and the network's particulars, from the command line's edge.
 
-    ``token`` is asked for (with the URL) when a host may want one; ``refused`` is told when it was refused.
-    ``ssh_command`` replaces ``ssh``; ``proxy`` and ``ca_file`` are for HTTP.  Secrets never show in ``repr``.
+    ``token`` is asked for (with the URL) when a host may want one; ``refused`` is told (the URL) when it was refused.
+    ``ssh_command`` replaces ``ssh``; ``proxy`` and ``ca_file`` are for HTTP.  ``notice`` is told, once each, what a
+    user should know: that a host has no partial clone, for one.  Secrets never show in ``repr``.
     """
 
-    token: Callable[[str], tuple[str, str] | None] = field(default=lambda url: None, repr=False)  # (user, secret)
+    token: Callable[[str], Token | None] = field(default=lambda url: None, repr=False)
     refused: Callable[[str], None] = field(default=lambda url: None, repr=False)
     ssh_command: str | None = None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     ca_file: Path | None = None
     timeout_s: float = 60.0
     progress: Callable[[str, int, int | None], None] = lambda what, done, total: None
+    notice: Callable[[str], None] = lambda text: None
 
 
 class Host(ABC):
@@ -97,6 +120,14 @@ class Host(ABC):
         ``alone`` leaves the history before it behind (an orphan commit under a lease).
         Raises: HostMoved (host-moved), OutcomeUnknown (host-no-answer), HostError (host-refused, host-limit, …).
         """
+
+    @property
+    def limits(self) -> Limits:
+        """Return what the host is known to take; ``publish`` refuses more (host-limit) before it sends anything."""
+        return Limits()
+
+    def recall(self, tip: Tip) -> None:  # noqa: B027 - a help only
+        """Say what tip was seen here last, in an earlier run: while it is still there its files need no asking for."""
 
     def close(self) -> None:  # noqa: B027 - many hosts hold nothing open
         """Release connections and files."""

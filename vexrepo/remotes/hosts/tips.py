@@ -1,0 +1,29 @@
+"""A tip as bytes, so that a later run need not ask a host again for the files of a tip that is still there."""
+
+from __future__ import annotations
+
+import orjson
+from blake3 import blake3
+
+from vexrepo.remotes.hosts.base import HostFile, Tip
+
+_DIGEST = 32
+
+
+def encode_tip(tip: Tip) -> bytes:
+    """Return a tip as bytes: a BLAKE3 digest, then JSON.
+
+    A publish writes the whole listing anew: a damaged one would lose files at the host, hence the digest.
+    """
+    files = {path: [file.id, file.size, file.mode] for path, file in tip.files.items()}
+    body = orjson.dumps([tip.version, files])
+    return blake3(body).digest() + body
+
+
+def decode_tip(encoded: bytes) -> Tip | None:
+    """Return the tip of bytes that ``encode_tip`` made, None where they are damaged (ask the host, then)."""
+    digest, body = encoded[:_DIGEST], encoded[_DIGEST:]
+    if blake3(body).digest() != digest:
+        return None
+    version, files = orjson.loads(body)
+    return Tip(version, {path: HostFile(*file) for path, file in files.items()})
