@@ -134,6 +134,10 @@ CODES: dict[str, str] = {
     "inherited-member": "a record has a member that its hash leaves out (named as one of Object.prototype)",
     "number-inexact": "a number is not what a double makes of it, so that others have the same hash",
     "unprotected-spelling": "a line could be written otherwise without its hash showing it",
+    "proof-unreadable": "a proof file is not as vex writes it",
+    "proof-wrong": "a proof does not lead from records to a commit",
+    "proof-missing": "there is no proof file for a data file",
+    "not-proven": "a record is not among those that a proof shows",
     # keys
     "no-identity": "there is no identity to sign with",
     "key-unreadable": "a key file cannot be understood",

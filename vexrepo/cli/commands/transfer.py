@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vexrepo.cli.failures import DONE, PARTLY
-from vexrepo.cli.options import as_json, example, filtering, filters
+from vexrepo.cli.options import REVISION, as_json, example, filtering, filters
 from vexrepo.cli.output import emit, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
@@ -66,9 +66,12 @@ def _parameter(flag: str) -> str:
         "vex export --from vektor:agent.db --output memory.vmig.jsonl",
         "vex export --from vektor --db agent.db --output work.vmig.jsonl --namespace work --sign",
         "vex export --from agent.db -o recent.vmig.jsonl --since 7d --components semantic,episodic",
+        "vex export --at HEAD --namespace work --prove -o work.vmig.jsonl",
     ),
 )
 @click.option("--from", "source", metavar="STORE", help="A store's address, or its kind with flags such as --db.")
+@click.option("--at", "revision", metavar="REV", type=REVISION, help="Instead of a store: a commit of the repository.")
+@click.option("--prove", is_flag=True, help="With --at: a proof, too, that these memories belong to the commit.")
 @click.option("-o", "--output", metavar="FILE", help="The vmig file to write; replaced if it is there.")
 @click.option("--sign", "do_sign", is_flag=True, help="Sign the file, too.")
 @click.option("--key", "key_file", metavar="FILE", type=click.Path(), help="Sign with the private key in this file.")
@@ -80,21 +83,29 @@ def export(edge: Edge, /, **given: Any) -> int:
     """Write a store's memories into a vmig file.
 
     Needs no repository.  Each line has all members of the format; what the store does not say is null.  A
-    .vmig.meta.json with count and checksum is written beside the file.
+    .vmig.meta.json with count and checksum is written beside the file.  With --at the memories of a commit are
+    written, exactly as they are; --prove adds a .vmig.proof, with which vex verify shows anybody who knows the
+    commit's signer that they belong to it, without showing the others.
     """
-    flags = _flags(edge, given, besides="out")
+    if given["revision"] is not None:
+        from vexrepo.cli.commands.disclose import export_at
+
+        return export_at(edge, given)
+    if given["prove"]:
+        raise click.UsageError("--prove goes with --at REV: only a commit can be proved")
+    flags = given_flags(edge, given, besides="out")
     source = _place(edge, flags, given["source"] or _default_kind(edge), "source")
     if given["output"] is not None and given["flag_out"] is not None:
         raise click.UsageError("name the output once: --output or --out")
     if given["key_file"] is not None and not given["do_sign"]:
         raise click.UsageError("--key goes with --sign")
-    target = _output(given["output"] or given["flag_out"])
+    target = output_file(given["output"] or given["flag_out"])
     flags.check_used()
     request = _request(edge, given, complete=source.kind != "jsonl", namespaces=given["namespaces"])
     signs = given["do_sign"] and not request.dry_run
-    identity = _identity(edge, given["key_file"]) if signs else None  # before anything is written
+    identity = identity_for(edge, given["key_file"]) if signs else None  # before anything is written
     done = _run(edge, source, target, request, signs=signs)
-    signed = _sign(edge, Path(target.location), identity) if identity is not None else None
+    signed = sign_output(edge, Path(target.location), identity) if identity is not None else None
     return _report(edge, "exported", done, request, given["as_json"], signed)
 
 
@@ -125,7 +136,7 @@ def import_(edge: Edge, /, **given: Any) -> int:
     .vmig.meta.json first, if it has one.  All of it is written or nothing; with --on-error skip, records that cannot
     be taken are listed and left out, and the exit code is 3.
     """
-    flags = _flags(edge, given)
+    flags = given_flags(edge, given)
     if given["path"] is not None and given["source"] is not None:
         raise click.UsageError("name the file once: vex import FILE --to STORE")
     text = given["path"] or given["source"] or "jsonl"
@@ -159,7 +170,7 @@ def migrate(edge: Edge, /, **given: Any) -> int:
     Needs no repository.  Edges between memories come along where both stores keep them.  A memory that is there
     already is replaced, others stay; a file is written anew.  All of it is written or nothing.
     """
-    flags = _flags(edge, given)
+    flags = given_flags(edge, given)
     source = _place(edge, flags, given["source"], "source")
     target = flags.with_options(_place(edge, flags, given["target"], "target"))
     flags.check_used()
@@ -174,7 +185,7 @@ def migrate(edge: Edge, /, **given: Any) -> int:
     return _report(edge, "migrated", _run(edge, source, target, request), request, given["as_json"])
 
 
-def _flags(edge: Edge, given: dict[str, Any], *, besides: str = "") -> GivenFlags:
+def given_flags(edge: Edge, given: dict[str, Any], *, besides: str = "") -> GivenFlags:
     """Return the flags that were given, but for one that the command itself reads."""
     from vexrepo.remotes.stores.flags import GivenFlags
 
@@ -204,7 +215,7 @@ def _place(edge: Edge, flags: GivenFlags, text: str, side: Side, *, file: bool =
         raise
 
 
-def _output(text: str | None) -> Address:
+def output_file(text: str | None) -> Address:
     from vexrepo.remotes.stores.address import Address
 
     if not text:
@@ -266,13 +277,13 @@ def _run(edge: Edge, source: Address, target: Address, request: Request, *, sign
     return done
 
 
-def _identity(edge: Edge, key_file: str | None) -> Identity:
+def identity_for(edge: Edge, key_file: str | None) -> Identity:
     from vexrepo.cli.commands.sign import signing_identity
 
     return signing_identity(edge, key_file)[0]
 
 
-def _sign(edge: Edge, path: Path, identity: Identity) -> str:
+def sign_output(edge: Edge, path: Path, identity: Identity) -> str:
     """Sign a file that was just written, and return where the signature is."""
     from vexrepo.exchange.signing import sign_file, write_signature
     from vexrepo.formats.signature_file import path_of

@@ -48,6 +48,7 @@ class FileOrRevision(Revision):
 @click.option("--key", "key_file", metavar="FILE", type=click.Path(), help="Accept only the key in this file.")
 @click.option("--public-key", metavar="KEY", help="Accept only this key: 64 digits, or ed25519: and base64.")
 @click.option("--signature", metavar="SIG", type=click.Path(), help="The signature file, if it is not beside FILE.")
+@click.option("--proof", metavar="FILE", type=click.Path(), help="Check by this proof that FILE is part of a commit.")
 @click.option("--compat", is_flag=True, help="Read lines as loosely as the original tool; the key counts all the same.")
 @as_json
 @pass_edge
@@ -57,6 +58,7 @@ def verify(
     key_file: str | None,
     public_key: str | None,
     signature: str | None,
+    proof: str | None,
     compat: bool,
     as_json: bool,
 ) -> int:
@@ -65,18 +67,37 @@ def verify(
     FILE is an existing file, or ends with .jsonl; anything else is a revision (default: HEAD).  Of a file every line
     is read against its .vmig.sig; good is only a signature by a key you know (your own, or one of vex trust), over
     exactly these records.  Of a commit the whole snapshot is read against its id and each signature judged; good is
-    only one with a signature by a key you know and no bad one.  Exits with 0 for good, 1 for anything else.
+    only one with a signature by a key you know and no bad one.  A file
+    without a signature but with a .vmig.proof is checked against that: good is only one whose commit is signed by a
+    key you know, and holds each of these records.  Exits with 0 for good, 1 for anything else.
     """
     if os.path.isfile(target) or target.endswith(".jsonl"):
         if key_file is not None and public_key is not None:
             raise click.UsageError("--key and --public-key exclude each other")
-        return _verify_file(edge, target, _trusted(edge, key_file, public_key), signature, compat, as_json)
-    if key_file is not None or public_key is not None or signature is not None or compat:
+        trusted = _trusted(edge, key_file, public_key)
+        proof = proof or _only_proof(target, signature)
+        if proof is not None:
+            from vexrepo.cli.commands.disclose import verify_by_proof
+
+            return verify_by_proof(edge, target, proof, trusted, as_json)
+        return _verify_file(edge, target, trusted, signature, compat, as_json)
+    if any((key_file, public_key, signature, proof, compat)):
         raise UsageError(
-            f"--key, --public-key, --signature and --compat are for files, and there is no file {target}",
+            f"--key, --public-key, --signature, --proof and --compat are for files, and there is no file {target}",
             code="bad-option",
         )
     return _verify_commit(edge, target, as_json)
+
+
+def _only_proof(file: str, signature: str | None) -> str | None:
+    """Return the proof beside a file that has no signature; None where there is one, or no proof."""
+    from vexrepo.formats import signature_file
+    from vexrepo.objects import proof
+
+    path = Path(file)
+    beside = path.with_name(proof.path_of(path.name))
+    signed = signature is not None or path.with_name(signature_file.path_of(path.name)).exists()
+    return str(beside) if beside.exists() and not signed else None
 
 
 def _trusted(edge: Edge, key_file: str | None, public_key: str | None) -> dict[bytes, str]:

@@ -1,0 +1,132 @@
+"""Judging proofs: whether the records of a file belong to a commit that somebody known has signed.
+
+A verdict is a value.  Good says: every record of the file is in the commit, and the commit's author, whose key is
+known, signed it.  It does not say that the commit has no other records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vexrepo.errors import InvalidData
+from vexrepo.exchange.reading import iter_selected
+from vexrepo.objects.commit import Commit
+from vexrepo.objects.digest import CommitId
+from vexrepo.objects.proof import MAX_BYTES, Proof
+from vexrepo.objects.record import key_name
+from vexrepo.objects.signature import Signature, Verdict, is_good, message_of
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.registry import open_store
+from vexrepo.storage.files import wrapped
+
+LISTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ProofVerdict:
+    """What a proof is worth.  ``missing`` counts records that are not in the commit, ``unproven`` names the first."""
+
+    verdict: Verdict
+    commit: CommitId
+    subject: str
+    time_us: int
+    key: bytes
+    name: str
+    records: int
+    missing: int = 0
+    unproven: list[str] = field(default_factory=list)
+    reasons: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read_proof(path: Path) -> Proof:
+    """Return the proof in a file.  Raises: InvalidData (proof-missing, proof-unreadable, limit-exceeded)."""
+    if not path.is_file():
+        raise InvalidData(
+            f"there is no proof {path}; name it with --proof, or make one with `vex export --at REV --prove`",
+            code="proof-missing",
+        )
+    with wrapped("read", path), open(path, "rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    try:
+        return Proof.decode(raw)
+    except InvalidData as error:
+        raise InvalidData(f"{path}: {error}", code=error.code) from None
+
+
+def verify_proof(
+    path: Path,
+    proof: Path,
+    trusted: Mapping[bytes, str],
+    *,
+    commit: CommitId | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> ProofVerdict:
+    """Return what a proof says of the records of a file, to somebody who trusts these keys (with their names).
+
+    With ``commit`` only a proof for that commit will do.  Raises: InvalidData (proof-missing, proof-unreadable, and
+    what reading the file raises), StoreError.
+    """
+    said = read_proof(proof)
+    try:
+        made, signatures, proven = said.commit, said.signatures, said.check()
+    except InvalidData as error:
+        return ProofVerdict(Verdict.BAD, said.commit_id, "", 0, b"", "", 0, reasons=[(error.code, f"{proof}: {error}")])
+    reasons: list[tuple[str, str]] = []
+    if commit is not None and said.commit_id != commit:
+        reasons.append(("proof-wrong", f"the proof is for commit {said.commit_id.short}, not for {commit.short}"))
+    records = missing = 0
+    unproven: list[str] = []
+    with open_store(Address("jsonl", str(path))) as store:
+        for batch in iter_selected(store):
+            for item in batch:
+                records += 1
+                if item.record.id not in proven:
+                    missing += 1
+                    if len(unproven) < LISTED:
+                        unproven.append(f"{store.place(item.place)} ({key_name(item.record.key)})")
+            advance(len(batch))
+    if missing:
+        reasons.append(("not-proven", f"{missing} of {records} records are not in the commit: {unproven[0]}"))
+    key, verdict = _judge(said.commit_id, made, signatures, trusted, reasons)
+    return ProofVerdict(
+        verdict,
+        said.commit_id,
+        made.subject,
+        made.time_us,
+        key,
+        trusted.get(key, ""),
+        records,
+        missing,
+        unproven,
+        reasons,
+    )
+
+
+def _judge(
+    commit: CommitId,
+    made: Commit,
+    signatures: list[Signature],
+    trusted: Mapping[bytes, str],
+    reasons: list[tuple[str, str]],
+) -> tuple[bytes, Verdict]:
+    """Return the key that counts and the verdict; what speaks against it is added to ``reasons``."""
+    author = made.author.get("key", "")
+    if any(not is_good(each, message_of(commit)) for each in signatures):
+        reasons.append(("signature-bad", f"a signature of commit {commit.short} does not fit it"))
+    elif author not in [each.key.hex() for each in signatures]:
+        what = "is not signed by its author" if author else "is unsigned: anybody may have made it"
+        reasons.append(("signature-missing", f"commit {commit.short} {what}"))
+    keys = sorted((each.key for each in signatures), key=lambda key: (key not in trusted, key.hex() != author))
+    key = keys[0] if keys else b""
+    if reasons:
+        return key, Verdict.BAD
+    if key in trusted:
+        return key, Verdict.GOOD
+    message = (
+        f"the commit is signed by {key.hex()}, a key you do not know, so that anybody may have made it; if you know "
+        f"whose it is: vex trust add {key.hex()} --name NAME"
+    )
+    reasons.append(("signature-unknown-key", message))
+    return key, Verdict.UNKNOWN
