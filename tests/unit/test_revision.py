@@ -164,6 +164,27 @@ def test_a_name_comes_before_an_id_and_a_branch_before_a_tag(story: Story) -> No
     assert story.names(story.last.hex()[:8]) == "one"
 
 
+def test_a_branch_of_a_remote_is_named_after_it_and_comes_last(story: Story) -> None:
+    with story.repository.lock():
+        view = story.repository.view().with_tracking("backup", {"main": story.one, "deep/er": story.side})
+        story.repository.record(view, "fetch", "backup")
+    assert story.names("backup/main") == story.names("remotes/backup/main") == "one"
+    assert story.names("backup/deep/er^") == "one" and story.names("main") == "last"
+    assert story.names("backup/main@{0}") == "one"
+    with pytest.raises(UsageError, match="did you mean backup/main"):
+        story.repository.resolve("backup/mein")
+    with story.repository.lock():
+        story.repository.record(view.with_ref(BRANCHES + "backup/main", story.two), "branch", "x")
+    assert story.names("backup/main") == "two"
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "-x", "..", "HEAD", "beef"])
+def test_a_name_that_no_remote_can_have_is_refused(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        revision.check_remote_name(name)
+    assert caught.value.code == "ref-name"
+
+
 def test_messages_name_the_nearest_name_and_where_history_ends(story: Story) -> None:
     for text, words in [
         ("mian", ["did you mean main"]),

@@ -147,6 +147,40 @@ def test_undo_passes_over_what_only_noted_a_store(agent: Agent, tmp_path: Path) 
     assert agent.head == first
 
 
+def test_undo_passes_over_what_only_noted_a_remote_and_leaves_that_known(agent: Agent) -> None:
+    first, second = agent.commit("a"), agent.commit("b")
+    repository = agent.repository
+
+    def note(**branches: CommitId) -> None:
+        with repository.lock():
+            repository.record(repository.view().with_tracking("backup", branches), "push", "backup")
+
+    note(main=second, side=first)
+    repository.undo()
+    assert agent.head == first
+    assert repository.view().tracking("backup") == {"main": second, "side": first}
+    note()
+    repository.restore_operation(next(i.hex() for i, op in repository.log.walk() if op.command == "push"))
+    assert repository.view().tracking("backup") == {}
+    repository.undo()
+    assert agent.head is None
+    assert repository.resolve(second.hex()) == second
+
+
+def test_commits_of_a_remote_are_kept_by_gc_and_checked_by_fsck(agent: Agent) -> None:
+    from vexrepo.repository.collect import collect
+
+    first, second = agent.commit("a"), agent.commit("b")
+    repository = agent.repository
+    with repository.lock():
+        view = repository.view().with_ref(BRANCHES + "main", first).with_tracking("backup", {"main": second})
+        repository.record(view, "fetch", "backup")
+    collect(repository, keep_days=-1, full=True)
+    assert repository.resolve("backup/main") == repository.resolve("remotes/backup/main") == second
+    report = repository.check()
+    assert report.problems == [] and report.commits == 2
+
+
 def test_undo_moves_refs_and_leaves_the_store_and_what_is_known_of_it(agent: Agent) -> None:
     agent.commit("a")
     agent.commit("b")

@@ -1,8 +1,8 @@
 """Revisions: what a user types to name a commit.
 
-``HEAD`` (or ``@``), a branch, a tag, ``heads/NAME``, ``tags/NAME``, an abbreviated id of 4 or more digits; then
-any number of ``~N`` (N first parents back), ``^N`` (the Nth parent), ``@{N}`` (N values of the ref ago),
-``@{yesterday}``, ``@{2 hours ago}``, ``@{2026-11-20}``.
+``HEAD`` (or ``@``), a branch, a tag, ``REMOTE/BRANCH`` (as last seen there), ``heads/NAME``, ``tags/NAME``,
+``remotes/REMOTE/BRANCH``, an abbreviated id of 4 or more digits; then any number of ``~N`` (N first parents back),
+``^N`` (the Nth parent), ``@{N}`` (N values of the ref ago), ``@{yesterday}``, ``@{2 hours ago}``, ``@{2026-11-20}``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vexrepo.errors import UsageError
 from vexrepo.objects.commit import Commit
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
-from vexrepo.storage.oplog import BRANCHES, TAGS, OperationLog, View
+from vexrepo.storage.oplog import BRANCHES, REMOTES, TAGS, OperationLog, View
 from vexrepo.storage.store import ObjectStore
 
 _SUFFIX = re.compile(r"(~[0-9]{0,9}|\^[0-9]{0,9}|@\{[^}]*\})")
@@ -42,6 +42,13 @@ def check_ref_name(name: str) -> str:
     return name
 
 
+def check_remote_name(name: str) -> str:
+    """Return a name if it can be a remote's: that of a branch, without ``/``.  Raises: UsageError (ref-name)."""
+    if "/" in name:
+        raise UsageError(f"{name!r} cannot be the name of a remote: no /", code="ref-name")
+    return check_ref_name(name)
+
+
 def resolve(text: str, view: View, store: ObjectStore, log: OperationLog, now_us: int) -> CommitId:
     """Return the commit a revision names.
 
@@ -66,7 +73,7 @@ def _ref_name(base: str, view: View) -> str | None:
     """Return the full name of the ref a text means, "HEAD" for the head, None if it is no ref."""
     if base in ("HEAD", "@"):
         return "HEAD"
-    for full in (base, BRANCHES + base, TAGS + base):
+    for full in (base, BRANCHES + base, TAGS + base, REMOTES + base):
         if full in view.refs:
             return full
     return "HEAD" if view.head == BRANCHES + base else None

@@ -379,7 +379,7 @@ class Core:
         with self.lock():
             identifier, operation = self.log.current()
             # Repeated undo walks further back: after an undo of X, the next to undo is what came before X.
-            # What only notes how a store was seen is passed over: taking it back would change nothing.
+            # What only notes how a store or remote was seen is passed over: taking it back would change nothing.
             while True:
                 if operation.undoes is not None:
                     identifier, operation = operation.undoes, self.log.read(operation.undoes)
@@ -390,10 +390,8 @@ class Core:
                 identifier, operation = operation.parent, self.log.read(operation.parent)
             if operation.parent is None:
                 raise StateError("there is nothing to undo: this is how the repository began", code="nothing-to-undo")
-            view = self.log.read(operation.parent).view
+            view = self.view().restored(self.log.read(operation.parent).view)
             self.check_there(view)
-            # What stores hold is not changed by an undo, so what is known of them stays.
-            view = replace(view, stores=self.view().stores)
             self.record(view, "undo", f"{operation.command} {operation.detail}".strip(), undoes=identifier)
             return operation, view
 
@@ -407,11 +405,11 @@ class Core:
             )
 
     def _is_note(self, operation: Operation) -> bool:
-        """Whether an operation left head and refs as they were."""
+        """Whether an operation left head, branches and tags as they were."""
         if operation.parent is None:
             return False
         before = self.log.read(operation.parent).view
-        return (before.head, before.refs) == (operation.view.head, operation.view.refs)
+        return (before.head, before.own_refs) == (operation.view.head, operation.view.own_refs)
 
     def restore_operation(self, prefix: str) -> Operation:
         """Make the view of an earlier operation the current one (``vex op restore``).
@@ -425,8 +423,9 @@ class Core:
                     f"{prefix!r} names {len(found)} operations; see `vex op log`", code="unknown-operation"
                 )
             identifier, operation = found[0]
-            self.check_there(operation.view)
-            self.record(replace(operation.view, stores=self.view().stores), "op restore", identifier.hex()[:12])
+            view = self.view().restored(operation.view)
+            self.check_there(view)
+            self.record(view, "op restore", identifier.hex()[:12])
             return operation
 
     # -- pins --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from vexrepo.storage.files import Files, wrapped
 _HORIZON = re.compile(r"horizon ([0-9]{1,18})\b")
 BRANCHES = "heads/"
 TAGS = "tags/"
+REMOTES = "remotes/"
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What is true after an operation.
 
-    ``head`` is ``heads/NAME`` or the 64 digits of a commit (detached).  ``refs`` maps full names to commits.
+    ``head`` is ``heads/NAME`` or the 64 digits of a commit (detached).  ``refs`` maps full names to commits:
+    ``heads/NAME``, ``tags/NAME``, and ``remotes/REMOTE/NAME``, where a remote's branch was when last seen.
     ``stores`` maps a store's address to what was last seen there: ``commit`` and ``fingerprint``.
     """
 
@@ -47,6 +49,30 @@ class View:
         if self.head.startswith(BRANCHES):
             return self.refs.get(self.head)
         return CommitId.parse(self.head)
+
+    @property
+    def own_refs(self) -> dict[str, CommitId]:
+        """The branches and tags: what is decided here, not seen elsewhere."""
+        return {name: commit for name, commit in self.refs.items() if not name.startswith(REMOTES)}
+
+    def tracking(self, remote: str) -> dict[str, CommitId]:
+        """Return where a remote's branches were when last seen, by name."""
+        prefix = f"{REMOTES}{remote}/"
+        return {name[len(prefix) :]: commit for name, commit in self.refs.items() if name.startswith(prefix)}
+
+    def with_tracking(self, remote: str, branches: Mapping[str, CommitId]) -> View:
+        """Return the view with another idea of where a remote's branches are."""
+        prefix = f"{REMOTES}{remote}/"
+        refs = {name: commit for name, commit in self.refs.items() if not name.startswith(prefix)}
+        return replace(self, refs=refs | {prefix + name: commit for name, commit in branches.items()})
+
+    def restored(self, earlier: View) -> View:
+        """Return an earlier view to go back to.
+
+        What stores and remotes hold is not changed by that, so what is known of them stays.
+        """
+        seen = {name: commit for name, commit in self.refs.items() if name.startswith(REMOTES)}
+        return replace(earlier, refs=earlier.own_refs | seen, stores=self.stores)
 
     def with_ref(self, name: str, commit: CommitId | None) -> View:
         """Return the view with a ref set, or removed for None."""
