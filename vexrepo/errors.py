@@ -40,6 +40,10 @@ class StateError(VexError):
     """The repository or store is not in a state that allows this: unsaved changes, a name already taken."""
 
 
+class Refused(VexError):
+    """The gate does not let something in or out: a policy, a check or a hook stands against it."""
+
+
 class NoRepository(VexError):
     """There is no repository here."""
 
@@ -176,6 +180,17 @@ CODES: dict[str, str] = {
     "no-passphrase": "a passphrase is needed and there is none",
     "unknown-remote": "no remote of that name",
     "remote-exists": "a remote of that name exists",
+    # the gate
+    "check-veto": "a check found something that must not come in",
+    "hook-veto": "a hook refused",
+    "hook-timeout": "a hook did not end in time",
+    "hook-not-runnable": "a hook cannot be started",
+    "hook-exists": "a hook of that name is installed",
+    "unknown-hook": "no hook of that name",
+    "unknown-event": "no event of that name",
+    "unknown-check": "no check of that name",
+    "no-verify-refused": "checks and hooks must not be passed by here",
+    "unknown-quarantine": "nothing of that number is in quarantine",
     # environment
     "bad-option": "an option or argument has a value that is not allowed",
     "bad-config": "a configuration file or key cannot be used",
