@@ -2,12 +2,16 @@
 
 Files are TOML; the repository's is edited by people and so keeps its comments.  Nothing here reads the
 environment or knows where home is: the command line passes paths and overrides in.
+
+A key is ``section.name``, or in a family of tables ``remote.NAME.name``: what is set for each remote.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +46,30 @@ SETTINGS: dict[str, Setting] = {
     "core.line_cache": Setting(
         bool, True, "remember lines of JSONL files, so that unchanged ones are not parsed again"
     ),
+    "push.remote": Setting(
+        str, "", "the remote of push, fetch and pull where none is named; default: the only one, or origin"
+    ),
+    "ssh.command": Setting(str, "", "what is run for ssh, e.g. ssh -i KEYFILE; default: ssh"),
+    "http.proxy": Setting(str, "", "proxy for https and http; default: the environment's (HTTPS_PROXY, NO_PROXY)"),
+    "http.ca_file": Setting(str, "", "file of certificates that vouch for hosts; default: the system's"),
+    "http.timeout_s": Setting(int, 60, "seconds to wait for a host to answer before giving up"),
 }
+
+FAMILIES: dict[str, dict[str, Setting]] = {
+    "remote": {
+        "url": Setting(str, "", "address of the host's repository; it never holds a secret"),
+        "provider": Setting(
+            str,
+            "",
+            "whose interface the host speaks: github, codeberg, gitea, forgejo, gitlab; default: by its address",
+        ),
+        "passphrase_command": Setting(str, "", "program that prints the passphrase, e.g. pass show memory"),
+        "passphrase_file": Setting(str, "", "file that holds the passphrase; relative to the repository's folder"),
+        "token_command": Setting(str, "", "program that prints the host's access token"),
+        "user": Setting(str, "", "user name that goes with the token, where the host asks for one"),
+    },
+}
+_FAMILY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +96,8 @@ class Config:
             tables = tomllib.loads(raw.decode())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidData(f"{path} is not TOML: {error}", code="bad-config") from None
-        for section, table in tables.items():
-            if not isinstance(table, dict):
-                raise InvalidData(f"{path}: {section!r} must be a table, e.g. [workspace]", code="bad-config")
-            for name, value in table.items():
-                self.add(f"{section}.{name}", value, str(path))
+        for key, value in _flat(tables, str(path)):
+            self.add(key, value, str(path))
 
     def add(self, key: str, value: Any, origin: str) -> None:
         """Take one value.  Raises: InvalidData (bad-config)."""
@@ -86,30 +110,72 @@ class Config:
         self._values[key] = Value(value, origin)
 
     def __getitem__(self, key: str) -> Any:
-        return self._values[key].value
+        return self._value(key).value
 
     def items(self) -> list[tuple[str, Value]]:
-        """Return all keys with their values, sorted."""
+        """Return all keys with their values, sorted; of a family those that are set."""
         return sorted(self._values.items())
 
     def origin(self, key: str) -> str:
         """Return where the value of a key came from."""
-        return self._values[key].origin
+        return self._value(key).origin
+
+    def names(self, family: str) -> list[str]:
+        """Return the names of a family that have a table, e.g. of the remotes, sorted."""
+        return sorted({key.split(".")[1] for key in self._values if key.startswith(f"{family}.")})
+
+    def _value(self, key: str) -> Value:
+        found = self._values.get(key)
+        return found if found is not None else Value(check_key(key).default, "default")
 
 
 def _kind(kind: type) -> str:
     return {str: "text", bool: "true or false", int: "a whole number"}[kind]
 
 
+def _flat(tables: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the keys and values of a file's tables.  Raises: InvalidData (bad-config)."""
+    for section, table in tables.items():
+        inner = {section: table}
+        if section in FAMILIES and isinstance(table, dict):
+            inner = {f"{section}.{name}": values for name, values in table.items()}
+        for name, values in inner.items():
+            if not isinstance(values, dict):
+                such = "remote.backup" if section in FAMILIES else "workspace"
+                raise InvalidData(f"{path}: {name!r} must be a table, e.g. [{such}]", code="bad-config")
+            for last, value in values.items():
+                yield f"{name}.{last}", value
+
+
 def check_key(key: str) -> Setting:
     """Return the setting of a key.  Raises: UsageError (bad-config), with the nearest key."""
     if key in SETTINGS:
         return SETTINGS[key]
-    near = difflib.get_close_matches(key, SETTINGS, n=1)
+    section, _, rest = key.partition(".")
+    known = [*SETTINGS, *(f"{family}.NAME.{last}" for family, settings in FAMILIES.items() for last in settings)]
+    if section in FAMILIES:
+        name, _, last = rest.rpartition(".")
+        if name:
+            check_name(section, name)
+            if last in FAMILIES[section]:
+                return FAMILIES[section][last]
+            known = [f"{section}.{name}.{each}" for each in FAMILIES[section]]
+    near = difflib.get_close_matches(key, known, n=1)
     raise UsageError(
-        f"there is no setting {key!r}" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(SETTINGS)}"),
+        f"there is no setting {key!r}" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"),
         code="bad-config",
     )
+
+
+def check_name(family: str, name: str) -> str:
+    """Return a name if something of a family, e.g. a remote, can have it.  Raises: UsageError (bad-config)."""
+    if not _FAMILY_NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a {family}: expected up to 64 letters, digits, - and _, beginning with a "
+            "letter or digit",
+            code="bad-config",
+        )
+    return name
 
 
 def parse_value(key: str, text: str) -> Any:
@@ -126,18 +192,41 @@ def parse_value(key: str, text: str) -> Any:
 
 def write_value(files: Files, path: Path, key: str, value: Any | None) -> None:
     """Set a key in a TOML file, or remove it for None; comments and order are kept."""
+    check_key(key)
+    write_values(files, path, {key: value})
+
+
+def write_values(files: Files, path: Path, values: dict[str, Any | None]) -> None:
+    """Set keys in a TOML file, or remove those with None, all at once; a family's table goes with its last value."""
     import tomlkit
 
-    check_key(key)
-    section, name = key.split(".", 1)
     document = tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
-    table = document.get(section)
-    if value is None:
-        if table is not None:
-            table.pop(name, None)
-    else:
-        if table is None:
-            table = document[section] = tomlkit.table()
-        table[name] = value
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        if value is not None:
+            table: Any = document
+            for place, section in enumerate(sections):
+                if section not in table:
+                    inline = isinstance(table, tomlkit.items.InlineTable)
+                    table[section] = (
+                        tomlkit.inline_table() if inline else tomlkit.table(is_super_table=place < len(sections) - 1)
+                    )
+                table = table[section]
+            table[last] = value
+        else:
+            _remove(document, sections, last)
     files.make_folder(path.parent)
     files.write(path, tomlkit.dumps(document).encode())
+
+
+def _remove(document: Any, sections: list[str], last: str) -> None:
+    tables = [document]
+    for section in sections:
+        if section not in tables[-1]:
+            return
+        tables.append(tables[-1][section])
+    tables[-1].pop(last, None)
+    if len(sections) > 1:
+        for section, table, parent in zip(reversed(sections), reversed(tables[1:]), reversed(tables[:-1]), strict=True):
+            if len(table) == 0:
+                parent.pop(section)

@@ -178,6 +178,7 @@ CODES: dict[str, str] = {
     "wrong-passphrase": "no key slot of a host opens with this passphrase",
     "wrong-key": "no key slot of a host opens with this identity",
     "no-passphrase": "a passphrase is needed and there is none",
+    "no-token": "what should give an access token does not",
     "unknown-remote": "no remote of that name",
     "remote-exists": "a remote of that name exists",
     # the gate

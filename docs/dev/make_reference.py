@@ -18,7 +18,7 @@ from vexrepo.cli.app import vex
 from vexrepo.cli.failures import MEANINGS, exit_code
 from vexrepo.cli.lazy import LazyGroup
 from vexrepo.cli.surroundings import ENVIRONMENT, variable_of
-from vexrepo.config import SETTINGS
+from vexrepo.config import FAMILIES, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTE = "<!-- Written by docs/dev/make_reference.py; change the code, then run that. -->\n\n"
@@ -144,10 +144,16 @@ def config_page() -> str:
         "",
     ]
     lines += ["| key | environment | type | default | meaning |", "|---|---|---|---|---|"]
-    for key, setting in SETTINGS.items():
+    named = {f"{family}.NAME.{last}": each for family, settings in FAMILIES.items() for last, each in settings.items()}
+    for key, setting in {**SETTINGS, **named}.items():
         default = str(setting.default).lower() if setting.kind is bool else setting.default
         shown = f"`{default}`" if default != "" else ""
         lines.append(f"| `{key}` | `{variable_of(key)}` | {kinds[setting.kind]} | {shown} | {cell(setting.meaning)} |")
+    lines += [
+        "",
+        "`remote.NAME.…` is set for each remote, in a table of its own (`[remote.backup]`); the environment can change",
+        "what a file has set for a remote, but not make one.",
+    ]
     return "\n".join(lines) + "\n"
 
 

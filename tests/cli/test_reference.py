@@ -9,7 +9,7 @@ import pytest
 from vexrepo.cli.app import COMMANDS, vex
 from vexrepo.cli.failures import MEANINGS
 from vexrepo.cli.lazy import LazyGroup
-from vexrepo.config import SETTINGS
+from vexrepo.config import FAMILIES, SETTINGS
 from vexrepo.errors import CODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,11 +64,12 @@ def test_the_table_says_what_the_commands_say(path):
 def test_every_code_and_key_is_documented():
     assert all(f"| `{code}` |" in page("errors") for code in CODES)
     assert all(f"| `{key}` |" in page("config") for key in SETTINGS)
+    assert all(f"| `{name}.NAME.{last}` |" in page("config") for name, keys in FAMILIES.items() for last in keys)
     assert all(f"| {code} |" in page("cli") for code in MEANINGS)
 
 
 def test_commands_that_report_take_json():
-    silent = {"vex", "vex op", "vex key", "vex trust", "vex config", "vex help", "vex demo"}
+    silent = {"vex", "vex op", "vex key", "vex trust", "vex config", "vex remote", "vex help", "vex demo"}
     for path, ctx in CONTEXTS.items():
         has = any("--json" in option.opts for option in ctx.command.params)
         assert has != (path in silent), path

@@ -13,6 +13,7 @@ from vexrepo.cli.surroundings import Edge
 
 _START, _WORK, _LOOK = "Start", "Work", "Look"
 _REFS, _MEND, _FILES, _CARE = "Branches and time travel", "Merge and mend", "Files and stores", "Trust and care"
+_AWAY = "Encrypted remotes"
 _HERE = "vexrepo.cli.commands"
 
 COMMANDS: dict[str, Entry] = {
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "restore": Entry(f"{_HERE}.mending:restore", "Bring single memories back into the store.", _MEND),
     "reset": Entry(f"{_HERE}.mending:reset", "Move the current branch to a commit.", _MEND),
+    "remote": Entry(f"{_HERE}.remote:remote", "Keep an encrypted copy at a Git host.", _AWAY),
     "export": Entry(f"{_HERE}.transfer:export", "Write a store's memories into a vmig file.", _FILES),
     "import": Entry(f"{_HERE}.transfer:import_", "Write a vmig file's memories into a store.", _FILES),
     "migrate": Entry(f"{_HERE}.transfer:migrate", "Write a store's memories into another store.", _FILES),

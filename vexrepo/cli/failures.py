@@ -29,6 +29,18 @@ MEANINGS: dict[int, str] = {
     INTERRUPTED: "interrupted (Ctrl-C)",
     PIPE_CLOSED: "the program that read the output ended (`vex log | head`)",
 }
+_NO_TOKEN = (
+    "{} does not exist: every process here could read a token on the command line, and the shell keeps it.  Set "
+    "VEX_TOKEN (or VEX_TOKEN_<REMOTE>), use git's credential helper, or wait to be asked; revoke one that was typed"
+)
+_NO_PASSPHRASE = (
+    "{} does not exist: every process here could read a passphrase on the command line, and the shell keeps it.  Set "
+    "VEX_PASSPHRASE or VEX_PASSPHRASE_FILE, remote.NAME.passphrase_command or passphrase_file, or wait to be asked"
+)
+SECRET_OPTIONS = {
+    **dict.fromkeys(("--token", "--api-key", "--access-token"), _NO_TOKEN),
+    **dict.fromkeys(("--passphrase", "--password", "--pass"), _NO_PASSPHRASE),
+}
 _BY_CODE = {
     "no-identity": WRONG_KEY,
     "key-unreadable": WRONG_KEY,
@@ -169,6 +181,9 @@ class _Shower:
             assert ctx is not None
             click.echo(ctx.get_help(), err=True, color=self._color)
             return
+        if isinstance(error, click.NoSuchOption) and error.option_name in SECRET_OPTIONS:
+            # What was typed is in the shell's history and the list of processes by now.
+            error = click.UsageError(SECRET_OPTIONS[error.option_name].format(error.option_name), ctx)
         message = error.format_message().rstrip(".")
         message = message[:1].lower() + message[1:]
         self.block(message, "bad-option", f"see: {ctx.command_path} --help" if ctx else "")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 ENVIRONMENT: dict[str, str] = {
     "VEX_HOME": "folder of configuration, identities and pins (default: the system's places for them)",
     "VEX_<SECTION>_<KEY>": "any setting, e.g. VEX_WORKSPACE_STORE; goes before the configuration files",
+    "VEX_PASSPHRASE": "the passphrase of encrypted remotes; programs that vex starts do not get it",
+    "VEX_PASSPHRASE_FILE": "a file that holds it; both go before remote.NAME.passphrase_command and passphrase_file",
+    "VEX_TOKEN_<REMOTE>": "access token for the host of one remote, e.g. VEX_TOKEN_BACKUP",
+    "VEX_TOKEN": "access token for the hosts of all remotes that have none of their own",
     "VEKTOR_DB": "the vektor database of export, import and migrate where no flag names one (or VEKTOR_DB_PATH)",
     "VEKTOR_AGENT_ID": "the agent whose rows import and migrate write into a vektor database, as --agent-id",
     "VEX_DEBUG": "1: show the Python traceback of a fault",
@@ -34,7 +38,7 @@ ENVIRONMENT: dict[str, str] = {
 
 def variable_of(key: str) -> str:
     """Return the environment variable that sets a configuration key."""
-    return "VEX_" + key.upper().replace(".", "_")
+    return "VEX_" + key.upper().replace(".", "_").replace("-", "_")
 
 
 class Edge:
@@ -98,13 +102,19 @@ class Edge:
 
     def config(self, folder: Path | None) -> Config:
         """Return the configuration: environment before the repository's file before the user's before defaults."""
-        from vexrepo.config import SETTINGS, Config, parse_value
+        from vexrepo.config import FAMILIES, SETTINGS, Config, parse_value
 
         config = Config()
         config.add_file(self.user_config())
         if folder is not None:
             config.add_file(folder / "config.toml")
-        for key in SETTINGS:
+        keys = [
+            f"{family}.{name}.{last}"
+            for family in FAMILIES
+            for name in config.names(family)
+            for last in FAMILIES[family]
+        ]
+        for key in (*SETTINGS, *keys):
             text = self.environ.get(variable_of(key))
             if text is not None:
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from vexrepo.cli.lazy import Entry, LazyGroup
 from vexrepo.cli.options import as_json, example
 from vexrepo.cli.output import emit, quiet, say
+from vexrepo.cli.remotes import check_no_secret, hidden, parse_url
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import plain
 from vexrepo.config import check_key, parse_value, write_value
@@ -38,7 +40,16 @@ def config() -> None:
 
 
 def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else plain(str(value)) or "(not set)"
+    return _text(value) or "(not set)"
+
+
+def _text(value: Any) -> str:
+    # Somebody may have written a password into an address by hand.
+    return str(value).lower() if isinstance(value, bool) else hidden(str(value))
+
+
+def _value(value: Any) -> Any:
+    return value if not isinstance(value, str) or hidden(value) == plain(value) else hidden(value)
 
 
 @click.command("list", epilog=example("vex config list --show-origin"))
@@ -49,7 +60,7 @@ def list_(edge: Edge, show_origin: bool, as_json: bool) -> None:
     """List all settings."""
     items = edge.config(edge.find()).items()
     if as_json:
-        emit({key: {"value": value.value, "origin": value.origin} for key, value in items})
+        emit({key: {"value": _value(value.value), "origin": value.origin} for key, value in items})
         return
     for key, value in items:
         say(f"{key} = {_shown(value.value)}" + (quiet(f"    {plain(value.origin)}") if show_origin else ""))
@@ -64,9 +75,9 @@ def get(edge: Edge, key: str, as_json: bool) -> None:
     check_key(key)
     found = edge.config(edge.find())
     if as_json:
-        emit({"key": key, "value": found[key], "origin": found.origin(key)})
+        emit({"key": key, "value": _value(found[key]), "origin": found.origin(key)})
     else:
-        say(plain(str(found[key]).lower() if isinstance(found[key], bool) else str(found[key])))
+        say(_text(found[key]))
 
 
 @click.command(
@@ -80,14 +91,13 @@ def get(edge: Edge, key: str, as_json: bool) -> None:
 def set_(edge: Edge, key: str, value: str, user: bool, as_json: bool) -> None:
     """Set one, in the repository or for you.
 
-    Written to the repository's .vex/config.toml, or with --user to your own config.toml.  A store's path is
-    relative to the current folder and is kept relative to the repository.
+    Written to the repository's .vex/config.toml, or with --user to your own config.toml.  A path is relative to the
+    current folder; that of a store is kept relative to the repository.
     """
     parsed = parse_value(key, value)
     path, folder = _file(edge, user)
-    if key == "workspace.store" and value:
-        address = edge.address(value)
-        parsed = str(address.under(str(Path.cwd()))) if folder is None else edge.relative_to(folder.parent, address)
+    if value:
+        parsed = _prepared(edge, key, parsed, folder)
     _write(edge, path, key, parsed)
     if as_json:
         emit({"key": key, "value": parsed, "file": str(path)})
@@ -110,6 +120,21 @@ def unset(edge: Edge, key: str, user: bool, as_json: bool) -> None:
         emit({"key": key, "value": now[key], "origin": now.origin(key)})
     else:
         say(f"{key} = {_shown(now[key])}  ({plain(now.origin(key))})")
+
+
+def _prepared(edge: Edge, key: str, value: Any, folder: Path | None) -> Any:
+    """Return a value as the file has it: paths that do not depend on the current folder.  Raises: UsageError."""
+    last = key.rpartition(".")[2]
+    if key == "workspace.store":
+        address = edge.address(value)
+        return str(address.under(str(Path.cwd()))) if folder is None else edge.relative_to(folder.parent, address)
+    if key.startswith("remote.") and last == "url":
+        return parse_url(value, home=Path.home())
+    if last in ("passphrase_file", "ca_file"):
+        return os.path.abspath(os.path.expanduser(value))
+    if key == "http.proxy":
+        check_no_secret(value)
+    return value
 
 
 def _file(edge: Edge, user: bool) -> tuple[Path, Path | None]:

@@ -1,0 +1,137 @@
+"""The list of remotes: names, addresses without secrets, settings."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vexrepo.cli.remotes import check_no_secret, hidden, host_words, parse_url
+from vexrepo.errors import UsageError
+
+URL = "https://codeberg.org/alice/memory.git"
+SECRETS = [
+    "https://alice:hunter2@codeberg.org/alice/memory.git",
+    "https://ghp_hunter2hunter2hunter2@github.com/alice/memory.git",
+    "https://github_pat_hunter2@github.com/alice/memory.git",
+    "https://glpat-hunter2@gitlab.com/alice/memory.git",
+    "https://0123456789abcdef0123456789abcdef01234567@codeberg.org/alice/memory.git",
+    "https://codeberg.org/alice/memory.git?access_token=hunter2",
+    "https://codeberg.org/alice/memory.git#hunter2",
+    "ssh://alice:hunter2@nas.local/memory.git",
+]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_an_address_with_a_secret_is_refused_and_not_shown(vex, repo, url):
+    for args in (["remote", "add", "backup", url], ["config", "set", "remote.backup.url", url]):
+        ran = vex(*args)
+        assert ran.code == 2 and "bad-address" in ran.err and "VEX_TOKEN" in ran.err
+        for secret in ("hunter2", "0123456789abcdef"):
+            assert secret not in ran.out + ran.err
+    assert "remote" not in Path(".vex/config.toml").read_text()
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_one_written_into_the_file_by_hand_is_not_shown_nor_used(vex, repo, url):
+    with open(".vex/config.toml", "a") as file:
+        file.write(f"[remote.backup]\nurl = '{url}'\n")
+    for args in (
+        ["remote", "list"],
+        ["config", "list"],
+        ["config", "list", "--json"],
+        ["config", "get", "remote.backup.url"],
+    ):
+        ran = vex(*args)
+        assert "hunter2" not in ran.out + ran.err and "0123456789abcdef" not in ran.out + ran.err
+    ran = vex("remote", "list")
+    assert ran.code == 2 and "config.toml: remote backup" in ran.err
+    assert vex("remote", "set-url", "backup", URL).code == 0
+    assert vex("remote", "list").out.split() == ["backup", URL]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (URL, "codeberg.org/alice/memory"),
+        ("https://alice@codeberg.org/alice/memory", "codeberg.org/alice/memory"),
+        ("ssh://git@nas.local:2222/srv/memory.git", "nas.local:2222/srv/memory"),
+        ("git@github.com:alice/memory.git", "github.com:alice/memory"),
+        ("http://127.0.0.1:8080/memory.git/", "127.0.0.1:8080/memory"),
+        ("file:///srv/memory.git", "file:///srv/memory"),
+        ("/srv/memory.git", "/srv/memory"),
+    ],
+)
+def test_addresses_are_taken_and_shown_briefly(url, shown):
+    assert parse_url(url, home=Path("/home/alice")) == url
+    check_no_secret(url)
+    assert hidden(url) == url and host_words(url) == shown
+
+
+def test_a_path_does_not_depend_on_the_current_folder(folder):
+    here = os.getcwd()
+    assert parse_url("../memory.git", home=Path("/home/alice")) == os.path.join(os.path.dirname(here), "memory.git")
+    assert parse_url("~/memory.git", home=Path("/home/alice")) == "/home/alice/memory.git"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "expected the address"),
+        ("https://", "names no repository"),
+        ("ftp://host/memory.git", "ftp:// is unknown"),
+        ("vektor:agent.db", "the address of a store"),
+        ("https://a/b\nc", "expected the address"),
+        ("git@host:", "names no repository"),
+        ("-oProxyCommand=touch x:y", "names no repository"),
+        ("https://[::1/memory.git", "is no address"),
+    ],
+)
+def test_what_is_no_address_is_refused(url, why):
+    with pytest.raises(UsageError) as caught:
+        parse_url(url, home=Path("/home/alice"))
+    assert why in str(caught.value) and caught.value.code == "bad-address"
+
+
+def test_remotes_are_added_and_listed(vex, repo):
+    assert "add one with vex remote add" in vex("remote", "list").out
+    ran = vex("remote", "add", "backup", URL, "--provider", "codeberg", "--passphrase-file", "../secret")
+    assert ran.code == 0 and "vex push backup" in ran.out
+    assert vex("remote", "add", "disk", "../memory.git").code == 0
+    assert vex("remote", "list", "--json").json() == [
+        {"name": "backup", "url": URL, "provider": "codeberg"},
+        {"name": "disk", "url": os.path.abspath("../memory.git"), "provider": None},
+    ]
+    assert vex("config", "get", "remote.backup.passphrase_file").out == os.path.abspath("../secret") + "\n"
+    assert "the same address" in vex("remote", "add", "again", URL).out
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "why"),
+    [
+        (["add", "backup", URL], 1, "there is a remote backup already"),
+        (["add", "a b", URL], 2, "cannot be the name"),
+        (["add", "x", "vektor:agent.db"], 2, "the address of a store"),
+        (["set-url", "bakcup", URL], 2, "did you mean backup?"),
+        (["add", "x", URL, "--passphrase", "hunter2"], 2, "VEX_PASSPHRASE"),
+        (["add", "x", URL, "--password=hunter2"], 2, "VEX_PASSPHRASE"),
+        (["add", "x", URL, "--token", "hunter2"], 2, "VEX_TOKEN"),
+        (["add", "x", URL, "--provider", "sourceforge"], 2, "is not one of"),
+        (["ad", "x"], 2, "did you mean add?"),
+    ],
+)
+def test_what_cannot_be_done_says_why(vex, repo, args, code, why):
+    assert vex("remote", "add", "backup", URL).code == 0
+    ran = vex("remote", *args)
+    assert ran.code == code and why in ran.err and "hunter2" not in ran.err
+    assert [each["name"] for each in vex("remote", "list", "--json").json()] == ["backup"]
+
+
+def test_the_environment_changes_what_a_file_has_set(vex, repo):
+    assert vex("remote", "add", "my-nas", URL).code == 0
+    env = {"VEX_REMOTE_MY_NAS_PROVIDER": "gitea", "VEX_REMOTE_OTHER_URL": URL}
+    assert vex("remote", "list", "--json", env=env).json() == [{"name": "my-nas", "url": URL, "provider": "gitea"}]
+
+
+def test_a_proxy_with_a_password_belongs_into_the_environment(vex, repo):
+    ran = vex("config", "set", "http.proxy", "http://me:hunter2@proxy:3128")
+    assert ran.code == 2 and "hunter2" not in ran.err

@@ -1,0 +1,186 @@
+"""Remotes as the configuration has them: names, addresses without secrets, and how to reach their hosts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from vexrepo.cli.text import plain
+from vexrepo.errors import UsageError
+
+if TYPE_CHECKING:
+    from vexrepo.config import Config
+
+_SCHEMES = ("https", "http", "ssh", "git", "file")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCP = re.compile(r"(?:([^@/:]*)@)?([^@/:]+|\[[0-9A-Fa-f:.]+\]):(?!//)(.*)", re.DOTALL)  # git@host:path
+_TOKEN = re.compile(
+    r"gh[a-z]_|github_pat_|gl[a-z]{2,6}-|cb_|x-access-token|oauth2?$|[0-9a-f]{40}$|(?=.*[0-9])[A-Za-z0-9_]{24,}$"
+)
+_FAMILY = "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A remote as it is configured.  ``origins`` says for each value which file it came from."""
+
+    name: str
+    url: str
+    provider: str = ""
+    user: str = ""
+    passphrase_command: str = ""
+    passphrase_file: str = ""
+    token_command: str = ""
+    origins: dict[str, str] = field(default_factory=dict, compare=False)
+
+
+def key(name: str, last: str) -> str:
+    """Return the configuration key of a remote's value."""
+    return f"{_FAMILY}.{name}.{last}"
+
+
+def read_remotes(config: Config) -> list[Remote]:
+    """Return the remotes of a configuration by name.  Raises: UsageError (bad-address) for an address with a secret."""
+    return [read_remote(config, name) for name in config.names(_FAMILY)]
+
+
+def read_remote(config: Config, name: str) -> Remote:
+    """Return one remote that has a table.  Raises: UsageError (bad-address) for an address with a secret."""
+    from vexrepo.config import FAMILIES
+
+    values: dict[str, Any] = {last: config[key(name, last)] for last in FAMILIES[_FAMILY]}
+    origins = {last: config.origin(key(name, last)) for last in values}
+    if values["url"]:
+        try:
+            check_no_secret(values["url"])
+        except UsageError as error:
+            raise UsageError(f"{origins['url']}: remote {name}: {error}", code=error.code) from None
+    return Remote(name, **values, origins=origins)
+
+
+def find_remote(config: Config, name: str | None) -> Remote:
+    """Return the remote of a name; None: of ``push.remote``, else the only one, else ``origin``.
+
+    Raises: UsageError (unknown-remote, bad-address).
+    """
+    names = config.names(_FAMILY)
+    name = name or config["push.remote"] or (names[0] if len(names) == 1 else "origin" if "origin" in names else None)
+    if name is None and not names:
+        raise UsageError("there is no remote yet; add one with `vex remote add NAME URL`", code="unknown-remote")
+    if name is None:
+        raise UsageError(
+            f"name the remote ({', '.join(names)}), or set one for good: vex config set push.remote {names[0]}",
+            code="unknown-remote",
+        )
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}" if names else "there is none yet"
+        raise UsageError(f"there is no remote {name!r}; {hint} (vex remote add NAME URL)", code="unknown-remote")
+    remote = read_remote(config, name)
+    if not remote.url:
+        raise UsageError(
+            f"remote {name} has no address; set it with `vex remote set-url {name} URL`", code="unknown-remote"
+        )
+    return remote
+
+
+# -- addresses -----------------------------------------------------------------------------------------------------
+
+
+def check_no_secret(url: str) -> None:
+    """Raise UsageError (bad-address) where an address holds a password or token; the message does not show it."""
+    found = _URL.match(url)
+    if found is None:
+        return
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UsageError(f"{hidden(url)!r} is no address", code="bad-address") from None
+    user, mark, _ = parts.netloc.rpartition("@")[0].partition(":")
+    token = parts.scheme in ("http", "https") and _TOKEN.match(user)
+    if mark or token or (parts.scheme in ("http", "https") and (parts.query or parts.fragment)):
+        raise UsageError(
+            f"the address {hidden(url)} would hold a secret: passwords and tokens do not belong there, where files, "
+            "logs and the list of processes show them.  Give the address without it; the token comes from VEX_TOKEN, "
+            "the keyring, git's credential helper, or is asked for",
+            code="bad-address",
+        )
+
+
+def hidden(url: str) -> str:
+    """Return an address for people, with ``…`` where it holds, or may hold, a secret."""
+    found = _URL.match(url)
+    if found is None:
+        return plain(url)
+    place, mark, rest = url[found.end() :].partition("/")
+    user, at, host = place.rpartition("@")
+    if at and (":" in user or _TOKEN.match(user)):
+        place = f"…@{host}"
+    for sign in "?#":
+        rest, cut, _ = rest.partition(sign)
+        if cut:
+            rest += f"{sign}…"
+            break
+    return plain(found.group() + place + mark + rest)
+
+
+def parse_url(text: str, *, home: Path) -> str:
+    """Return the address a user typed, a path as an absolute one.
+
+    Raises: UsageError (bad-address) for a secret in it, a store's address, a scheme that is no host's.
+    """
+    check_no_secret(text)
+    if not text.strip() or any(ord(mark) < 0x20 for mark in text):
+        raise UsageError(
+            "expected the address of a host's repository, e.g. https://codeberg.org/alice/memory.git",
+            code="bad-address",
+        )
+    if found := _URL.match(text):
+        scheme = found[1].lower()
+        if scheme not in _SCHEMES:
+            kind = f"{scheme}:// is the address of a store" if _is_store(scheme) else f"{scheme}:// is unknown"
+            raise UsageError(
+                f"{kind}, expected a Git host: https://, ssh://, git://, file://, git@host:path or a folder; "
+                "memory goes into a store with `vex checkout REV --to STORE`",
+                code="bad-address",
+            )
+        if not text[found.end() :].strip("/"):
+            raise UsageError(f"the address {hidden(text)} names no repository", code="bad-address")
+        return text
+    scp = _SCP.fullmatch(text)
+    if scp is not None and not (os.name == "nt" and len(scp[2]) == 1) and not os.path.exists(text):
+        if scp[1] is None and _is_store(scp[2]):
+            raise UsageError(
+                f"{plain(text)} is the address of a store, expected a Git host (https://, ssh://, git@host:path, a "
+                "folder); memory goes into a store with `vex checkout REV --to STORE`",
+                code="bad-address",
+            )
+        if text.startswith("-") or not scp[3]:
+            raise UsageError(f"the address {plain(text)} names no repository", code="bad-address")
+        return text
+    if text == "~" or text.startswith(("~/", "~\\")):
+        text = str(home) + text[1:]
+    return os.path.abspath(text)
+
+
+def _is_store(kind: str) -> bool:
+    from vexrepo.remotes.stores.registry import kinds
+
+    return kind in kinds()
+
+
+def host_words(url: str) -> str:
+    """Return an address as summaries show it: ``codeberg.org/alice/memory``."""
+    shown = hidden(url)
+    found = _URL.match(shown)
+    if found is not None and found[1].lower() != "file":
+        shown = shown[found.end() :]
+        shown = shown.partition("/")[0].rpartition("@")[2] + "/" + shown.partition("/")[2]
+    elif found is None and not os.path.isabs(url):
+        shown = shown.rpartition("@")[2]
+    return shown.rstrip("/").removesuffix(".git")
