@@ -191,6 +191,7 @@ CODES: dict[str, str] = {
     "unknown-event": "no event of that name",
     "unknown-check": "no check of that name",
     "no-verify-refused": "checks and hooks must not be passed by here",
+    "quarantine-unreadable": "the report of something in quarantine cannot be understood",
     "unknown-quarantine": "nothing of that number is in quarantine",
     # environment
     "bad-option": "an option or argument has a value that is not allowed",
