@@ -179,6 +179,9 @@ CODES: dict[str, str] = {
     "wrong-key": "no key slot of a host opens with this identity",
     "no-passphrase": "a passphrase is needed and there is none",
     "no-token": "what should give an access token does not",
+    "unknown-slot": "a host has no such key slot",
+    "last-slot": "the last key slot of a host cannot be removed",
+    "recipient-exists": "a host is shared with that key already",
     "unknown-remote": "no remote of that name",
     "remote-exists": "a remote of that name exists",
     # the gate
@@ -198,6 +201,7 @@ CODES: dict[str, str] = {
     "bad-config": "a configuration file or key cannot be used",
     "file-exists": "a file that is there would be replaced",
     "disk-full": "no space left on the device",
+    "out-of-memory": "there is not enough memory for what must be done at once",
     "disk-error": "a file operation failed",
     "interrupted": "stopped by the user",
     "unexpected": "a fault in vexrepo itself",

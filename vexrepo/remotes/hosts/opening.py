@@ -1,0 +1,142 @@
+"""Opening a host: tip, header, key, head, and every check that comes before anything of it is used.
+
+Rules: remotes/PROTOCOL.md, "Reading".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vexrepo.errors import HostError, InvalidData, Tampered
+from vexrepo.objects.digest import checksum
+from vexrepo.objects.signature import Signature
+from vexrepo.remotes.hosts import head as heads
+from vexrepo.remotes.hosts import header as headers
+from vexrepo.remotes.hosts.base import Host, Tip
+from vexrepo.remotes.hosts.checking import iter_part_problems
+from vexrepo.remotes.hosts.head import Head, HeadId
+from vexrepo.remotes.hosts.header import Header, Opened, Unlock, unlock
+from vexrepo.remotes.hosts.seal import SealKeys, open_sealed, sealed_size, tampered
+from vexrepo.remotes.hosts.slots import RecipientSlot, Slot, is_hex
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a machine saw of a host last.  Kept outside the repository, by host id."""
+
+    host: str
+    generation: int
+    head: HeadId
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"generation": self.generation, "head": self.head.hex(), "host": self.host}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Seen:
+        """Return the value of its JSON form.  Raises: InvalidData (object-corrupt)."""
+        match value:
+            case {"generation": int(generation), "head": str(head), "host": str(host), **rest} if not rest:
+                if is_hex(head, 32) and is_hex(host, 16) and generation >= 1:
+                    return cls(host, generation, HeadId(bytes.fromhex(head)))
+        raise InvalidData("not what a machine remembers of a host", code="object-corrupt")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A host's state, opened and checked.  ``tip`` is None for a host that is yet to be made."""
+
+    tip: Tip | None
+    header: Header
+    raw_header: bytes
+    head: Head
+    signature: Signature | None
+    keys: SealKeys
+    slot: Slot | None  # the one that was opened; None where the master key was known
+
+    def at(self, tip: Tip) -> Opening:
+        """Return the same state at a tip that differs in files no head lists."""
+        return replace(self, tip=tip)
+
+
+def read(
+    host: Host,
+    tip: Tip,
+    offer: Unlock,
+    seen: Callable[[str], Seen | None],
+    *,
+    known: SealKeys | None = None,
+    with_damage: bool = False,
+) -> Opening:
+    """Return the state of a tip.  ``known`` keys are used before any are asked for.
+
+    Raises: HostError (host-not-ours, host-version, …), WrongKey, Tampered (host-tampered, host-rolled-back).
+    """
+    if headers.PATH not in tip.files:
+        raise headers.not_ours(host.url)
+    limits = {headers.PATH: headers.MAX_BYTES, heads.PATH: sealed_size(heads.MAX_BYTES)}
+    if (tip.files[headers.PATH].size or 0) > headers.MAX_BYTES:
+        raise headers.not_ours(host.url)
+    present = [path for path in limits if path in tip.files]
+    for path in present:
+        if (tip.files[path].size or 0) > limits[path]:
+            raise tampered(path, "it is too large")
+    contents = dict(host.fetch(tip, present))
+    raw_header = _taken(contents, headers.PATH, host)
+    header = headers.decode_header(raw_header, host.url)
+    if heads.PATH not in present:
+        raise tampered(heads.PATH, "it is missing")
+    sealed = _taken(contents, heads.PATH, host)
+    if known is not None and known.host != header.host:
+        raise Tampered(f"{host.url} is another repository than a moment ago", code="host-tampered")
+    if known is not None and header.epoch in known.masters:
+        opened = Opened(known.masters[header.epoch], None)
+    else:
+        opened = unlock(header, offer, host.url)
+    master = opened.master
+    keys = SealKeys(header.host, header.epoch, {header.epoch: master})
+    head, signature = heads.decode_head(open_sealed(keys, heads.PATH, sealed))
+    _check_together(header, raw_header, head)
+    _check_seen(host.url, head, seen(header.host))
+    if not with_damage:
+        for problem in iter_part_problems(tip, head):
+            raise tampered(problem.path, problem.message)
+    keys = SealKeys(header.host, header.epoch, {**head.keys, header.epoch: master})
+    return Opening(tip, header, raw_header, head, signature, keys, opened.slot)
+
+
+def _taken(contents: Mapping[str, bytes], path: str, host: Host) -> bytes:
+    if path not in contents:
+        raise HostError(f"{host.url} does not give the file {path}", code="host-file-missing")
+    return contents[path]
+
+
+def _check_together(header: Header, raw_header: bytes, head: Head) -> None:
+    if head.host != header.host:
+        raise tampered(heads.PATH, "it is the head of another host")
+    if head.header != checksum(raw_header).hex():
+        raise tampered(headers.PATH, "it is not the one that the head was written with")
+    if any(epoch >= header.epoch for epoch in head.keys):
+        raise tampered(heads.PATH, "it holds a key of an epoch that is not earlier")
+    wanted = {slot.id: isinstance(slot, RecipientSlot) for slot in header.slots}
+    if wanted != {name: note.key is not None for name, note in head.slots.items()}:
+        raise tampered(heads.PATH, "it does not name the key slots of the header")
+
+
+def _check_seen(url: str, head: Head, seen: Seen | None) -> None:
+    if seen is None:
+        return
+    if head.generation < seen.generation:
+        raise _rolled_back(url, f"generation {head.generation}, after generation {seen.generation} was seen")
+    if head.follows(seen.generation, seen.head) is False:
+        raise _rolled_back(url, f"another generation {seen.generation} in its history than was seen")
+
+
+def _rolled_back(url: str, what: str) -> Tampered:
+    return Tampered(
+        f"{url} shows another state than this machine has seen ({what}); nothing of it was used.  If nobody restored "
+        "it from a backup on purpose, the host is at fault: push what you have to another one",
+        code="host-rolled-back",
+    )
