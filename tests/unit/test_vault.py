@@ -59,7 +59,7 @@ class World:
         return Vault.create(self.host(), self.means(**more), passphrase=passphrase)
 
     def open(self, passphrase: str | None = "open sesame", *identities: Identity, **more: object) -> Vault:
-        offer = Unlock(identities, None if passphrase is None else lambda: passphrase)
+        offer = Unlock(identities, None if passphrase is None else lambda: [passphrase])
         return Vault.open(self.host(), self.means(), offer, **more)  # type: ignore[arg-type]
 
     def pack(self, name: str, size: int = 1000) -> Path:

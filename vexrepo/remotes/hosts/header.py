@@ -5,7 +5,7 @@ Format: remotes/PROTOCOL.md, "Header".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,11 +47,12 @@ class Header:
 class Unlock:
     """What somebody offers to open a host with.
 
-    Identities are tried first; ``passphrase`` is asked only if none of them fits, and only if a slot wants one.
+    Identities are tried first.  ``passphrases`` is called only if none of them fits, and only if a slot wants one; what
+    it gives is tried in turn until one fits, so that an iterator may ask somebody again.
     """
 
     identities: Sequence[Identity] = ()
-    passphrase: Callable[[], str] | None = field(default=None, repr=False)
+    passphrases: Callable[[], Iterable[str]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +154,16 @@ def unlock(header: Header, offer: Unlock, url: str) -> Opened:
             "can open it to add your public key",
             code="wrong-key",
         )
-    if offer.passphrase is None:
+    if offer.passphrases is None:
         raise WrongKey(
             f"{url} needs a passphrase: no key slot opens with {who}, and no passphrase was given",
             code="no-passphrase",
         )
-    passphrase = offer.passphrase()
-    for slot in asked:
-        master = slot.unwrap(passphrase, header.host, header.epoch)
-        if master is not None:
-            return Opened(master, slot)
+    for passphrase in offer.passphrases():
+        for slot in asked:
+            master = slot.unwrap(passphrase, header.host, header.epoch)
+            if master is not None:
+                return Opened(master, slot)
     raise WrongKey(
         f"wrong passphrase for {url}: it opens none of its {len(asked)} passphrase slots; nothing was downloaded",
         code="wrong-passphrase",

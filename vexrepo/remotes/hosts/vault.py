@@ -128,7 +128,7 @@ class Vault:
         header = made.header()
         head = Head(host_id, 0, (), header.digest, "0" * 32, 0, slots=made.notes)
         keys = SealKeys(host_id, 1, {1: master})
-        offer = Unlock(passphrase=None if passphrase is None else lambda: passphrase)
+        offer = Unlock(passphrases=None if passphrase is None else lambda: [passphrase])
         return cls(host, means, offer, Opening(None, header, b"", head, None, keys, None))
 
     @classmethod
