@@ -182,6 +182,7 @@ CODES: dict[str, str] = {
     "unknown-slot": "a host has no such key slot",
     "last-slot": "the last key slot of a host cannot be removed",
     "recipient-exists": "a host is shared with that key already",
+    "host-busy": "a host limits how many requests it takes, or is overloaded, and wants to be asked later",
     "unknown-remote": "no remote of that name",
     "remote-exists": "a remote of that name exists",
     # the gate
