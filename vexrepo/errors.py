@@ -129,6 +129,9 @@ CODES: dict[str, str] = {
     "pointer-corrupt": "the operation pointer is unreadable",
     "signature-bad": "a signature does not fit what was signed and its key",
     "signature-missing": "a commit that must be signed is not",
+    "signature-expired": "a signature's key has a period that does not cover the time of signing",
+    "signature-revoked": "a signature is by a key that was withdrawn",
+    "signature-out-of-scope": "a signature's key may not sign for a namespace or memory type that it signed",
     "limit-exceeded": "a size or count in stored data is above its limit",
     "signature-unknown-key": "a file is signed by a key that nobody vouches for",
     "signature-file-missing": "there is no signature file for a data file",
@@ -150,6 +153,7 @@ CODES: dict[str, str] = {
     "trust-exists": "a name or key is known already, as another",
     "trust-unknown": "no known key has that name or those digits",
     "trust-unreadable": "the file of known keys cannot be used",
+    "bad-policy": "a trust policy has a name that is not one",
     # stores
     "unknown-store": "an address names no known kind of store",
     "bad-address": "an address cannot be understood",

@@ -14,7 +14,7 @@ from vexrepo.history.walk import iter_records
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.remotes.stores.address import Address
-from vexrepo.repository import Repository, Surroundings
+from vexrepo.repository import Repository, Surroundings, Trust
 from vexrepo.storage import codec
 from vexrepo.storage.files import Files
 from vexrepo.storage.keys import KeyFolder
@@ -44,8 +44,9 @@ class Sample:
         self.file = folder / "memory.vmig.jsonl"
         identity = KeyFolder(folder / "keys", Files()).create("default")
         clock = iter(range(1_780_000_000_000_000, 1_790_000_000_000_000, 1_000_000))
-        self.around = Surroundings(lambda: next(clock), "tester", identity, {identity.key: "default"}, folder / "state")
-        self.stateless = Surroundings(lambda: next(clock), "tester", identity, {identity.key: "default"})
+        trust = Trust.of({identity.key: "default"})
+        self.around = Surroundings(lambda: next(clock), "tester", identity, trust, folder / "state")
+        self.stateless = Surroundings(lambda: next(clock), "tester", identity, trust)
         repository = Repository.init(folder, self.around, store=str(self.file))
         write_lines(self.file, [record(number, 1) for number in range(24)])
         repository.commit("one")

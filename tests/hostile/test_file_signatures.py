@@ -11,10 +11,12 @@ from vexrepo.exchange.signing import FileVerdict, sign_file, verify_file
 from vexrepo.formats import signature_file
 from vexrepo.formats.signature_file import SignatureFile, message_of, record_hash, root_of
 from vexrepo.objects.signature import Verdict, is_proper_key, public_key, sign
+from vexrepo.objects.trust import KnownKey, Trust
 from vexrepo.storage.trust import parse_public_key
 
 OWNER, STRANGER = bytes(32), bytes([1]) * 32
-TRUSTED = {public_key(OWNER): "owner"}
+TRUST = Trust.of({public_key(OWNER): "owner"})
+NOW_US = 1_790_000_000_000_000
 TIME = "2026-01-31T12:00:00.000Z"
 LINES = [
     b'{"id":"a","text":"first","vex_version":"1.0.0","toString":"kept","count":9007199254740992}',
@@ -45,8 +47,8 @@ class Files:
     def replace(self, lines: list[bytes]) -> None:
         self.data.write_bytes(b"".join(line + b"\n" for line in lines))
 
-    def verdict(self, *, compat: bool = False, trusted: dict[bytes, str] = TRUSTED) -> FileVerdict:
-        return verify_file(self.data, self.signature, trusted, compat=compat)
+    def verdict(self, *, compat: bool = False, trust: Trust = TRUST) -> FileVerdict:
+        return verify_file(self.data, self.signature, trust, NOW_US, compat=compat)
 
     def codes(self, **options: bool) -> list[str]:
         found = self.verdict(**options)
@@ -83,7 +85,7 @@ def test_a_key_of_small_order_fits_nothing_even_if_it_were_trusted(key, compat, 
     for signature in (bytes(64), key + bytes(32), bytes([1]) + bytes(63)):
         forged = SignatureFile(TIME, made.root, made.hashes, key, signature, made.count)
         files.signature.write_bytes(forged.encode())
-        found = files.verdict(trusted={**TRUSTED, key: "attacker"}, compat=compat)
+        found = files.verdict(trust=Trust({**TRUST.keys, key: KnownKey("attacker", key)}), compat=compat)
         assert found.verdict is Verdict.BAD and found.reasons[0].code == "weak-key"
 
 

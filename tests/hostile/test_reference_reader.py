@@ -16,7 +16,7 @@ from vexrepo.objects.digest import CommitId
 from vexrepo.objects.signature import Verdict, public_key
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.repository import Repository as OurRepository
-from vexrepo.repository import Surroundings
+from vexrepo.repository import Surroundings, Trust
 from vexrepo.storage import codec
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,8 @@ FROZEN = ROOT / "objects/repos/v1"
 
 
 def ours(folder: Path) -> OurRepository:
-    return OurRepository.open(folder, Surroundings(lambda: 0, trusted={public_key(make_vectors.SEED): "sample"}))
+    trust = Trust.of({public_key(make_vectors.SEED): "sample"})
+    return OurRepository.open(folder, Surroundings(lambda: 0, trust=trust))
 
 
 def our_records(repository: OurRepository, root: TreeRoot) -> list[tuple[bytes, bytes, dict[str, Any]]]:

@@ -10,9 +10,11 @@ from vexrepo.exchange.signing import sign_file, verify_file
 from vexrepo.formats import canonical_line, signature_file
 from vexrepo.formats.signature_file import record_hash
 from vexrepo.objects.signature import Verdict
+from vexrepo.objects.trust import Trust
 from vexrepo.storage.keys import read_key_file
 
 SIGN = Path(__file__).parent / "sign"
+NOW_US = 1_790_000_000_000_000
 NAMES = ("small", "large", "edge", "bytes")
 PLAIN = {"small": True, "large": True, "edge": False, "bytes": False}
 
@@ -57,7 +59,8 @@ def test_files_as_programs_write_them_go_the_fast_way(name):
 def test_their_signature_is_good_for_somebody_who_trusts_the_key(name):
     data, signature = SIGN / f"{name}.vmig.jsonl", SIGN / f"{name}.vmig.sig"
     key = read_key_file(SIGN / f"{name}.vmig.key").key
-    assert verify_file(data, signature, {key: "them"}, compat=not PLAIN[name]).verdict is Verdict.GOOD
-    assert verify_file(data, signature, {}, compat=not PLAIN[name]).verdict is Verdict.UNKNOWN
+    trust = Trust.of({key: "them"})
+    assert verify_file(data, signature, trust, NOW_US, compat=not PLAIN[name]).verdict is Verdict.GOOD
+    assert verify_file(data, signature, Trust(), NOW_US, compat=not PLAIN[name]).verdict is Verdict.UNKNOWN
     if not PLAIN[name]:
-        assert verify_file(data, signature, {key: "them"}).verdict is Verdict.BAD
+        assert verify_file(data, signature, trust, NOW_US).verdict is Verdict.BAD

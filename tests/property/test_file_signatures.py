@@ -14,8 +14,10 @@ from vexrepo.exchange.signing import sign_file, verify_file
 from vexrepo.formats import signature_file
 from vexrepo.formats.signature_file import SignatureFile
 from vexrepo.objects.signature import Verdict, public_key, sign
+from vexrepo.objects.trust import Trust
 
 SEED = bytes(range(32))
+NOW_US = 1_790_000_000_000_000
 TIME = "2026-01-31T12:00:00.000Z"
 RECORDS = [
     {"id": "a", "text": "grüße 🙂\n\u0001", "vector": [0.5, -0.25, 1e-07, 0.0], "dims": 4, "score": None},
@@ -37,7 +39,7 @@ def signed(folder: Path, content: bytes) -> tuple[Path, Path]:
 
 def verdict(data: Path, signature: Path) -> Verdict:
     try:
-        return verify_file(data, signature, {public_key(SEED): "me"}).verdict
+        return verify_file(data, signature, Trust.of({public_key(SEED): "me"}), NOW_US).verdict
     except InvalidData:
         return Verdict.BAD
 

@@ -18,7 +18,7 @@ from vexrepo.history.walk import iter_records
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.signature import public_key
-from vexrepo.repository import Repository, Surroundings
+from vexrepo.repository import Repository, Surroundings, Trust
 from vexrepo.repository.collect import GEOMETRIC, collect
 from vexrepo.storage.keys import Identity
 
@@ -33,9 +33,8 @@ class Agent:
         self.now_us = 1_790_000_000_000_000
         self.path = folder / "agent.vmig.jsonl"
         identity = Identity("tester", public_key(SEED), SEED)
-        around = Surroundings(
-            self.clock, "tester", identity, {identity.key: "tester"}, state_folder=folder / "state", files=QuickFiles()
-        )
+        trust = Trust.of({identity.key: "tester"})
+        around = Surroundings(self.clock, "tester", identity, trust, state_folder=folder / "state", files=QuickFiles())
         self.repository = Repository.init(folder, around, store=f"jsonl:{self.path}")
         self.held: dict[str, str] = {}
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from vexrepo.cli.output import added, changed, quiet, removed
 from vexrepo.cli.text import counted, memories, plain
 from vexrepo.objects.signature import Verdict
+from vexrepo.objects.trust import combined
 from vexrepo.storage.keys import fingerprint
 
 if TYPE_CHECKING:
     from vexrepo.exchange.signing import FileVerdict, Finding
     from vexrepo.objects.commit import Commit
     from vexrepo.objects.digest import CommitId
-    from vexrepo.repository import Repository, SignedBy
+    from vexrepo.objects.trust import SignedBy
+    from vexrepo.repository import Repository
 
 MOST_SHOWN = 20  # findings on a terminal; JSON has all
 
@@ -29,6 +31,8 @@ def signature_line(signature: SignedBy) -> str:
             return changed(f"signed by {key}, a key you do not know: it proves nothing about who signed")
         case Verdict.BAD:
             return removed(f"BAD signature in the name of {key}: the commit or the signature was altered")
+        case Verdict.EXPIRED | Verdict.OUT_OF_SCOPE | Verdict.REVOKED:
+            return removed(f"{signature.verdict.value.upper()}: {plain(signature.why)}")
 
 
 def missing_author(commit: Commit, signatures: Sequence[SignedBy]) -> str:
@@ -39,8 +43,7 @@ def missing_author(commit: Commit, signatures: Sequence[SignedBy]) -> str:
 
 def is_well_signed(commit: Commit, signatures: Sequence[SignedBy]) -> bool:
     """Whether at least one signature is good, none is bad, and the author's own is not missing."""
-    verdicts = {signature.verdict for signature in signatures}
-    return Verdict.GOOD in verdicts and Verdict.BAD not in verdicts and not missing_author(commit, signatures)
+    return combined(signatures, commit.author.get("key", "")) is Verdict.GOOD
 
 
 def signature_lines(repository: Repository, identifier: CommitId, commit: Commit) -> list[str]:
@@ -55,7 +58,10 @@ def signature_lines(repository: Repository, identifier: CommitId, commit: Commit
 
 def signatures_json(signatures: Sequence[SignedBy]) -> list[dict[str, Any]]:
     """Return signatures as JSON."""
-    return [{"key": each.key.hex(), "name": each.name, "verdict": each.verdict.value} for each in signatures]
+    return [
+        {"key": each.key.hex(), "name": each.name, "verdict": each.verdict.value, "why": each.why or None}
+        for each in signatures
+    ]
 
 
 def file_verdict_lines(file: str, found: FileVerdict) -> Iterator[str]:
@@ -69,6 +75,9 @@ def file_verdict_lines(file: str, found: FileVerdict) -> Iterator[str]:
             yield quiet(f"  the signer says it was at {plain(found.signed_at)}; nothing proves that time")
         case Verdict.UNKNOWN:
             yield f"{name}: " + changed(f"signed by {key}, a key you do not know: NOT verified")
+        case Verdict.EXPIRED | Verdict.OUT_OF_SCOPE | Verdict.REVOKED:
+            who = f" (signed by {key}, {plain(found.name)})"
+            yield f"{name}: " + removed(f"{found.verdict.value}: NOT verified") + who
         case Verdict.BAD if found.is_as_signed:
             yield f"{name}: " + removed("NOT verified: lines could have been changed without the signature showing it")
         case Verdict.BAD:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -16,6 +17,7 @@ from vexrepo.errors import NoRepository, UsageError
 
 if TYPE_CHECKING:
     from vexrepo.config import Config
+    from vexrepo.objects.trust import Trust
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Repository, Surroundings
     from vexrepo.storage.keys import Identity, KeyFolder
@@ -175,7 +177,7 @@ class Edge:
         self, config: Config, *, signs: bool = False, trusts: bool = False, identity: Identity | None = None
     ) -> Surroundings:
         """Return what a repository needs from the process."""
-        from vexrepo.repository import Surroundings
+        from vexrepo.repository import Surroundings, Trust
 
         if identity is None and signs and config["commit.sign"]:
             identity = self.keys().read(config["user.identity"])
@@ -183,7 +185,7 @@ class Edge:
             now_us=self.now_us,
             author=config["user.name"] or self.login(),
             identity=identity,
-            trusted=self.trusted() if trusts else {},
+            trust=self.trusted() if trusts else Trust(),
             state_folder=self.state_folder,
             progress=self.progress,
         )
@@ -202,9 +204,13 @@ class Edge:
 
         return TrustStore(self.home / "trust.json", Files())
 
-    def trusted(self) -> dict[bytes, str]:
-        """Return every public key that counts, with its name: the user's own and the known ones."""
-        return {**self.trust().public_keys(), **self.keys().public_keys()}
+    def trusted(self) -> Trust:
+        """Return every public key that counts: the known ones with their limits, and the user's own."""
+        from vexrepo.objects.trust import KnownKey, Trust
+
+        own = {key: KnownKey(name, key, is_own=True) for key, name in self.keys().public_keys().items()}
+        known = {each.key: replace(each, is_own=each.key in own) for each in self.trust().read()}
+        return Trust({**own, **known})
 
     # -- stores ------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.formats import canonical_line, vmig
 from vexrepo.formats.signature_file import HASH_BYTES, record_hash
+from vexrepo.objects import canonical as canonical_json
+from vexrepo.objects.selection import component_of
 from vexrepo.storage.beside import Beside, is_worthwhile
 
 SPLIT_BYTES = 24 << 20  # files below this are read by one process
@@ -77,7 +79,7 @@ def read_line_hashes(
     ``stop_early``: at the first problem.  Raises: StoreError (store-missing, store-unreadable, store-changed),
     InvalidData (too-long).
     """
-    before = _fingerprint(path)
+    before = fingerprint(path)
     size = before[0]
     most = 1 if stop_early else MOST_PROBLEMS
     line_end = _line_end(path)
@@ -93,16 +95,25 @@ def read_line_hashes(
                 found.add(second.result())
             else:
                 second.result()
-    if _fingerprint(path) != before:
-        raise StoreError(f"{path} changed while it was being read; run the command again", code="store-changed")
+    check_unchanged(path, before)
     return found
+
+
+def check_unchanged(path: Path, before: tuple[int, int, int]) -> None:
+    """Raise StoreError (store-changed) unless a file still has the fingerprint it had."""
+    if fingerprint(path) != before:
+        raise StoreError(f"{path} changed while it was being read; run the command again", code="store-changed")
 
 
 def _ignore(amount: int) -> None:
     pass
 
 
-def _fingerprint(path: Path) -> tuple[int, int, int]:
+def fingerprint(path: Path) -> tuple[int, int, int]:
+    """Return what changes when a file does: size, time, inode.
+
+    Raises: StoreError (store-missing, store-unreadable).
+    """
     if path.is_dir():
         raise StoreError(f"{path} is a folder; expected a .vmig.jsonl file", code="store-unreadable")
     try:
@@ -207,3 +218,17 @@ def read_ids(path: Path, numbers: set[int]) -> dict[int, str]:
         if number in numbers:
             found[number] = vmig.line_id(line)
     return found
+
+
+def iter_labels(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the namespace and the memory type of every line, "" where it has none or is no record."""
+    for line in iter_lines(path):
+        try:
+            value = canonical_json.parse(line.strip())
+        except InvalidData:
+            value = None
+        if not isinstance(value, dict):
+            yield "", ""
+            continue
+        namespace = value.get("namespace")
+        yield namespace if isinstance(namespace, str) else "", component_of(value)

@@ -6,7 +6,7 @@ known, signed it.  It does not say that the commit has no other records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +15,16 @@ from vexrepo.exchange.reading import iter_selected
 from vexrepo.objects.commit import Commit
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.proof import MAX_BYTES, Proof
-from vexrepo.objects.record import key_name
-from vexrepo.objects.signature import Signature, Verdict, is_good, message_of
+from vexrepo.objects.record import body_value, key_name, split_key
+from vexrepo.objects.selection import component_of
+from vexrepo.objects.signature import Verdict, message_of
+from vexrepo.objects.trust import RANK, SignedBy, SigningTime, Trust, code_of, combined, judge_signature
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.storage.files import wrapped
 
 LISTED = 100
+_UNPROVEN = frozenset(("proof-wrong", "not-proven"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,13 @@ def read_proof(path: Path) -> Proof:
 def verify_proof(
     path: Path,
     proof: Path,
-    trusted: Mapping[bytes, str],
+    trust: Trust,
+    now_us: int,
     *,
     commit: CommitId | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> ProofVerdict:
-    """Return what a proof says of the records of a file, to somebody who trusts these keys (with their names).
+    """Return what a proof says of the records of a file, to somebody with that trust, at this time.
 
     With ``commit`` only a proof for that commit will do.  Raises: InvalidData (proof-missing, proof-unreadable, and
     what reading the file raises), StoreError.
@@ -78,10 +82,15 @@ def verify_proof(
         reasons.append(("proof-wrong", f"the proof is for commit {said.commit_id.short}, not for {commit.short}"))
     records = missing = 0
     unproven: list[str] = []
+    namespaces, components = set[str](), set[str]()
+    reads_labels = any(trust.is_limited(each.key) for each in signatures)
     with open_store(Address("jsonl", str(path))) as store:
         for batch in iter_selected(store):
             for item in batch:
                 records += 1
+                if reads_labels:
+                    namespaces.add(split_key(item.record.key)[0])
+                    components.add(component_of(body_value(item.record.body)))
                 if item.record.id not in proven:
                     missing += 1
                     if len(unproven) < LISTED:
@@ -89,14 +98,17 @@ def verify_proof(
             advance(len(batch))
     if missing:
         reasons.append(("not-proven", f"{missing} of {records} records are not in the commit: {unproven[0]}"))
-    key, verdict = _judge(said.commit_id, made, signatures, trusted, reasons)
+    time = SigningTime(now_us, made.time_us, is_protected=True)
+    message = message_of(said.commit_id)
+    judged = [judge_signature(each, message, time, namespaces, components, trust) for each in signatures]
+    key, verdict = _judge(said.commit_id, made, judged, reasons)
     return ProofVerdict(
         verdict,
         said.commit_id,
         made.subject,
         made.time_us,
         key,
-        trusted.get(key, ""),
+        trust.name_of(key),
         records,
         missing,
         unproven,
@@ -105,28 +117,18 @@ def verify_proof(
 
 
 def _judge(
-    commit: CommitId,
-    made: Commit,
-    signatures: list[Signature],
-    trusted: Mapping[bytes, str],
-    reasons: list[tuple[str, str]],
+    commit: CommitId, made: Commit, signatures: list[SignedBy], reasons: list[tuple[str, str]]
 ) -> tuple[bytes, Verdict]:
     """Return the key that counts and the verdict; what speaks against it is added to ``reasons``."""
     author = made.author.get("key", "")
-    if any(not is_good(each, message_of(commit)) for each in signatures):
+    verdict = combined(signatures, author)
+    if any(each.verdict is Verdict.BAD for each in signatures):
         reasons.append(("signature-bad", f"a signature of commit {commit.short} does not fit it"))
-    elif author not in [each.key.hex() for each in signatures]:
+    elif verdict is None or verdict is Verdict.BAD:
         what = "is not signed by its author" if author else "is unsigned: anybody may have made it"
         reasons.append(("signature-missing", f"commit {commit.short} {what}"))
-    keys = sorted((each.key for each in signatures), key=lambda key: (key not in trusted, key.hex() != author))
-    key = keys[0] if keys else b""
-    if reasons:
-        return key, Verdict.BAD
-    if key in trusted:
-        return key, Verdict.GOOD
-    message = (
-        f"the commit is signed by {key.hex()}, a key you do not know, so that anybody may have made it; if you know "
-        f"whose it is: vex trust add {key.hex()} --name NAME"
-    )
-    reasons.append(("signature-unknown-key", message))
-    return key, Verdict.UNKNOWN
+    elif verdict is not Verdict.GOOD:
+        reasons.extend((code_of(each.verdict), f"commit {commit.short}: {each.why}") for each in signatures)
+    counting = sorted(signatures, key=lambda each: (RANK[each.verdict], each.key.hex() != author))
+    key = counting[0].key if counting else b""
+    return key, Verdict.BAD if verdict is None or any(code in _UNPROVEN for code, _ in reasons) else verdict

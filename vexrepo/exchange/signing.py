@@ -1,23 +1,33 @@
 """Signing vmig files and judging their signatures.
 
 A verdict is a value.  Good says: every line is one that the signature settles, the records are those that were
-signed, in that order, and the key is one somebody vouches for.  A right signature by any other key proves
-nothing about who signed and is unknown; everything else is bad.
+signed, in that order, and the key is one somebody vouches for, now and for these records.  A right signature by any
+other key proves nothing about who signed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from vexrepo.errors import InvalidData, StateError
 from vexrepo.exchange.alignment import align
-from vexrepo.exchange.line_hashes import Advance, LineHashes, read_ids, read_line_hashes
+from vexrepo.exchange.line_hashes import (
+    Advance,
+    LineHashes,
+    check_unchanged,
+    fingerprint,
+    iter_labels,
+    read_ids,
+    read_line_hashes,
+)
 from vexrepo.formats import signature_file
 from vexrepo.formats.signature_file import HASH_BYTES, SignatureFile, message_of, root_of
 from vexrepo.objects.signature import Signature, Verdict, is_good, is_proper_key
+from vexrepo.objects.timestamp import parse_time_us
+from vexrepo.objects.trust import SigningTime, Trust, code_of, judge
 from vexrepo.storage.files import Files, wrapped
 
 Sign = Callable[[bytes], Signature]
@@ -143,12 +153,13 @@ def read_signature(path: Path) -> bytes:
 def verify_file(
     path: Path,
     signature: Path,
-    trusted: Mapping[bytes, str],
+    trust: Trust,
+    now_us: int,
     *,
     compat: bool = False,
     advance: Advance = lambda amount: None,
 ) -> FileVerdict:
-    """Return what the signature of a file is worth to somebody who trusts these keys (with their names).
+    """Return what the signature of a file is worth to somebody with that trust, at this time.
 
     ``compat`` reads lines and signature file as the original tool does; the key must be trusted all the same.
     Raises: StoreError (store-missing, store-unreadable, store-changed), InvalidData (signature-file-missing,
@@ -162,23 +173,23 @@ def verify_file(
             raise
         return FileVerdict(Verdict.BAD, b"", "", "", 0, [Reason(error.code, f"{signature}: {error}")])
     del raw
+    before = fingerprint(path)
     found = read_line_hashes(path, compat=compat, advance=advance)
     reasons = _judge_signature(said) + _judge_records(said, found)
     verdict = Verdict.BAD
     if not reasons:
-        verdict = Verdict.GOOD if said.key in trusted else Verdict.UNKNOWN
-        if verdict is Verdict.UNKNOWN:
-            reasons.append(
-                Reason(
-                    "signature-unknown-key",
-                    f"signed by {said.key.hex()}, a key you do not know, so that anybody may have signed; if you know "
-                    f"whose it is: vex trust add {said.key.hex()} --name NAME",
-                )
-            )
+        # Anybody can write another signed_at into a signature file, so that the key has to be valid today, too.
+        time = SigningTime(now_us, parse_time_us(said.signed_at))
+        namespaces, components = (label[0] for label in iter_labels(path)), (label[1] for label in iter_labels(path))
+        judged = judge(said.key, time, namespaces, components, trust)
+        check_unchanged(path, before)
+        verdict = judged.verdict
+        if verdict is not Verdict.GOOD:
+            reasons.append(Reason(code_of(verdict), judged.why))
     return FileVerdict(
         verdict,
         said.key,
-        trusted.get(said.key, ""),
+        trust.name_of(said.key),
         said.signed_at,
         len(found),
         reasons,

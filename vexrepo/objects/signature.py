@@ -1,7 +1,6 @@
 """Ed25519 signatures over commits, as values that sit beside what they sign.
 
-A verdict is a value, not an exception: good, unknown (right, but by a key nobody vouches for), bad.
-Format: objects/FORMAT.md, "Signatures".
+A verdict is a value, not an exception; ``vexrepo.objects.trust`` gives it.  Format: objects/FORMAT.md, "Signature".
 """
 
 from __future__ import annotations
@@ -18,10 +17,13 @@ SIGNATURE_BYTES = 64
 
 
 class Verdict(Enum):
-    """What a signature is worth."""
+    """What a signature is worth; hooks/CONTRACT.md section 2 says what each means."""
 
     GOOD = "good"
     UNKNOWN = "unknown"
+    EXPIRED = "expired"
+    OUT_OF_SCOPE = "out-of-scope"
+    REVOKED = "revoked"
     BAD = "bad"
 
 

@@ -20,6 +20,7 @@ from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import make_key, split_key
 from vexrepo.objects.selection import Selection
+from vexrepo.objects.trust import SignedBy, Trust
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
@@ -29,7 +30,7 @@ from vexrepo.repository import difference as _difference
 from vexrepo.repository import mergestate
 from vexrepo.repository.checkout import CheckedOut, check_unchanged
 from vexrepo.repository.commit import Committed
-from vexrepo.repository.core import Core, SignedBy, Surroundings
+from vexrepo.repository.core import Core, Surroundings
 from vexrepo.repository.difference import Difference, EdgeDifference
 from vexrepo.storage.oplog import BRANCHES
 
@@ -43,6 +44,7 @@ __all__ = [
     "SignedBy",
     "Status",
     "Surroundings",
+    "Trust",
 ]
 
 

@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
-
-import orjson
+from typing import TYPE_CHECKING, Self
 
 from vexrepo.config import Config
 from vexrepo.errors import NoRepository, StateError, StorageFailure, Tampered, UsageError
@@ -24,14 +22,19 @@ from vexrepo.history import revision
 from vexrepo.objects.commit import Commit
 from vexrepo.objects.digest import CommitId, OperationId
 from vexrepo.objects.kinds import ObjectType
-from vexrepo.objects.signature import Signature, Verdict, is_good, message_of
+from vexrepo.objects.signature import message_of
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
+from vexrepo.objects.trust import SignedBy, Trust
 from vexrepo.remotes.stores.address import Address, parse_address
 from vexrepo.storage.files import Files, wrapped
 from vexrepo.storage.keys import Identity
 from vexrepo.storage.lock import writer_lock
 from vexrepo.storage.oplog import BRANCHES, TAGS, Operation, OperationLog, View
+from vexrepo.storage.pins import Pin, read_pin, write_pin
 from vexrepo.storage.store import ObjectStore, Writer
+
+if TYPE_CHECKING:
+    from vexrepo.repository.signatures import Acquaintance
 
 FOLDER = ".vex"
 FORMAT = b"vexrepo repository 1\n"
@@ -48,7 +51,7 @@ class Surroundings:
     """What a repository needs from the process around it.
 
     ``now_us`` is the clock (microseconds since 1970), ``identity`` signs commits (None: unsigned),
-    ``trusted`` maps public keys to names, ``state_folder`` is where the last seen operation of each repository
+    ``trust`` says whose signatures count, ``state_folder`` is where the last seen operation of each repository
     is remembered (None: not), ``progress`` is told (what, done, total) on long work; ``what`` ends
     in " bytes" where the amounts are bytes.
     """
@@ -56,19 +59,10 @@ class Surroundings:
     now_us: Callable[[], int]
     author: str = "unknown"
     identity: Identity | None = None
-    trusted: dict[bytes, str] = field(default_factory=dict)
+    trust: Trust = field(default_factory=Trust)
     state_folder: Path | None = None
     files: Files = field(default_factory=Files)
     progress: Callable[[str, int, int | None], None] = _no_progress
-
-
-@dataclass(frozen=True)
-class SignedBy:
-    """One signature of a commit and what it is worth."""
-
-    key: bytes
-    name: str
-    verdict: Verdict
 
 
 class Core:
@@ -81,6 +75,7 @@ class Core:
         self.objects = ObjectStore(folder / "packs", around.files)
         self.log = OperationLog(folder / "operations", folder / "operation", around.files)
         self.config = Config()
+        self._acquaintance: tuple[OperationId, Acquaintance] | None = None
 
     # -- opening -----------------------------------------------------------------------------------------------
 
@@ -223,16 +218,23 @@ class Core:
                     heapq.heappush(queue, (max(-held[parent].time_us, -commit.time_us), parent))
 
     def signatures(self, identifier: CommitId) -> list[SignedBy]:
-        """Return a commit's signatures with their verdicts."""
-        found = []
-        for raw in self.objects.signatures(identifier):
-            signature = Signature.decode(raw)
-            if not is_good(signature, message_of(identifier)):
-                verdict = Verdict.BAD
-            else:
-                verdict = Verdict.GOOD if signature.key in self.around.trusted else Verdict.UNKNOWN
-            found.append(SignedBy(signature.key, self.around.trusted.get(signature.key, ""), verdict))
-        return found
+        """Return a commit's signatures and what each is worth, its author's first."""
+        from vexrepo.repository.signatures import signatures_of
+
+        return signatures_of(self, identifier)
+
+    def held_since(self, commit: CommitId) -> int | None:
+        """Return since when this repository has held a commit as this machine can vouch for (microseconds since 1970).
+
+        None where there is no evidence.
+        """
+        from vexrepo.repository.signatures import Acquaintance
+
+        newest, operation = self.log.current()
+        if self._acquaintance is None or self._acquaintance[0] != newest:
+            pin = self._read_pin(operation.repository)
+            self._acquaintance = newest, Acquaintance(self.log, self.objects, pin.since_us if pin else None)
+        return self._acquaintance[1].since(commit)
 
     # -- changing ----------------------------------------------------------------------------------------------
 
@@ -434,43 +436,44 @@ class Core:
         state = self.around.state_folder
         return state / "pins" / f"{repository}.json" if state is not None else None
 
-    def _pin(self, operation: Operation, identifier: OperationId) -> None:
+    def _read_pin(self, repository: str) -> Pin | None:
+        path = self._pin_path(repository)
+        return read_pin(path) if path is not None else None
+
+    def _pin(self, operation: Operation, identifier: OperationId, *, anew: bool = False) -> None:
+        """Remember the newest operation; ``anew`` as of a repository that was never seen here."""
         path = self._pin_path(operation.repository)
         if path is not None:
-            folder = os.path.abspath(self.folder)
-            content = {"operation": identifier.hex(), "sequence": operation.sequence, "folder": folder}
+            before = None if anew else read_pin(path)
+            since_us = before.since_us if before is not None else None
+            pin = Pin(identifier, operation.sequence, since_us if since_us is not None else self.around.now_us())
             # The operation stands whether or not it can be remembered; an older pin is weaker, never wrong.
             with contextlib.suppress(StorageFailure):
-                self.files.make_folder(path.parent)
-                self.files.write(path, orjson.dumps(content))
+                write_pin(self.files, path, pin, os.path.abspath(self.folder))
 
     def check_pin(self) -> None:
         """Raise Tampered (repository-rolled-back) if the repository is older than when last seen here."""
         identifier, operation = self.log.current()
-        path = self._pin_path(operation.repository)
-        if path is None or not path.exists():
-            return
-        try:
-            pin: dict[str, Any] = orjson.loads(path.read_bytes())
-            pinned, sequence = OperationId.parse(pin["operation"]), int(pin["sequence"])
-        except (OSError, ValueError, KeyError, TypeError, UsageError):
+        pin = self._read_pin(operation.repository)
+        if pin is None:
             return
         newest, newest_id = operation, identifier
         # The pinned operation must be the current one or one before it.
-        while operation.sequence > sequence and operation.parent is not None:
+        while operation.sequence > pin.sequence and operation.parent is not None:
             identifier, operation = operation.parent, self.log.read(operation.parent)
-        if pinned != identifier:
+        if pin.operation != identifier:
             raise Tampered(
-                f"{self.folder} is not as this machine last saw it: operation {sequence} ({pinned.hex()[:12]}) is "
-                f"gone, the newest is {newest.sequence} ({newest_id.hex()[:12]}).  Restored from a backup on "
-                "purpose?  Then run `vex fsck --accept-rollback`; otherwise restore the newer copy",
+                f"{self.folder} is not as this machine last saw it: operation {pin.sequence} "
+                f"({pin.operation.hex()[:12]}) is gone, the newest is {newest.sequence} ({newest_id.hex()[:12]}).  "
+                "Restored from a backup on purpose?  Then run `vex fsck --accept-rollback`; otherwise restore the "
+                "newer copy",
                 code="repository-rolled-back",
             )
 
     def accept_rollback(self) -> None:
         """Take the repository as it is for the newest."""
         identifier, operation = self.log.current()
-        self._pin(operation, identifier)
+        self._pin(operation, identifier, anew=True)
 
 
 def _relative(address: Address, root: Path) -> Address:

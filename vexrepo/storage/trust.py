@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -17,6 +16,7 @@ import orjson
 from vexrepo.errors import InvalidData, StateError, UsageError
 from vexrepo.objects import canonical
 from vexrepo.objects.signature import KEY_BYTES, is_proper_key
+from vexrepo.objects.trust import KnownKey
 from vexrepo.storage.files import Files, wrapped
 from vexrepo.storage.lock import writer_lock
 
@@ -24,15 +24,6 @@ VERSION = 1
 MAX_NAME = 100
 _DIGITS = re.compile(r"[0-9a-fA-F]{64}")
 _LOCK_TIMEOUT_S = 10
-
-
-@dataclass(frozen=True, slots=True)
-class KnownKey:
-    """A public key and the name it is known by.  ``added_at`` is a time in ISO 8601."""
-
-    name: str
-    key: bytes
-    added_at: str
 
 
 def parse_public_key(text: str, where: str) -> bytes:
@@ -103,10 +94,6 @@ class TrustStore:
         return InvalidData(
             f"{self.path} cannot be used: {why}; no key in it counts until it is put right", code="trust-unreadable"
         )
-
-    def public_keys(self) -> dict[bytes, str]:
-        """Return the keys with their names."""
-        return {each.key: each.name for each in self.read()}
 
     def add(self, name: str, key: bytes, added_at: str) -> bool:
         """Take a key under a name; False if it is there under that name already.

@@ -12,12 +12,14 @@ from vexrepo.exchange.signing import sign_file, verify_file
 from vexrepo.formats import canonical_line, signature_file
 from vexrepo.formats.signature_file import record_hash
 from vexrepo.objects.signature import Verdict, public_key, sign
+from vexrepo.objects.trust import Trust
 from vexrepo.storage.keys import read_key_file
 
 pytestmark = pytest.mark.timeout(400)  # the first test installs the tool
 
 SIGN = Path(__file__).parents[1] / "sign"
 SEED = bytes(range(32))
+NOW_US = 1_790_000_000_000_000
 TIME = "2026-01-31T12:00:00.000Z"
 FUZZED = 5000
 
@@ -69,9 +71,10 @@ def test_ours_verifies_theirs_with_the_key_it_wrote(name, original, tmp_path):
     original("sign", data.name)  # exits with 1 after success
     signature = tmp_path / f"{name}.vmig.sig"
     key = read_key_file(tmp_path / f"{name}.vmig.key").key
-    found = verify_file(data, signature, {key: "them"}, compat=name == "edge")
+    found = verify_file(data, signature, Trust.of({key: "them"}), NOW_US, compat=name == "edge")
     assert found.verdict is Verdict.GOOD, found.reasons
-    assert verify_file(data, signature, {public_key(SEED): "me"}, compat=True).verdict is Verdict.UNKNOWN
+    mine = Trust.of({public_key(SEED): "me"})
+    assert verify_file(data, signature, mine, NOW_US, compat=True).verdict is Verdict.UNKNOWN
     again = signature_file.decode(signature.read_bytes())
     assert again.encode() == signature.read_bytes()
 

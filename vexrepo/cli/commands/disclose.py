@@ -16,6 +16,7 @@ from vexrepo.objects.signature import Verdict
 
 if TYPE_CHECKING:
     from vexrepo.exchange.proving import ProofVerdict
+    from vexrepo.objects.trust import Trust
 
 _FOR_STORES = (
     ("source", "--from"),
@@ -69,7 +70,7 @@ def export_at(edge: Edge, given: dict[str, Any]) -> int:
     return DONE
 
 
-def verify_by_proof(edge: Edge, file: str, proof: str, trusted: dict[bytes, str], as_json: bool) -> int:
+def verify_by_proof(edge: Edge, file: str, proof: str, trust: Trust, as_json: bool) -> int:
     """Judge the proof of a file."""
     from vexrepo.exchange.proving import verify_proof
 
@@ -80,7 +81,7 @@ def verify_by_proof(edge: Edge, file: str, proof: str, trusted: dict[bytes, str]
         done += count
         edge.progress("verifying", done, None)
 
-    found = verify_proof(Path(file), Path(proof), trusted, advance=advance)
+    found = verify_proof(Path(file), Path(proof), trust, edge.now_us(), advance=advance)
     good = found.verdict is Verdict.GOOD
     if as_json:
         emit(

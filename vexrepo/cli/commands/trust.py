@@ -16,7 +16,7 @@ from vexrepo.cli.text import iso, plain
 from vexrepo.errors import InvalidData
 
 if TYPE_CHECKING:
-    from vexrepo.storage.trust import KnownKey
+    from vexrepo.objects.trust import KnownKey
 
 _HERE = "vexrepo.cli.commands.trust"
 _COMMANDS = {

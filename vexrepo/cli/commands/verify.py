@@ -27,6 +27,8 @@ from vexrepo.objects.signature import Verdict
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from vexrepo.objects.trust import Trust
+
 
 class FileOrRevision(Revision):
     """A file or a revision; completes both."""
@@ -74,13 +76,13 @@ def verify(
     if os.path.isfile(target) or target.endswith(".jsonl"):
         if key_file is not None and public_key is not None:
             raise click.UsageError("--key and --public-key exclude each other")
-        trusted = _trusted(edge, key_file, public_key)
+        trust = _trust(edge, key_file, public_key)
         proof = proof or _only_proof(target, signature)
         if proof is not None:
             from vexrepo.cli.commands.disclose import verify_by_proof
 
-            return verify_by_proof(edge, target, proof, trusted, as_json)
-        return _verify_file(edge, target, trusted, signature, compat, as_json)
+            return verify_by_proof(edge, target, proof, trust, as_json)
+        return _verify_file(edge, target, trust, signature, compat, as_json)
     if any((key_file, public_key, signature, proof, compat)):
         raise UsageError(
             f"--key, --public-key, --signature, --proof and --compat are for files, and there is no file {target}",
@@ -100,12 +102,13 @@ def _only_proof(file: str, signature: str | None) -> str | None:
     return str(beside) if beside.exists() and not signed else None
 
 
-def _trusted(edge: Edge, key_file: str | None, public_key: str | None) -> dict[bytes, str]:
+def _trust(edge: Edge, key_file: str | None, public_key: str | None) -> Trust:
+    from vexrepo.objects.trust import Trust
     from vexrepo.storage.keys import parse_seed
     from vexrepo.storage.trust import parse_public_key
 
     if public_key is not None:
-        return {parse_public_key(public_key, "--public-key"): "as given"}
+        return Trust.of({parse_public_key(public_key, "--public-key"): "as given"})
     if key_file is None:
         return edge.trusted()
     path = Path(key_file)
@@ -115,14 +118,12 @@ def _trusted(edge: Edge, key_file: str | None, public_key: str | None) -> dict[b
     if text.startswith(("hex:", "base64:")):
         from vexrepo.objects.signature import public_key as public_of
 
-        return {public_of(parse_seed(text, key_file)): key_file}
+        return Trust.of({public_of(parse_seed(text, key_file)): key_file})
     # Bare digits are taken for a public key: anybody could sign with a private key of those digits.
-    return {parse_public_key(text, key_file): key_file}
+    return Trust.of({parse_public_key(text, key_file): key_file})
 
 
-def _verify_file(
-    edge: Edge, file: str, trusted: dict[bytes, str], signature: str | None, compat: bool, as_json: bool
-) -> int:
+def _verify_file(edge: Edge, file: str, trust: Trust, signature: str | None, compat: bool, as_json: bool) -> int:
     from vexrepo.exchange.signing import verify_file
     from vexrepo.formats.signature_file import path_of
 
@@ -138,7 +139,7 @@ def _verify_file(
         done += size_bytes
         edge.progress("verifying bytes", done, total)
 
-    found = verify_file(path, beside, trusted, compat=compat, advance=advance)
+    found = verify_file(path, beside, trust, edge.now_us(), compat=compat, advance=advance)
     if as_json:
         head, findings = file_verdict_json(found)
         emit_stream({"ok": found.verdict is Verdict.GOOD, "file": file, **head}, "findings", findings, iter(()))

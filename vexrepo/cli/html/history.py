@@ -11,7 +11,7 @@ from vexrepo.cli.describe import decorations
 from vexrepo.cli.describe_signatures import missing_author
 from vexrepo.cli.graph import NO_LANE, Row, iter_rows
 from vexrepo.cli.html.cards import Effort, card, counts_html
-from vexrepo.cli.html.escape import marked
+from vexrepo.cli.html.escape import marked, visible
 from vexrepo.cli.html.page import check_target, page, write_page
 from vexrepo.cli.output import say
 from vexrepo.cli.text import counted, iso, memories, moment, plain, size_words
@@ -263,8 +263,11 @@ def _signature(repository: Repository, each: Listed) -> str:
                 parts.append(
                     f'<span class="sign" title="a key you do not know">? signed by {fingerprint(signature.key)}</span>'
                 )
-            case _:
+            case Verdict.BAD:
                 parts.append(f'<span class="sign bad">✗ not valid: {fingerprint(signature.key)}</span>')
+            case verdict:
+                why = visible(signature.why[:300])
+                parts.append(f'<span class="sign bad" title="{why}">✗ {verdict.value}: <bdi>{name}</bdi></span>')
     if missing:
         parts.append('<span class="sign bad">✗ the author’s signature is missing</span>')
     return "".join(parts)

@@ -1,0 +1,152 @@
+"""What the signatures of commits are worth, judged with what this machine knows of when they were made.
+
+A commit's time is protected by its author's signature, but it is what the author says.  Two things stand against it:
+the commits it builds upon, and what this repository held when, by its own operation log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from vexrepo.history.diff import Change, diff_trees
+from vexrepo.history.revision import read_commit
+from vexrepo.history.walk import RecordAt, iter_leaves, read_leaves
+from vexrepo.objects.digest import CommitId
+from vexrepo.objects.kinds import ObjectType
+from vexrepo.objects.record import body_value, split_key
+from vexrepo.objects.selection import component_of
+from vexrepo.objects.signature import Signature, message_of
+from vexrepo.objects.snapshot import Snapshot, TreeRoot
+from vexrepo.objects.trust import SignedBy, SigningTime, judge_signature
+from vexrepo.storage.oplog import OperationLog
+from vexrepo.storage.store import ObjectStore
+
+if TYPE_CHECKING:
+    from vexrepo.objects.commit import Commit
+    from vexrepo.repository.core import Core
+
+
+def signatures_of(repository: Core, identifier: CommitId) -> list[SignedBy]:
+    """Return a commit's signatures and what each is worth, its author's first.
+
+    Raises: Tampered where what a verdict rests upon cannot be read; InvalidData for a signature that is none.
+    """
+    raw = repository.objects.signatures(identifier)
+    if not raw:
+        return []
+    commit = repository.commit_at(identifier)
+    trust = repository.around.trust
+    found = []
+    touched = _Touched(repository, commit)
+    for signature in map(Signature.decode, raw):
+        time = _signing_time(repository, identifier, commit, is_needed=trust.needs_time(signature.key))
+        found.append(
+            judge_signature(signature, message_of(identifier), time, touched.namespaces(), touched.components(), trust)
+        )
+    author = commit.author.get("key", "")
+    return sorted(found, key=lambda each: (each.key.hex() != author, each.key))
+
+
+def _signing_time(repository: Core, identifier: CommitId, commit: Commit, *, is_needed: bool) -> SigningTime:
+    now_us = repository.around.now_us()
+    if not is_needed:
+        return SigningTime(now_us, commit.time_us, is_protected=True)
+    after_us = max(_times_below(repository, commit, now_us), default=None)
+    return SigningTime(now_us, commit.time_us, True, after_us, repository.held_since(identifier))
+
+
+def _times_below(repository: Core, commit: Commit, now_us: int) -> Iterator[int]:
+    """Yield the times of a commit's ancestors, but those that have not come yet: a wrong clock is no evidence."""
+    pending, seen = list(commit.parents), set(commit.parents)
+    while pending:
+        found = repository.commit_at(pending.pop())
+        if found.time_us <= now_us:
+            yield found.time_us
+        new = [parent for parent in found.parents if parent not in seen]
+        seen.update(new)
+        pending.extend(new)
+
+
+class _Touched:
+    """The namespaces and memory types of what a commit changes: what differs from every one of its parents.
+
+    A graph edge has the namespace and memory type that it names itself, else none.
+    """
+
+    def __init__(self, repository: Core, commit: Commit) -> None:
+        self._repository = repository
+        self._commit = commit
+
+    def namespaces(self) -> Iterator[str]:
+        """Yield the namespaces; nothing is read before the first is asked for."""
+        for change in self._changes("records"):
+            yield split_key(change.key)[0]
+        for change in self._changes("edges"):
+            for value in _values(change):
+                found = value.get("namespace")
+                yield found if isinstance(found, str) else ""
+
+    def components(self) -> Iterator[str]:
+        """Yield the memory types; nothing is read before the first is asked for."""
+        for what in ("records", "edges"):
+            for change in self._changes(what):
+                yield from map(component_of, _values(change))
+
+    def _changes(self, what: str) -> Iterator[Change]:
+        objects = self._repository.objects
+        new = self._root(self._commit, what)
+        olds = [self._root(self._repository.commit_at(parent), what) for parent in self._commit.parents]
+        if not olds:
+            yield from _everything(objects, new)
+            return
+        # A merge says anew only what none of its parents says: the rest was signed for by others.
+        others = [{change.key for change in diff_trees(objects, old, new)} for old in olds[1:]]
+        for change in diff_trees(objects, olds[0], new):
+            if all(change.key in keys for keys in others):
+                yield change
+
+    def _root(self, commit: Commit, what: str) -> TreeRoot:
+        snapshot = Snapshot.decode(self._repository.objects.get(commit.snapshot, ObjectType.SNAPSHOT))
+        return snapshot.records if what == "records" else snapshot.edges
+
+
+def _everything(objects: ObjectStore, root: TreeRoot) -> Iterator[Change]:
+    for reader in read_leaves(objects, iter_leaves(objects, root)):
+        for row, key in enumerate(reader.leaf.keys):
+            yield Change(key, None, RecordAt(reader, row))
+
+
+def _values(change: Change) -> Iterator[dict[str, Any]]:
+    for record in (change.old, change.new):
+        if record is not None:
+            yield body_value(record.body)
+
+
+class Acquaintance:
+    """Since when a repository has held which commits, as this machine can vouch for.
+
+    The evidence is the operation log, but no part of it from before this machine first saw the repository: one that
+    came from elsewhere may say anything about its past.
+    """
+
+    def __init__(self, log: OperationLog, objects: ObjectStore, seen_since_us: int | None) -> None:
+        self._since: dict[CommitId, int] = {}
+        if seen_since_us is None:
+            return
+        newest = seen_since_us
+        for operation in reversed([operation for _, operation in log.walk()]):
+            newest = max(newest, operation.time_us)  # a clock that was put back makes nothing older
+            view = operation.view
+            self._take(objects, [*view.refs.values(), *([view.commit] if view.commit is not None else [])], newest)
+
+    def _take(self, objects: ObjectStore, commits: list[CommitId], time_us: int) -> None:
+        while commits:
+            identifier = commits.pop()
+            if identifier not in self._since and identifier in objects:  # gc may have removed it
+                self._since[identifier] = time_us
+                commits.extend(read_commit(objects, identifier).parents)
+
+    def since(self, commit: CommitId) -> int | None:
+        """Return the time, None where there is no evidence."""
+        return self._since.get(commit)
