@@ -42,6 +42,8 @@ SETTINGS: dict[str, Setting] = {
     "gc.auto": Setting(bool, True, "join packs after a commit when there are many"),
     "gc.auto_packs": Setting(int, 50, "how many packs are many"),
     "gc.keep_days": Setting(int, 30, "days for which gc keeps what undo needs"),
+    "hooks.timeout_s": Setting(int, 30, "seconds a hook may take before it is ended, which is a veto"),
+    "hooks.allow_no_verify": Setting(bool, True, "let --no-verify pass checks and hooks by"),
     "core.lock_timeout_s": Setting(int, 10, "seconds to wait for another writer before giving up"),
     "core.line_cache": Setting(
         bool, True, "remember lines of JSONL files, so that unchanged ones are not parsed again"

@@ -116,6 +116,9 @@ def _guarded(work: Callable[[], int], contexts: list[click.Context], *, as_json:
         edge = contexts[0].obj if contexts else None
         show.block(edge.interruption() if edge is not None else "interrupted; nothing was done", "interrupted")
         return INTERRUPTED
+    except errors.Refused as error:
+        show.refused(error)
+        return FAILED
     except errors.VexError as error:
         if error.code == "nothing-to-commit" and not as_json:
             click.echo(plain(str(error)), err=True)
@@ -174,6 +177,23 @@ class _Shower:
             return
         line = click.style("vex: ", fg="red") + plain(message) + click.style(f"  [{code}]", dim=True)
         click.echo(line + (f"\n  {hint}" if hint else ""), err=True, color=self._color)
+
+    def refused(self, error: errors.Refused) -> None:
+        from vexrepo.cli.gate import finding_lines, findings_of
+
+        findings, more = findings_of(error)
+        if self._json:
+            import json
+
+            from vexrepo.hooks.event import finding_json
+
+            value = {"error": {"code": error.code, "message": str(error)}}
+            listed = {"findings": [finding_json(each) for each in findings], "more_findings": more}
+            click.echo(plain_json(json.dumps({**value, **listed}, ensure_ascii=False)), err=True, color=False)
+            return
+        self.block(str(error), error.code)
+        for line in finding_lines(findings, more):
+            click.echo(line, err=True, color=self._color)
 
     def usage(self, error: click.UsageError) -> None:
         ctx = error.ctx

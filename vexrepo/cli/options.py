@@ -17,6 +17,23 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
+
+def _pass_by(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        from vexrepo.cli.surroundings import Edge
+
+        edge = ctx.find_object(Edge)
+        assert edge is not None
+        edge.verify = False
+
+
+no_verify = click.option(
+    "--no-verify",
+    is_flag=True,
+    expose_value=False,
+    callback=_pass_by,
+    help="Do not ask the repository's checks and hooks.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from vexrepo.cli.progress import Progress
-from vexrepo.errors import NoRepository, UsageError
+from vexrepo.errors import NoRepository, Refused, UsageError
 
 if TYPE_CHECKING:
     from vexrepo.config import Config
+    from vexrepo.hooks.gate import Passed
     from vexrepo.objects.trust import Trust
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Repository, Surroundings
@@ -53,6 +54,7 @@ class Edge:
         self._given_home = Path(os.path.abspath(os.path.expanduser(given))) if given else None  # before -C takes effect
         self.progress = Progress(sys.stderr)
         self._pointer: tuple[Path, bytes] | None = None
+        self.verify = True  # off with --no-verify
         self.unsure = ""  # what an interrupted command may leave behind
 
     # -- time and place ----------------------------------------------------------------------------------------
@@ -167,6 +169,7 @@ class Edge:
         if folder is None:
             self.no_repository()
         config = self.config(folder)
+        self.check_verify(config)
         around = self.surroundings(config, signs=signs, trusts=trusts)
         repository = Repository.open(folder, around, accept_rollback=accept_rollback)
         repository.config = config
@@ -188,7 +191,19 @@ class Edge:
             trust=self.trusted() if trusts else Trust(),
             state_folder=self.state_folder,
             progress=self.progress,
+            environ=self.environ,
+            verify=self.verify,
+            heard=_hear,
         )
+
+    def check_verify(self, config: Config) -> None:
+        """Raise Refused (no-verify-refused) where checks and hooks may not be passed by, and were asked to be."""
+        if not self.verify and not config["hooks.allow_no_verify"]:
+            raise Refused(
+                "--no-verify is not allowed here: hooks.allow_no_verify is false "
+                f"({config.origin('hooks.allow_no_verify')})",
+                code="no-verify-refused",
+            )
 
     def keys(self) -> KeyFolder:
         """Return the user's identities."""
@@ -267,6 +282,12 @@ class Edge:
         if moved:
             return "interrupted after the repository was changed; `vex op log` shows how, `vex undo` takes it back"
         return "interrupted; nothing was committed" + (f"; {self.unsure}" if self.unsure else "")
+
+
+def _hear(passed: Passed) -> None:
+    from vexrepo.cli.gate import say_passed
+
+    say_passed(passed)
 
 
 def _names_revision(repository: Repository, text: str) -> bool:

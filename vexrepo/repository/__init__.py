@@ -27,7 +27,7 @@ from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository import checkout as _checkout
 from vexrepo.repository import commit as _commit
 from vexrepo.repository import difference as _difference
-from vexrepo.repository import mergestate
+from vexrepo.repository import gating, mergestate
 from vexrepo.repository.checkout import CheckedOut, check_unchanged
 from vexrepo.repository.commit import Committed
 from vexrepo.repository.core import Core, Surroundings
@@ -77,7 +77,7 @@ class Repository(Core):
         dry_run: bool = False,
     ) -> Committed:
         """Commit what a store (default: the workspace) holds.  See ``commit.commit_store``."""
-        return _commit.commit_store(
+        done = _commit.commit_store(
             self,
             store or self.workspace(),
             message,
@@ -86,6 +86,9 @@ class Repository(Core):
             allow_empty=allow_empty,
             dry_run=dry_run,
         )
+        if done.id is not None:
+            gating.tell_of_commit(self, done.id)
+        return done
 
     def status(self, store: Address | None = None) -> Status:
         """Return how a store (default: the workspace) differs from the current commit.
@@ -133,7 +136,11 @@ class Repository(Core):
         head: str | None = None,
     ) -> CheckedOut:
         """Bring a store to a commit, writing only the difference.  See ``checkout.checkout``."""
-        return _checkout.checkout(self, commit, store, selection=selection, force=force, dry_run=dry_run, head=head)
+        done = _checkout.checkout(self, commit, store, selection=selection, force=force, dry_run=dry_run, head=head)
+        if not dry_run:
+            total = done.snapshot.records.count
+            gating.tell(self, _checkout.checkout_event(self, "post-checkout", commit, store, total), lambda: ())
+        return done
 
     def check_new_branch(self, name: str, start: str) -> CommitId | None:
         """Return the commit a branch to be made would begin at, None on a branch without commits.

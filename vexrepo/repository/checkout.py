@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from vexrepo.errors import StateError, StoreError
 from vexrepo.history.baseline import IdTable, iter_record_ids
 from vexrepo.history.walk import iter_records
+from vexrepo.hooks.check import Change
+from vexrepo.hooks.event import Event
 from vexrepo.objects.digest import CommitId
-from vexrepo.objects.record import key_name
+from vexrepo.objects.record import Record, key_name
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.remotes.intake import take_in
@@ -19,6 +22,8 @@ from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.commit import _cache_path, _Progress
 from vexrepo.repository.core import Core
+from vexrepo.repository.difference import diff_with_store
+from vexrepo.repository.gating import as_changes, pass_gate
 from vexrepo.storage.oplog import View
 
 
@@ -73,6 +78,8 @@ def checkout(
             compare_edges(repository.objects, snapshot.edges, store, set(edges), outflow)
         if (outflow.unsaved or outflow.unsaved_edges) and not force and not dry_run:
             raise _unsaved(address, outflow)
+        if not outflow.is_empty and not dry_run:
+            _pass(repository, commit, snapshot, address, selection, is_new=intake.fingerprint is None)
         written, fingerprint = 0, intake.fingerprint
         # A memory without records still makes a store that holds none.
         is_new = intake.fingerprint is None and not snapshot.records.count
@@ -107,6 +114,36 @@ def checkout(
         if view != repository.view():
             repository.record(view, "checkout", f"{commit.short} to {name}")
         return CheckedOut(commit, snapshot, outflow, written, verified)
+
+
+def checkout_event(repository: Core, name: str, commit: CommitId, address: Address, total: int) -> Event:
+    """Return the event of a store being brought to a commit."""
+    target = {"kind": address.kind, "address": repository.store_name(address)}
+    return Event(name, {"kind": "commit", "name": commit.hex()}, target, repository.view().branch, total)
+
+
+def _pass(
+    repository: Core,
+    commit: CommitId,
+    snapshot: Snapshot,
+    address: Address,
+    selection: Selection,
+    *,
+    is_new: bool,
+) -> None:
+    """Let the gate see what would change in a store.  Raises: Vetoed."""
+
+    def changes() -> Iterable[Change]:
+        if not is_new:
+            return as_changes(diff_with_store(repository, commit, address, selection, reverse=True))
+        records = iter_records(repository.objects, snapshot.records)
+        return (Change(each.key, None, each) for each in records if _is_selected(selection, each))
+
+    pass_gate(repository, checkout_event(repository, "pre-checkout", commit, address, snapshot.records.count), changes)
+
+
+def _is_selected(selection: Selection, record: Record) -> bool:
+    return not selection or selection.accepts(record.key, lambda: record.body)
 
 
 def _known(repository: Core, view: View, name: str) -> list[Snapshot]:

@@ -25,6 +25,7 @@ from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.core import Core
+from vexrepo.repository.gating import UNVERIFIED, branch_event, iter_changes, pass_gate
 from vexrepo.storage.store import Writer
 
 EMPTY_RECORD_BYTES = 2048.0  # assumed size of a record while there is none to measure
@@ -94,7 +95,8 @@ def commit_store(
                 f"nothing to commit: {address} holds exactly what {view.branch or 'HEAD'} holds",
                 code="nothing-to-commit",
             )
-        source: dict[str, Any] = {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
+        source: dict[str, Any] = {} if repository.around.verify else dict(UNVERIFIED)
+        source |= {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
         if selection:
             source["selection"] = selection.describe()
         statistics = {
@@ -112,6 +114,9 @@ def commit_store(
         writer.put(ObjectType.SNAPSHOT, snapshot_id, payload, base=before)
         identifier = repository.write_commit(writer, commit)
         packs = writer.finish()
+        event = branch_event(repository, "pre-commit", source, snapshot.records.count)
+        old = base.records if base else None
+        pass_gate(repository, event, lambda: iter_changes(repository.objects, old, snapshot.records), packs)
         after = view.with_commit(identifier)
         if not selection:
             after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": intake.fingerprint})

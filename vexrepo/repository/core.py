@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from vexrepo.storage.pins import Pin, read_pin, write_pin
 from vexrepo.storage.store import ObjectStore, Writer
 
 if TYPE_CHECKING:
+    from vexrepo.hooks.gate import Gate, MakeChecks, Passed
     from vexrepo.repository.signatures import Acquaintance
 
 FOLDER = ".vex"
@@ -53,7 +54,8 @@ class Surroundings:
     ``now_us`` is the clock (microseconds since 1970), ``identity`` signs commits (None: unsigned),
     ``trust`` says whose signatures count, ``state_folder`` is where the last seen operation of each repository
     is remembered (None: not), ``progress`` is told (what, done, total) on long work; ``what`` ends
-    in " bytes" where the amounts are bytes.
+    in " bytes" where the amounts are bytes.  ``environ`` is what hooks see of the environment, ``checks`` makes the
+    built-in checks of an event, ``heard`` is told what checks and hooks said; without ``verify`` neither are asked.
     """
 
     now_us: Callable[[], int]
@@ -63,6 +65,10 @@ class Surroundings:
     state_folder: Path | None = None
     files: Files = field(default_factory=Files)
     progress: Callable[[str, int, int | None], None] = _no_progress
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    checks: MakeChecks = lambda event: ()
+    verify: bool = True
+    heard: Callable[[Passed], None] = lambda passed: None
 
 
 class Core:
@@ -268,6 +274,22 @@ class Core:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def gate(self) -> Gate:
+        """Return the checks and hooks that stand at this repository's events."""
+        from vexrepo.hooks.folder import HookFolder
+        from vexrepo.hooks.gate import Gate
+
+        if not self.around.verify:
+            return Gate()
+        return Gate(
+            self.around.checks,
+            HookFolder(self.folder / "hooks", self.files),
+            self.root,
+            self.around.environ,
+            float(self.config["hooks.timeout_s"]),
+            self.scratch,
+        )
 
     def record(
         self,

@@ -16,6 +16,7 @@ from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.remotes.intake import Tally
 from vexrepo.repository.core import Core
+from vexrepo.repository.gating import UNVERIFIED, branch_event, iter_changes, pass_gate
 from vexrepo.storage.store import Writer
 
 
@@ -48,6 +49,8 @@ def commit_edits(
             )
         made = write_commit(repository, writer, (head,), snapshot, message, source, tally, len(census.namespaces))
         packs = writer.finish()
+    event = branch_event(repository, "pre-commit", source, tree.count)
+    pass_gate(repository, event, lambda: iter_changes(repository.objects, base.records, tree), packs)
     repository.record(view.with_commit(made), command, message.split("\n", 1)[0], packs)
     return made
 
@@ -75,6 +78,8 @@ def write_commit(
         "forgotten": tally.forgotten,
         **more,
     }
+    if not repository.around.verify:
+        source = {**source, **UNVERIFIED}
     author, now_us = {"name": repository.around.author}, repository.around.now_us()
     return repository.write_commit(writer, Commit(identifier, parents, author, now_us, message, source, statistics))
 

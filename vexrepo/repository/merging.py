@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +21,7 @@ from vexrepo.remotes.intake import Tally
 from vexrepo.repository import mergestate
 from vexrepo.repository.core import Core
 from vexrepo.repository.editing import write_commit
+from vexrepo.repository.gating import branch_event, iter_changes, pass_gate
 from vexrepo.repository.mergestate import MergeState
 from vexrepo.storage.oplog import View
 from vexrepo.storage.store import Writer
@@ -63,6 +64,7 @@ def merge(
             return MergeResult("up-to-date", ours)
         if is_ancestor(repository.commit_at, ours, theirs) and fast_forward != "never":
             if not dry_run:
+                _pass(repository, "merge", name, repository.records_root(ours), repository.records_root(theirs))
                 repository.record(view.with_commit(theirs), "merge", f"fast-forward to {name}")
             return MergeResult("preview" if dry_run else "fast-forward", theirs)
         if fast_forward == "only":
@@ -335,10 +337,20 @@ def _attempt(
             **more,
         )
         packs = writer.finish()
+    _pass(repository, state.action, state.name, inputs.ours.records, records, packs)
     repository.record(repository.view().with_commit(made), state.action, state.message.split("\n", 1)[0], packs)
     # A crash before this leaves a state whose HEAD has moved, which `--continue` refuses and `--abort` drops.
     mergestate.remove_state(repository.files, repository.folder)
     return MergeResult("merged", made, outcome, undecided)
+
+
+def _pass(
+    repository: Core, action: str, name: str, old: TreeRoot | None, new: TreeRoot | None, packs: Sequence[str] = ()
+) -> None:
+    """Let the gate see what a merge brings into the current branch.  Raises: Vetoed."""
+    assert new is not None
+    event = branch_event(repository, "pre-merge", {"kind": action, "name": name}, new.count)
+    pass_gate(repository, event, lambda: iter_changes(repository.objects, old, new), packs)
 
 
 def _merge_collections(inputs: _Inputs) -> tuple[dict[str, Any], tuple[str, ...]]:
