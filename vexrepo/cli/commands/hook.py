@@ -68,7 +68,7 @@ class HookName(click.types.StringParamType):
     epilog=example("vex hook add pre-commit limit-forgetting", "vex hook list", "vex hook run pre-commit"),
 )
 def hook() -> None:
-    """Let programs of yours look at changes before they count.
+    """Let programs look at changes before they count.
 
     A hook is an executable in .vex/hooks.  It reads one line of JSON that says what is about to happen and where the
     memories are; with exit code 0 it allows, with any other it refuses.  Hooks never arrive with data: only you
@@ -96,7 +96,10 @@ def _json(hook: Hook) -> dict[str, Any]:
 @as_json
 @pass_edge
 def list_(edge: Edge, as_json: bool) -> None:
-    """List the hooks of this repository, and the built-in checks, by event."""
+    """List the hooks of this repository.
+
+    Built-in checks are listed with them, by event.
+    """
     from vexrepo.hooks.event import EVENTS
 
     repository = edge.repository()
