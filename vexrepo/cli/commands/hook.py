@@ -131,7 +131,10 @@ def list_(edge: Edge, as_json: bool) -> None:
 @as_json
 @pass_edge
 def add(edge: Edge, event: str, program: str, name: str | None, as_json: bool) -> None:
-    """Install a program as a hook: a copy of it, executable, in .vex/hooks."""
+    """Install a program as a hook.
+
+    What is installed is a copy, executable, in .vex/hooks.
+    """
     made = _folder(edge.repository()).add(event, Path(program), name)
     if as_json:
         emit(_json(made))
