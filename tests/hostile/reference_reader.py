@@ -410,7 +410,9 @@ class Repository:
                         need(set(signature) == {"type", "key", "signature"}, "not a signature")
                         self.signatures.setdefault(row.id, []).append(signature)
                     else:
-                        self.rows.setdefault((row.id, row.type), row)
+                        other = self.rows.setdefault((row.id, row.type), row)
+                        if row.depth < other.depth:
+                            self.rows[row.id, row.type] = row
 
     def find(self, identifier: bytes, kind: int | None = None) -> Row:
         for each in (kind,) if kind else range(1, 7):

@@ -74,7 +74,7 @@ def test_a_damaged_row_is_never_given(tmp_path: Path, step: int) -> None:
     assert place is not None and place[1].codec == Codec.ROWS
     pack, entry = place
     if step == 0:
-        pack, entry = woods.store._find(pack.base(entry))
+        pack, entry = woods.store.find(pack.base(entry))
     assert reader.record(5) == held[sorted(held)[5]]
     raw = bytearray(pack.path.read_bytes())
     wrong = 0

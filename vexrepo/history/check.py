@@ -78,7 +78,7 @@ class Checker:
                     if kind == ObjectType.SIGNATURE:
                         self._check_signatures(CommitId(entry.id))
                     else:
-                        self._store.get(entry.id, kind, cache=False)
+                        self._store.read_copy(reader, entry)
                 except VexError as error:
                     self.report.add(error)
                 self._advance(entry.stored)

@@ -11,9 +11,8 @@ from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
 from vexrepo.objects.tree import Leaf
 from vexrepo.storage.codec import IS_DELTA
+from vexrepo.storage.pack import Key
 from vexrepo.storage.store import ObjectStore
-
-Key = tuple[bytes, int]  # (id, type), as in an index
 
 
 def reachable(
@@ -61,18 +60,15 @@ def _below(store: ObjectStore, root: TreeRoot, known: set[Key]) -> Iterator[Key]
 
 
 def with_bases(store: ObjectStore, wanted: set[Key]) -> set[Key]:
-    """Return objects with those that they are stored as differences from, whether or not those are wanted too."""
+    """Return objects with those that any copy of them is stored as a difference from, wanted or not."""
     found = set(wanted)
     pending = list(wanted)
     while pending:
         identifier, kind = pending.pop()
-        place = store.locate(identifier, ObjectType(kind))
-        if place is None:  # a commit without a signature
-            continue
-        reader, entry = place
-        if entry.codec in IS_DELTA:
-            base = (reader.base(entry), kind)
-            if base not in found:
-                found.add(base)
-                pending.append(base)
+        for reader, entry in store.copies(identifier, ObjectType(kind)):  # none: a commit without a signature
+            if entry.codec in IS_DELTA:
+                base = (reader.base(entry), kind)
+                if base not in found:
+                    found.add(base)
+                    pending.append(base)
     return found

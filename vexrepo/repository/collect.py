@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from vexrepo.history.reach import Key, reachable, with_bases
+from vexrepo.history.reach import reachable, with_bases
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.repository import mergestate
 from vexrepo.repository.core import Core
 from vexrepo.storage.oplog import gc_horizon
-from vexrepo.storage.pack import Entry, PackReader
+from vexrepo.storage.pack import Entry, Key, PackReader
 
 GEOMETRIC: Final = 2  # a pack stays as it is while it is at least so many times as large as all smaller ones together
 GARBAGE_SHARE: Final = 0.25  # a pack is rewritten where more than this share of it is not needed
@@ -47,13 +47,13 @@ class _Plan:
     readers: dict[str, PackReader]
     sizes: dict[str, int]
     replaced: list[str] = field(default_factory=list)
-    copied: list[tuple[PackReader, Entry]] = field(default_factory=list)
+    copied: dict[Key, tuple[PackReader, Entry]] = field(default_factory=dict)
     removed: int = 0
 
     @property
     def size_after(self) -> int:
         kept = sum(size for name, size in self.sizes.items() if name not in self.replaced)
-        return kept + (sum(entry.stored + 64 for _, entry in self.copied) + 96 if self.copied else 0)
+        return kept + (sum(entry.stored + 64 for _, entry in self.copied.values()) + 96 if self.copied else 0)
 
 
 def collect(
@@ -130,21 +130,22 @@ def _plan(repository: Core, kept: set[Key] | None, *, full: bool) -> _Plan:
     joined |= {name for name in by_size if not needed[name]}
     if len(joined) == 1 and not garbage[next(iter(joined))]:
         joined = set()  # it would be written anew as it is
-    held: dict[Key, tuple[PackReader, Entry]] = {
-        (entry.id, entry.type): (readers[name], entry)
-        for name in by_size
-        if name not in joined
-        for entry in readers[name]
-    }
+    held: dict[Key, tuple[PackReader, Entry]] = {}
+    for name in by_size:
+        for entry in readers[name] if name not in joined else ():
+            other = held.get((entry.id, entry.type))
+            if other is None or entry.depth < other[1].depth:
+                held[entry.id, entry.type] = readers[name], entry
     for name in sorted(joined):  # names begin with a number: oldest first
         if any(_differs(readers[name], entry, held) for entry in needed[name]):
             continue
         plan.replaced.append(name)
         plan.removed += readers[name].count - len(needed[name])
         for entry in sorted(needed[name], key=lambda entry: entry.offset):
-            if (entry.id, entry.type) not in held:
-                held[entry.id, entry.type] = readers[name], entry
-                plan.copied.append((readers[name], entry))
+            other = held.get((entry.id, entry.type))
+            # The copy nearest to a whole object stays: differences from it may be from that very copy.
+            if other is None or entry.depth < other[1].depth:
+                held[entry.id, entry.type] = plan.copied[entry.id, entry.type] = readers[name], entry
     return plan
 
 
@@ -171,13 +172,12 @@ def _too_small(by_size: list[str], sizes: dict[str, int]) -> set[str]:
 
 
 def _carry_out(repository: Core, plan: _Plan, found: Collected) -> None:
-    total = sum(entry.stored for _, entry in plan.copied)
+    total = sum(entry.stored for _, entry in plan.copied.values())
     done = 0
     with repository.objects.writer() as writer:
-        for reader, entry in plan.copied:
+        for reader, entry in plan.copied.values():
             # Read whole and checked, so that damage is never copied and then taken for sound.
-            if entry.type != ObjectType.SIGNATURE:
-                repository.objects.get(entry.id, ObjectType(entry.type), cache=False)
+            repository.objects.read_copy(reader, entry)
             writer.copy(reader, entry)
             done += entry.stored
             repository.around.progress("joining packs bytes", done, total)

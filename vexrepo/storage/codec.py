@@ -215,6 +215,12 @@ def encode_rows(payload: bytes, base: bytes, head: int, row_bytes: int, item_byt
     return b"".join((header, *(_RUN.pack(*run) for run in runs), packed))
 
 
+def rows_shape(stored: bytes | memoryview) -> tuple[int, int, int]:
+    """Return (head size, row size, item size) of a ROWS form, as ``encode_rows`` takes them.  Not checked."""
+    head, row_bytes, item_bytes = struct.unpack_from("<III", stored)
+    return head, row_bytes, item_bytes
+
+
 def rows_runs(stored: bytes | memoryview, size: int) -> tuple[list[tuple[int, int, int]], bytes, int, int]:
     """Return (runs, literal bytes, head size, row size) of the ROWS form of a payload of ``size`` bytes.
 

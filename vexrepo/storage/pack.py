@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from blake3 import blake3
 
@@ -26,6 +26,7 @@ MAGIC = b"VEXPACK1"
 ROW = struct.Struct("<32sQIIIHBBB7x")  # id, offset, stored, size, chain bytes, chain number, type, codec, depth
 FOOTER = struct.Struct("<QQ32s32s8s")  # index offset, rows, index checksum, entries checksum, magic
 MAX_DEPTH = 8
+Key: TypeAlias = tuple[bytes, int]  # (id, type): what an index is sorted by
 _TYPES = frozenset(ObjectType)
 assert ROW.size == 64
 
@@ -196,6 +197,10 @@ class PackWriter:
     def has(self, identifier: bytes, kind: ObjectType) -> bool:
         """Whether this pack holds the object already."""
         return (identifier, kind) in self._entries
+
+    def entry(self, identifier: bytes, kind: int) -> Entry | None:
+        """Return the row of an object written so far, None if it is not here."""
+        return self._entries.get((identifier, kind))
 
     @property
     def size_bytes(self) -> int:

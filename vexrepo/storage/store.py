@@ -8,10 +8,11 @@ steps, no more than MAX_DEPTH, and one changed record never costs a whole leaf. 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +37,12 @@ SHALLOW = 3
 
 
 class ObjectStore:
-    """The packs of a repository."""
+    """The packs of a repository, and perhaps some that lie elsewhere and are looked into first."""
 
-    def __init__(self, folder: Path, files: Files) -> None:
+    def __init__(self, folder: Path, files: Files, elsewhere: Iterable[Path] = ()) -> None:
         self.folder = folder
         self._files = files
+        self._elsewhere = {path.name: path for path in elsewhere}
         self._readers: dict[str, PackReader] = {}
         self._names: list[str] = []
         self._cache: OrderedDict[tuple[bytes, ObjectType], bytes] = OrderedDict()
@@ -52,9 +54,9 @@ class ObjectStore:
 
     def refresh(self) -> None:
         """See packs that appeared since; newest first."""
-        found = [entry.name for entry in self.folder.glob("*.pack")] if self.folder.is_dir() else []
-        self._names = sorted(found, reverse=True)
-        for gone in set(self._readers) - set(found):
+        found = {entry.name for entry in self.folder.glob("*.pack")} if self.folder.is_dir() else set()
+        self._names = [*self._elsewhere, *sorted(found - set(self._elsewhere), reverse=True)]
+        for gone in set(self._readers) - set(self._names):
             del self._readers[gone]
 
     @property
@@ -66,24 +68,41 @@ class ObjectStore:
         """Return the open pack of that name.  Raises: Tampered (pack-corrupt)."""
         found = self._readers.get(name)
         if found is None:
-            found = self._readers[name] = PackReader(self.folder / name)
+            found = self._readers[name] = PackReader(self._elsewhere.get(name, self.folder / name))
         return found
 
-    def locate(self, identifier: bytes, kind: ObjectType | None = None) -> tuple[PackReader, Entry] | None:
-        """Return where an object is, None if nowhere.  Signatures only when asked for by kind."""
+    def copies(self, identifier: bytes, kind: ObjectType | None = None) -> Iterator[tuple[PackReader, Entry]]:
+        """Yield every place where an object is, in the newest pack first.  Signatures only when asked for by kind."""
         for name in self._names:
             reader = self.reader(name)
             for entry in reader.find(identifier):
                 if entry.type == kind or (kind is None and entry.type != ObjectType.SIGNATURE):
-                    return reader, entry
-        return None
+                    yield reader, entry
+
+    def locate(self, identifier: bytes, kind: ObjectType | None = None) -> tuple[PackReader, Entry] | None:
+        """Return where an object is, None if nowhere.  Signatures only when asked for by kind."""
+        return next(self.copies(identifier, kind), None)
+
+    def base_of(self, entry: Entry, base: bytes) -> tuple[PackReader, Entry]:
+        """Return where the object is that a difference is from: of several copies one nearer to a whole object.
+
+        A copy that came from elsewhere may be a longer chain than the one the difference was made from.
+        Raises: InvalidData (object-corrupt), Tampered (object-missing).
+        """
+        for place in self.copies(base):
+            if place[1].depth < entry.depth:
+                return place
+        place = self.find(base)
+        if place[1].depth >= entry.depth:
+            raise InvalidData("a difference does not get nearer to a whole object", code="object-corrupt")
+        return place
 
     def __contains__(self, identifier: bytes) -> bool:
         return self.locate(identifier) is not None
 
     def kind(self, identifier: bytes) -> ObjectType:
         """Return an object's type.  Raises: Tampered (object-missing)."""
-        return ObjectType(self._find(identifier)[1].type)
+        return ObjectType(self.find(identifier)[1].type)
 
     def get(self, identifier: ObjectId | bytes, kind: ObjectType, *, cache: bool = True) -> bytes:
         """Return an object's payload, checked against its id.
@@ -106,16 +125,26 @@ class ObjectStore:
             return self._read(identifier, kind, cache=cache)
 
     def _read(self, identifier: ObjectId | bytes, kind: ObjectType, *, cache: bool) -> bytes:
-        reader, entry = self._find(identifier, kind)
+        reader, entry = self.find(identifier, kind)
+        return self.read_copy(reader, entry, cache=cache)
+
+    def read_copy(self, reader: PackReader, entry: Entry, *, cache: bool = False) -> bytes:
+        """Return an object's payload as one pack holds it, checked against its id (a signature's as it is).
+
+        Raises: Tampered (object-missing, object-corrupt, pack-corrupt).
+        """
+        identifier, kind = entry.id, ObjectType(entry.type)
         try:
             payload = self._payload(reader, entry)
-            found = identify(kind, payload)
+            found = identify(kind, payload) if kind != ObjectType.SIGNATURE else identifier
         except InvalidData as error:
-            self._check_base(reader, entry, kind)
+            self._check_base(reader, entry)
             raise self._corrupt(identifier, kind, reader, str(error)) from error
         if found != identifier:
-            self._check_base(reader, entry, kind)
+            self._check_base(reader, entry)
             raise self._corrupt(identifier, kind, reader, "its content gives another id")
+        if kind == ObjectType.SIGNATURE:  # not what its commit's id names
+            return payload
         if cache and len(payload) <= CACHE_BYTES // 4:
             self._remember((bytes(identifier), kind), payload)
         elif not cache and len(payload) <= CACHE_BYTES:
@@ -133,16 +162,16 @@ class ObjectStore:
                 while self._cached_bytes > CACHE_BYTES:
                     self._cached_bytes -= len(self._cache.popitem(last=False)[1])
 
-    def _check_base(self, reader: PackReader, entry: Entry, kind: ObjectType) -> None:
+    def _check_base(self, reader: PackReader, entry: Entry) -> None:
         """Raise Tampered for the object that a damaged one is a difference from, if that is the damaged one."""
         if entry.codec in codec.IS_DELTA:
             with self._cache_lock:
                 self._recent.clear()
-            base = reader.base(entry)
-            if self._find(base)[1].depth < entry.depth:  # else a loop, or made to look like one
-                self.get(base, kind, cache=False)
+            with contextlib.suppress(InvalidData):  # a loop, or made to look like one: the difference is what is wrong
+                self.read_copy(*self.base_of(entry, reader.base(entry)))
 
-    def _find(self, identifier: bytes, kind: ObjectType | None = None) -> tuple[PackReader, Entry]:
+    def find(self, identifier: bytes, kind: ObjectType | None = None) -> tuple[PackReader, Entry]:
+        """Return where an object is.  Raises: Tampered (object-missing)."""
         place = self.locate(identifier, kind)
         if place is None:
             self.refresh()
@@ -173,10 +202,7 @@ class ObjectStore:
             pending.append((entry, stored[ID_BYTES:]))
             base_id = stored[:ID_BYTES]
             payload = self._recent.get(base_id) or self._cache.get((base_id, ObjectType(entry.type)))
-            reader, base = self._find(stored[:ID_BYTES])
-            if base.depth >= entry.depth:
-                raise InvalidData("a difference does not get nearer to a whole object", code="object-corrupt")
-            entry = base
+            reader, entry = self.base_of(entry, base_id)
         if payload is None:
             payload = codec.decode(entry.codec, reader.stored(entry), entry.size)
         for entry, delta in reversed(pending):
@@ -188,15 +214,12 @@ class ObjectStore:
 
         Raises: InvalidData (object-corrupt), Tampered, StorageFailure.
         """
-        reader, entry = self._find(identifier, ObjectType.VECTORS)
+        reader, entry = self.find(identifier, ObjectType.VECTORS)
         differences = []
         while entry.codec == Codec.ROWS:
             stored = reader.stored(entry)
             differences.append(Difference(stored[ID_BYTES:], entry.size))
-            reader, base = self._find(stored[:ID_BYTES])
-            if base.depth >= entry.depth:
-                raise InvalidData("a difference does not get nearer to a whole object", code="object-corrupt")
-            entry = base
+            reader, entry = self.base_of(entry, stored[:ID_BYTES])
         return Glance(differences, partial(self._planes, reader, entry)) if entry.codec in codec.IS_SHUFFLED else None
 
     def _planes(self, reader: PackReader, entry: Entry) -> Planes:
@@ -339,12 +362,12 @@ class Writer:
         # A shallow chain may grow by one step: the version just before shares most.
         wanted = entry.chain if entry.depth < SHALLOW else chain & (chain - 1)
         while entry.chain > wanted and entry.codec in codec.IS_DELTA:
-            reader, entry = self._store._find(reader.base(entry))
+            reader, entry = self._store.base_of(entry, reader.base(entry))
         if entry.depth + 1 > pack.MAX_DEPTH:
             return False
         root_reader, root = reader, entry
         while root.codec in codec.IS_DELTA:
-            root_reader, root = self._store._find(root_reader.base(root))
+            root_reader, root = self._store.base_of(root, root_reader.base(root))
         whole = root.stored * len(payload) / max(root.size, 1)
         old = self._store.get(entry.id, kind)
         if row_bytes:
