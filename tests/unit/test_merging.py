@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.property.strategies import QuickFiles
 from vexrepo.errors import InvalidData, StateError, UsageError, VexError
-from vexrepo.history.ancestry import is_ancestor, merge_bases
+from vexrepo.history.ancestry import ahead_behind, is_ancestor, merge_bases
 from vexrepo.history.policy import Policy
 from vexrepo.history.walk import iter_records
 from vexrepo.objects.commit import Commit
@@ -55,6 +56,16 @@ def test_merge_bases_are_the_common_ancestors_that_no_other_descends_from(
     assert set(found) == best
     assert len(found) == len(best)
     assert is_ancestor(graph.__getitem__, ours, theirs) == (ours in ancestors(graph, theirs))
+
+
+@given(graphs(), st.data())
+def test_ahead_and_behind_count_what_only_one_side_has(graph: dict[CommitId, Commit], data: st.DataObject) -> None:
+    ours, theirs = (data.draw(st.sampled_from(sorted(graph))) for _ in range(2))
+    mine, other = ancestors(graph, ours), ancestors(graph, theirs)
+    ahead, behind = ahead_behind(graph.__getitem__, ours, theirs)
+    assert len(mine - other) <= ahead <= len(mine) and len(other - mine) <= behind <= len(other)
+    sane = {name: replace(commit, time_us=number) for number, (name, commit) in enumerate(sorted(graph.items()))}
+    assert ahead_behind(sane.__getitem__, ours, theirs) == (len(mine - other), len(other - mine))
 
 
 # -- a repository ------------------------------------------------------------------------------------------------------

@@ -70,17 +70,19 @@ class Secrets:
         self._remote = remote
         self._root = root
         self._terminal = terminal
-        self._typed = ""  # a passphrase that was typed, to be offered to the keyring
+        self._passphrase: str | None = None  # the one typed last
         self._from_git: dict[str, str] | None = None
         self._token_refused = False
 
     # -- passphrase --------------------------------------------------------------------------------------------
 
     def passphrases(self) -> Iterator[str]:
-        """Yield the passphrase; where it was typed and does not fit, what is typed next, up to three times.
+        """Yield what to try: the one that was given; or one from the keyring, then what is typed, up to three times.
 
         Raises: WrongKey (no-passphrase) where there is none and nobody to ask.
         """
+        if self._passphrase is not None:
+            yield self._passphrase
         given = self._given_passphrase()
         if given is not None:
             yield given
@@ -91,14 +93,16 @@ class Secrets:
             # It was changed elsewhere, since.
             say("the passphrase in the keyring does not fit", err=True)
         if not self._terminal.can_ask:
-            raise WrongKey(self._how_passphrase("a passphrase is needed for"), code="no-passphrase")
-        for left in range(TRIES, 0, -1):
+            if kept is None:
+                raise WrongKey(self._how_passphrase("a passphrase is needed for"), code="no-passphrase")
+            return
+        for left in reversed(range(TRIES)):
             answer = self._terminal.ask_secret(f"Passphrase of {host_words(self._remote.url)}")
             if answer:
-                self._typed = answer
+                self._passphrase = answer
                 yield answer
-            if left > 1:
-                say("an empty passphrase does not count" if not answer else "that does not fit; once more", err=True)
+            if left:
+                say("that does not fit; once more" if answer else "an empty passphrase does not count", err=True)
 
     def new_passphrase(self, what: str = "New passphrase") -> str:
         """Return the passphrase for a host that has none, or another for one that has; typed twice.
@@ -131,7 +135,7 @@ class Secrets:
             else:
                 say(f"  {'fair: ' + ADVICE if bits < FAIR_BITS else 'strong'}", err=True)
             if self._terminal.ask_secret("The same again") == answer:
-                self._typed = answer
+                self._passphrase = answer
                 return answer
             say("the two differ; from the start", err=True)
         raise WrongKey("no passphrase was chosen; nothing was changed", code="no-passphrase")
@@ -163,7 +167,9 @@ class Secrets:
 
     def keep(self) -> bool:
         """Put the passphrase that was typed into the keyring; False if none was typed, or there is no keyring."""
-        return bool(self._typed) and write_keyring(KEYRING_PASSPHRASE, self._remote.url, self._typed)
+        if self._passphrase is None:
+            return False
+        return write_keyring(KEYRING_PASSPHRASE, self._remote.url, self._passphrase)
 
     # -- token -------------------------------------------------------------------------------------------------
 

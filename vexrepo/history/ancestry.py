@@ -55,3 +55,31 @@ def is_ancestor(read: Read, ancestor: CommitId, of: CommitId) -> bool:
                 seen.add(parent)
                 stack.append(parent)
     return False
+
+
+def ahead_behind(read: Read, ours: CommitId, theirs: CommitId) -> tuple[int, int]:
+    """Return how many commits only ``ours`` has, and how many only ``theirs`` has.
+
+    Stops where only common history is left.  Where clocks disagree a commit of the common history may be counted.
+    """
+    if ours == theirs:
+        return 0, 0
+    marks = {ours: _OURS, theirs: _THEIRS}
+    commits = {identifier: read(identifier) for identifier in marks}
+    queue = [(-commit.time_us, identifier) for identifier, commit in commits.items()]
+    heapq.heapify(queue)
+    waiting = set(marks)
+    while any(marks[identifier] != _OURS | _THEIRS for identifier in waiting):
+        _, identifier = heapq.heappop(queue)
+        waiting.discard(identifier)
+        for parent in commits[identifier].parents:
+            mark = marks.get(parent, 0) | marks[identifier]
+            if mark == marks.get(parent):
+                continue
+            marks[parent] = mark
+            if parent not in waiting:
+                commits.setdefault(parent, read(parent))
+                heapq.heappush(queue, (-commits[parent].time_us, parent))
+                waiting.add(parent)
+    found = list(marks.values())
+    return found.count(_OURS), found.count(_THEIRS)

@@ -318,11 +318,11 @@ class Tally:
 
 
 def iter_edits(
-    objects: ObjectStore, base: TreeRoot | None, intake: Intake, tally: Tally, accepts: Accepts | None = None
+    objects: ObjectStore, base: TreeRoot | None, intake: Intake, tally: Tally, goes: Accepts | None = None
 ) -> Iterator[Edit]:
     """Yield the edits that turn the base into what was taken in, in key order; ``tally`` counts them.
 
-    With ``accepts``, base records outside the selection stay.  Raises: InvalidData (duplicate-key).
+    With ``goes``, base records that it does not accept stay.  Raises: InvalidData (duplicate-key).
     """
     fresh = _without_duplicates(intake)
     head = next(fresh, None)
@@ -355,7 +355,7 @@ def iter_edits(
                 tally.changed += 1
                 yield Edit(key, head.record)
                 head = next(fresh, None)
-            elif not seen[row] and (accepts is None or accepts(key, _body(reader, row))):
+            elif not seen[row] and (goes is None or goes(key, _body(reader, row))):
                 tally.forgotten += 1
                 yield Edit(key, None)
         while head is not None and not last and head.record.key <= child.last_key:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vexrepo.history.baseline import IdTable
 from vexrepo.history.walk import LeafReader, find_record, iter_leaves, iter_records, read_leaves
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+EdgeChange: TypeAlias = tuple[bytes, Record | None, Record | None]  # key, before, after
 TURNS = (0, 1, 0, 1, 1)
 SPLIT_RECORDS = 20_000  # snapshots below this are written by one process
 BLOCK = 256  # records handed on at once
@@ -119,6 +120,24 @@ def compare_edges(objects: ObjectStore, target: TreeRoot, store: Store, saved: s
                 outflow.unsaved_edges.append(held)
     outflow.edge_deletes.extend(present[key] for key in sorted(present))
     outflow.unsaved_edges.extend(edge for edge in outflow.edge_deletes if edge.id not in saved)
+
+
+def compare_edge_changes(changes: Iterable[EdgeChange], store: Store, outflow: Outflow) -> None:
+    """Add to ``outflow`` what of some changes of edges the store does not have yet; all its other edges stay.
+
+    An edge that the store has neither as before nor as after the change is unsaved.  Memory: all edges of the store.
+    """
+    held = {edge.key: edge for edge in store.edges()}
+    for key, old, new in changes:
+        present = held.get(key)
+        if (present and present.id) == (new and new.id):
+            continue
+        if present is not None and present.id != (old and old.id):
+            outflow.unsaved_edges.append(present)
+        if new is not None:
+            outflow.edge_upserts.append(new)
+        elif present is not None:
+            outflow.edge_deletes.append(present)
 
 
 def make_plan(

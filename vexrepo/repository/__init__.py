@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vexrepo.errors import StateError, UsageError
+from vexrepo.history.ancestry import ahead_behind
 from vexrepo.history.check import Checker, Report
 from vexrepo.history.matrix import VectorMatrix, read_matrix
 from vexrepo.history.revision import check_ref_name
@@ -248,6 +249,10 @@ class Repository(Core):
         """Read everything and report what is wrong (``vex fsck``)."""
         self.objects.refresh()
         return Checker(self.objects, self.log, advance).run()
+
+    def ahead_behind(self, ours: CommitId, theirs: CommitId) -> tuple[int, int]:
+        """Return how many commits only ``ours`` has, and how many only ``theirs`` has."""
+        return ahead_behind(self.commit_at, ours, theirs)
 
     def verify(self, commit: CommitId) -> tuple[list[SignedBy], Report]:
         """Check a commit's signatures and read its whole snapshot against its id.

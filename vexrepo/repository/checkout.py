@@ -16,7 +16,7 @@ from vexrepo.objects.record import Record, key_name
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.remotes.intake import take_in
-from vexrepo.remotes.outflow import Outflow, compare, compare_edges, make_plan
+from vexrepo.remotes.outflow import EdgeChange, Outflow, compare, compare_edge_changes, compare_edges, make_plan
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
@@ -47,8 +47,11 @@ def checkout(
     force: bool = False,
     dry_run: bool = False,
     head: str | None = None,
+    edge_changes: Iterable[EdgeChange] = (),
 ) -> CheckedOut:
     """Bring a store to a commit; with ``head``, make that the repository's head in the same step.
+
+    With a selection, of the edges only ``edge_changes`` are brought, and the others stay as they are.
 
     Raises: StateError (unsaved-changes) before anything is written, StoreError, InvalidData, Locked.
     """
@@ -76,6 +79,8 @@ def checkout(
         if store.holds_edges and not selection:
             edges = {edge.id for found in known for edge in iter_records(repository.objects, found.edges)}
             compare_edges(repository.objects, snapshot.edges, store, set(edges), outflow)
+        elif store.holds_edges:
+            compare_edge_changes(edge_changes, store, outflow)
         if (outflow.unsaved or outflow.unsaved_edges) and not force and not dry_run:
             raise _unsaved(address, outflow)
         if not outflow.is_empty and not dry_run:

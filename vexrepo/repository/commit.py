@@ -51,9 +51,10 @@ def commit_store(
     selection: Selection | None = None,
     skip_problems: bool = False,
     allow_empty: bool = False,
+    forget: bool = True,
     dry_run: bool = False,
 ) -> Committed:
-    """Commit what a store holds to the current branch.
+    """Commit what a store holds to the current branch; without ``forget``, what it does not hold any more stays.
 
     Raises: StateError (nothing-to-commit), InvalidData (a record that cannot be kept, duplicate-key),
     StoreError, Locked, StorageFailure.  Nothing is committed unless everything is.
@@ -82,7 +83,7 @@ def commit_store(
             advance=_Progress(repository, "reading", store),
         )
         tally = Tally()
-        snapshot = _write_snapshot(repository, writer, intake, base, selection, census, tally)
+        snapshot = _write_snapshot(repository, writer, intake, base, selection, census, tally, forget=forget)
         snapshot_id, payload = snapshot.encode()
         before = repository.commit_at(head).snapshot if head else None
         if snapshot_id == before and not allow_empty:
@@ -134,12 +135,15 @@ def _write_snapshot(
     selection: Selection,
     census: Census,
     tally: Tally,
+    *,
+    forget: bool,
 ) -> Snapshot:
     """Write the trees of what was taken in; ``census`` and ``tally`` count on the way."""
     store, objects = intake.store, repository.objects
     leaf_records = base.leaf_records if base else _leaf_records(intake)
     root = base.records if base else None
-    edits = iter_edits(objects, root, intake, tally, selection.accepts if selection else None)
+    goes = (lambda key, body: False) if not forget else selection.accepts if selection else None
+    edits = iter_edits(objects, root, intake, tally, goes)
     with repository.pool() as pool:
         records = build.edit_tree(objects, writer, root, edits, leaf_records, pool, census)
     edges = _edges(repository, writer, store, base, leaf_records, selection)

@@ -8,9 +8,10 @@ import click
 
 from vexrepo.cli.describe import place_words
 from vexrepo.cli.options import as_json, example
-from vexrepo.cli.output import emit, say
+from vexrepo.cli.output import emit, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import UNCHANGED, counted, memories, plain, tally
+from vexrepo.cli.tracking import Standing, standings
 
 
 @click.command(epilog=example("vex status", "vex status vektor:other.db"))
@@ -21,12 +22,16 @@ def status(edge: Edge, store: str | None, as_json: bool) -> None:
     """Say how the store differs from the last commit.
 
     Compares the workspace store, or STORE, with the current branch.  A store that is as it was at the last commit
-    or checkout is not read again.
+    or checkout is not read again.  Beside it stands how the branch compares with what remotes were last seen to hold
+    (vex fetch looks again).
     """
     repository = edge.repository()
     view = repository.view()
     on = place_words(view)
     value: dict[str, Any] = {"branch": view.branch, "commit": view.commit.hex() if view.commit else None}
+    remotes = standings(repository, view, view.branch) if view.branch is not None else []
+    if as_json:
+        value["remotes"] = [each.to_json() for each in remotes]
     under_way = repository.merge_under_way()
     if under_way is not None:
         value["merge"] = under_way
@@ -37,6 +42,7 @@ def status(edge: Edge, store: str | None, as_json: bool) -> None:
             emit({**value, "store": None})
         else:
             say(f"On {on}; no workspace store: vex status STORE, or vex config set workspace.store STORE")
+            _say_remotes(remotes)
         return
     address = edge.address(store) if store is not None else repository.workspace()
     found = repository.status(address)
@@ -59,3 +65,9 @@ def status(edge: Edge, store: str | None, as_json: bool) -> None:
                 counted(found.edges, "edge differs", "edges differ"),
             ]
         say(start + ", ".join(parts))
+    _say_remotes(remotes)
+
+
+def _say_remotes(found: list[Standing]) -> None:
+    for each in found:
+        say(f"  {each.words()}{quiet('  as last seen') if each.ahead or each.behind else ''}")
