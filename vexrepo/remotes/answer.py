@@ -185,13 +185,13 @@ def _sentences(value: Any, depth: int = 0) -> Iterable[str]:
                 yield from (f"{name} {text}" for text in _sentences(item, depth + 1))
 
 
-def safe_words(text: str, secrets: Iterable[str] = ()) -> str:
+def safe_words(text: str, secrets: Iterable[str] = (), longest: int = _LONGEST_WORDS) -> str:
     """Return text from outside for a message: one short line, nothing that moves a terminal's cursor, no secret."""
     for secret in secrets:
         text = text.replace(secret, "…")
-    text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: _LONGEST_WORDS * 4])
+    text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: longest * 4])
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_WORDS else text[: _LONGEST_WORDS - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _moment(text: str) -> datetime | None:

@@ -31,7 +31,7 @@ class HostFile:
     """
 
     id: str
-    size: int | None = None
+    size: int | None = field(default=None, compare=False)
     mode: int = 0o100644
 
 
@@ -66,7 +66,8 @@ class Access:
 
     ``token`` is asked for (with the URL) when a host may want one; ``refused`` is told (the URL) when it was refused.
     ``ssh_command`` replaces ``ssh``; ``proxy`` and ``ca_file`` are for HTTP.  ``notice`` is told, once each, what a
-    user should know: that a host has no partial clone, for one.  Secrets never show in ``repr``.
+    user should know: that a host has no partial clone, for one.  ``scratch`` is a folder for temporary files, the
+    system's where it is None.  Secrets never show in ``repr``.
     """
 
     token: Callable[[str], Token | None] = field(default=lambda url: None, repr=False)
@@ -74,6 +75,7 @@ class Access:
     ssh_command: str | None = None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     ca_file: Path | None = None
+    scratch: Path | None = None
     timeout_s: float = 60.0
     progress: Callable[[str, int, int | None], None] = lambda what, done, total: None
     notice: Callable[[str], None] = lambda text: None

@@ -58,7 +58,7 @@ class MemoryHost(Host):
             return self.place.tip
 
     def fetch(self, tip: Tip, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        for path in paths:
+        for path in dict.fromkeys(paths):
             file = tip.files.get(path)
             content = None if file is None else self.place.files.get(file.id)
             if content is None:

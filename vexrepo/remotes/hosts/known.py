@@ -1,0 +1,21 @@
+"""What well-known hosts take.  Where each number comes from: remotes/HOSTS.md."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from vexrepo.remotes.hosts.base import Limits
+
+_MIB: Final = 1 << 20
+_GIB: Final = 1 << 30
+
+LIMITS: Final = {
+    "github.com": Limits(file_bytes=100 * _MIB, push_bytes=2 * _GIB),
+}
+
+
+def limits_of(url: str) -> Limits:
+    """Return the limits of the host in an address; none for hosts that are not known."""
+    host = (urlsplit(url).hostname or "").lower()
+    return LIMITS.get(host.removeprefix("ssh."), Limits())
