@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from vexrepo.cli.remotes import check_no_secret, hidden, host_words, parse_url
+from vexrepo.cli.surroundings import Edge
 from vexrepo.errors import UsageError
 
 URL = "https://codeberg.org/alice/memory.git"
@@ -135,3 +136,96 @@ def test_the_environment_changes_what_a_file_has_set(vex, repo):
 def test_a_proxy_with_a_password_belongs_into_the_environment(vex, repo):
     ran = vex("config", "set", "http.proxy", "http://me:hunter2@proxy:3128")
     assert ran.code == 2 and "hunter2" not in ran.err
+
+
+def seen(remote: str, **branches: str) -> None:
+    """Note where a remote's branches are, as a fetch does."""
+    repository = Edge().repository()
+    at = {name: repository.resolve(revision) for name, revision in branches.items()}
+    with repository.lock():
+        repository.record(repository.view().with_tracking(remote, at), "fetch", remote)
+
+
+def test_what_is_known_of_a_remote_is_shown(vex, two):
+    vex("remote", "add", "backup", URL, "--passphrase-command", "pass show memory")
+    shown = vex("remote", "show").out
+    assert "no branch seen yet" in shown and "pass …  (passphrase_command)" in shown
+    seen("backup", main="HEAD~1", other="HEAD")
+    lines = vex("remote", "show", "backup").out.splitlines()
+    assert lines[3].split()[0] == "main" and lines[3].endswith("1 to push")
+    assert lines[4].split()[0] == "other" and lines[4].endswith("not here")
+    found = vex("remote", "show", "--json").json()
+    assert [(each["name"], each["ahead"], each["behind"]) for each in found["branches"]] == [
+        ("main", 1, 0),
+        ("other", None, None),
+    ]
+    assert "VEX_PASSPHRASE" in vex("remote", "show", env={"VEX_PASSPHRASE": "hunter2"}).out
+    assert "VEX_TOKEN_BACKUP" in vex("remote", "show", env={"VEX_TOKEN_BACKUP": "hunter2"}).out
+
+
+def test_status_branch_and_log_say_what_remotes_were_seen_to_hold(vex, two):
+    vex("remote", "add", "backup", URL)
+    assert "backup" not in vex("status").out
+    seen("backup", main="HEAD")
+    assert "  backup: the same" in vex("status").out
+    vex("branch", "try", "HEAD~1")
+    seen("backup", main="HEAD~1", **{"try": "HEAD"})
+    assert "  backup: 1 to push  as last seen" in vex("status").out
+    assert vex("status", "--json").json()["remotes"] == [
+        {
+            "remote": "backup",
+            "branch": "main",
+            "commit": vex("rev-parse", "HEAD~1").out.strip(),
+            "ahead": 1,
+            "behind": 0,
+        }
+    ]
+    lines = vex("branch", "-v").out.splitlines()
+    assert lines[0].startswith("* main") and lines[0].endswith("[backup: 1 to push]")
+    assert lines[1].startswith("  try") and lines[1].endswith("[backup: 1 to pull]")
+    assert [line.split()[0] for line in vex("branch", "-r").out.splitlines()] == ["backup/main", "backup/try"]
+    assert vex("branch", "--json").json()[1]["remotes"][0]["behind"] == 1
+    assert "(try, backup/main)" in vex("log", "--oneline").out
+    assert vex("rev-parse", "backup/main").out == vex("rev-parse", "HEAD~1").out
+
+
+def test_a_renamed_remote_keeps_what_is_known_of_it(vex, two):
+    vex("remote", "add", "backup", URL, "--provider", "codeberg")
+    vex("config", "set", "push.remote", "backup")
+    seen("backup", main="HEAD")
+    assert vex("remote", "rename", "backup", "berg").code == 0
+    assert vex("remote", "list", "--json").json() == [{"name": "berg", "url": URL, "provider": "codeberg"}]
+    assert vex("config", "get", "push.remote").out == "berg\n"
+    assert "  berg: the same" in vex("status").out
+    assert vex("remote", "rename", "nope", "x").code == 2
+    vex("remote", "add", "other", URL)
+    assert vex("remote", "rename", "other", "berg").code == 1
+
+
+def test_a_removed_remote_is_forgotten(vex, two):
+    vex("remote", "add", "backup", URL)
+    vex("config", "set", "push.remote", "backup")
+    seen("backup", main="HEAD")
+    ran = vex("remote", "remove", "backup")
+    assert ran.code == 0 and "1 branch" in ran.out and "the host was not told" in ran.out
+    assert vex("remote", "list", "--json").json() == [] and "remote" not in Path(".vex/config.toml").read_text()
+    assert "backup" not in vex("status").out and vex("config", "get", "push.remote").out == "\n"
+    assert vex("remote", "remove", "backup").code == 2
+
+
+def test_one_of_the_users_own_configuration_is_left_there(vex, repo):
+    assert vex("config", "set", "--user", "remote.all.url", URL).code == 0
+    assert vex("remote", "list").out.split() == ["all", URL]
+    for args in (["remove", "all"], ["rename", "all", "other"]):
+        ran = vex("remote", *args)
+        assert ran.code == 2 and "in your own" in ran.err
+    assert vex("remote", "list").out.split() == ["all", URL]
+
+
+def test_names_of_remotes_and_branches_complete(vex, two):
+    from vexrepo.cli.options import BRANCH, REMOTE
+
+    vex("remote", "add", "backup", URL)
+    seen("backup", far="HEAD")
+    assert [(each.value, each.help) for each in REMOTE.shell_complete(None, None, "ba")] == [("backup", URL)]
+    assert [each.value for each in BRANCH.shell_complete(None, None, "")] == ["far", "main"]

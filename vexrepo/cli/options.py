@@ -120,6 +120,54 @@ class Revision(click.types.StringParamType):
 REVISION = Revision()
 
 
+class RemoteName(click.types.StringParamType):
+    """The name of a remote; completes those there are."""
+
+    name = "remote"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from vexrepo.cli.remotes import hidden, key
+        from vexrepo.cli.surroundings import Edge
+        from vexrepo.errors import VexError
+
+        edge = Edge()
+        try:
+            config = edge.config(edge.find())
+        except (VexError, OSError):
+            return []
+        return [
+            CompletionItem(name, help=hidden(config[key(name, "url")]))
+            for name in config.names("remote")
+            if name.startswith(incomplete)
+        ]
+
+
+class BranchName(click.types.StringParamType):
+    """The name of a branch; completes those here and those remotes were seen to have."""
+
+    name = "branch"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from vexrepo.cli.surroundings import Edge
+        from vexrepo.errors import VexError
+        from vexrepo.storage.oplog import BRANCHES, REMOTES
+
+        try:
+            refs = Edge().repository().view().refs
+        except (VexError, OSError):
+            return []
+        names = {ref.removeprefix(BRANCHES) for ref in refs if ref.startswith(BRANCHES)}
+        names |= {ref.split("/", 2)[2] for ref in refs if ref.startswith(REMOTES)}
+        return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+REMOTE, BRANCH = RemoteName(), BranchName()
+
+
 def example(*lines: str) -> str:
     """Return the epilog of a command: its examples."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vexrepo.cli.keyrings import remove_keyring
 from vexrepo.cli.lazy import Entry, LazyGroup
-from vexrepo.cli.options import as_json, example
-from vexrepo.cli.output import emit, quiet, say
+from vexrepo.cli.options import REMOTE, as_json, example
+from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.remotes import Remote, find_remote, hidden, key, parse_url, read_remotes
+from vexrepo.cli.secrets import KEYRING_PASSPHRASE, token_variable
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.errors import StateError
+from vexrepo.cli.text import counted, plain
+from vexrepo.cli.tracking import standings
+from vexrepo.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from vexrepo.config import Config
@@ -23,7 +27,10 @@ _SETUP, _KEYS, _CARE = "The list", "Who can read", "Care"
 _COMMANDS = {
     "add": Entry(f"{_HERE}.remote:add", "Name the repository of a Git host.", _SETUP),
     "list": Entry(f"{_HERE}.remote:list_", "List the remotes.", _SETUP),
+    "show": Entry(f"{_HERE}.remote:show", "Say what is known of a remote.", _SETUP),
     "set-url": Entry(f"{_HERE}.remote:set_url", "Change a remote's address.", _SETUP),
+    "rename": Entry(f"{_HERE}.remote:rename", "Give a remote another name.", _SETUP),
+    "remove": Entry(f"{_HERE}.remote:remove", "Forget a remote; its host keeps what it has.", _SETUP),
 }
 
 
@@ -133,7 +140,7 @@ def list_(edge: Edge, as_json: bool) -> None:
 
 
 @click.command("set-url", epilog=example("vex remote set-url backup ssh://git@codeberg.org/alice/memory.git"))
-@click.argument("name")
+@click.argument("name", type=REMOTE)
 @click.argument("url")
 @as_json
 @pass_edge
@@ -144,14 +151,165 @@ def set_url(edge: Edge, name: str, url: str, as_json: bool) -> None:
     """
     folder = repository_folder(edge)
     config = edge.config(folder)
-    if name not in config.names("remote"):
-        find_remote(config, name)
+    _check_known(config, name)
     address = parse_url(url, home=Path.home())
     _write(edge, folder, {key(name, "url"): address})
     if as_json:
         emit({"name": name, "url": address})
     else:
         say(f"remote {name}: {hidden(address)}")
+
+
+@click.command("show", epilog=example("vex remote show backup", "vex remote show"))
+@click.argument("name", required=False, metavar="[NAME]", type=REMOTE)
+@as_json
+@pass_edge
+def show(edge: Edge, name: str | None, as_json: bool) -> None:
+    """Say what is known of a remote.
+
+    Its address, where its secrets come from, and how branches stand to those it was last seen to have.  The host is
+    not asked: vex fetch does that, and vex remote check looks at everything it holds.
+    """
+    repository = edge.repository()
+    found = find_remote(repository.config, name)
+    view = repository.view()
+    seen = view.tracking(found.name)
+    own = {
+        each.branch: each
+        for branch in seen
+        for each in standings(repository, view, branch)
+        if each.remote == found.name
+    }
+    sources = _sources(edge, found)
+    if as_json:
+        branches = [
+            {
+                "name": branch,
+                "commit": commit.hex(),
+                "ahead": own[branch].ahead if branch in own else None,
+                "behind": own[branch].behind if branch in own else None,
+            }
+            for branch, commit in sorted(seen.items())
+        ]
+        emit({**_to_json(found), **sources, "branches": branches})
+        return
+    say(f"{found.name}  {hidden(found.url)}" + f"  ({found.provider})" * bool(found.provider))
+    say(f"  passphrase: {sources['passphrase']}")
+    say(f"  token:      {sources['token']}")
+    if not seen:
+        say(f"  no branch seen yet: vex fetch {found.name}, or vex push {found.name}")
+    width = min(40, max((len(plain(branch)) for branch in seen), default=0))
+    for branch, commit in sorted(seen.items()):
+        standing = own[branch].words().partition(": ")[2] if branch in own else "not here"
+        say(f"  {plain(branch):<{width}}  {heading(commit.short)}  {standing}")
+
+
+def _sources(edge: Edge, found: Remote) -> dict[str, str]:
+    """Return in words where the secrets of a remote would come from; none is read."""
+    passphrase = next(
+        (name for name in ("VEX_PASSPHRASE", "VEX_PASSPHRASE_FILE") if edge.environ.get(name)),
+        f"{found.passphrase_command.split()[0]} …  (passphrase_command)"
+        if found.passphrase_command.split()
+        else f"{found.passphrase_file}  (passphrase_file)"
+        if found.passphrase_file
+        else "your identity's key, else the keyring, else asked for",
+    )
+    token = next(
+        (name for name in (token_variable(found.name), "VEX_TOKEN") if edge.environ.get(name)),
+        f"{found.token_command.split()[0]} …  (token_command)"
+        if found.token_command.split()
+        else "the keyring, else git's credential helper, else asked for"
+        if found.url.startswith(("http://", "https://"))
+        else "none is needed",
+    )
+    return {"passphrase": plain(passphrase), "token": plain(token)}
+
+
+@click.command("rename", epilog=example("vex remote rename backup codeberg"))
+@click.argument("old", metavar="OLD", type=REMOTE)
+@click.argument("new", metavar="NEW")
+@as_json
+@pass_edge
+def rename(edge: Edge, old: str, new: str, as_json: bool) -> None:
+    """Give a remote another name.
+
+    Its settings and what was seen of its branches go along; the host is not told.
+    """
+    from vexrepo.repository import tracked
+
+    repository = edge.repository()
+    _check_known(repository.config, old)
+    _check_new(repository.config, new)
+    own = _own_values(repository.folder, old)
+    values: dict[str, Any] = {key(new, last): value for last, value in own.items()}
+    values |= {key(old, last): None for last in own}
+    if _own_default(repository.folder) == old:
+        values["push.remote"] = new
+    _write(edge, repository.folder, values)
+    tracked.rename(repository, old, new)
+    if as_json:
+        emit({"renamed": old, "to": new})
+    else:
+        say(f"remote {old} is now {new}")
+
+
+@click.command("remove", epilog=example("vex remote remove backup"))
+@click.argument("name", type=REMOTE)
+@as_json
+@pass_edge
+def remove(edge: Edge, name: str, as_json: bool) -> None:
+    """Forget a remote; its host keeps what it has.
+
+    The address, the settings and what was seen of its branches are dropped here.  Passphrase and key slots at the host
+    stay as they are: delete the repository there, if nobody is to read it any more.
+    """
+    from vexrepo.repository import tracked
+
+    repository = edge.repository()
+    _check_known(repository.config, name)
+    url = repository.config[key(name, "url")]
+    values: dict[str, Any] = {key(name, last): None for last in _own_values(repository.folder, name)}
+    if _own_default(repository.folder) == name:
+        values["push.remote"] = None
+    _write(edge, repository.folder, values)
+    branches = tracked.forget(repository, name)
+    forgotten = url != "" and remove_keyring(KEYRING_PASSPHRASE, url)
+    if as_json:
+        emit({"removed": name, "url": hidden(url), "branches": branches, "keyring": forgotten})
+        return
+    also = f" and {counted(branches, 'branch', 'branches')} of it" if branches else ""
+    kept = "; its passphrase is out of the keyring" * forgotten
+    say(f"forgot {name} ({hidden(url)}){also}{kept}; the host was not told")
+
+
+def _check_known(config: Config, name: str) -> None:
+    if name not in config.names("remote"):
+        find_remote(config, name)
+
+
+def _own_values(folder: Path, name: str) -> dict[str, Any]:
+    """Return what the repository's file sets for a remote.  Raises: UsageError (bad-config) if nothing."""
+    prefix = key(name, "")
+    found = {each.removeprefix(prefix): value for each, value in _own(folder).items() if each.startswith(prefix)}
+    if not found:
+        raise UsageError(
+            f"remote {name} is not in this repository's configuration but in your own; change it there",
+            code="bad-config",
+        )
+    return found
+
+
+def _own_default(folder: Path) -> str:
+    return str(_own(folder).get("push.remote", ""))
+
+
+def _own(folder: Path) -> dict[str, Any]:
+    """Return what the repository's file sets."""
+    from vexrepo.config import Config
+
+    config = Config()
+    config.add_file(folder / "config.toml")
+    return {each: value.value for each, value in config.items() if value.origin != "default"}
 
 
 def _to_json(each: Remote) -> dict[str, Any]:
