@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vexrepo.errors import InvalidData, StoreError, UsageError, VexError
+from vexrepo.exchange.admission import Guard, check_signature, pass_in, tell_of_import
 from vexrepo.exchange.nearest import Nearest
 from vexrepo.exchange.reading import select
 from vexrepo.formats import sidecar, vmig
 from vexrepo.formats.sidecar import Sidecar
+from vexrepo.hooks.event import Event
 from vexrepo.objects import canonical
 from vexrepo.objects.record import Record, body_value, key_name, key_of, make_key, split_key, with_body
 from vexrepo.objects.selection import Selection
@@ -87,19 +89,30 @@ class Transferred:
 
 
 def transfer(
-    source: Address, target: Address, request: Request, *, now_us: int | None = None, advance: Advance = _silent
+    source: Address,
+    target: Address,
+    request: Request,
+    *,
+    now_us: int | None = None,
+    advance: Advance = _silent,
+    guard: Guard | None = None,
 ) -> Transferred:
     """Write what a store holds into another; a file is written anew, other stores keep what is not overwritten.
 
+    ``guard`` decides first whether it may come in (None: it is one's own).
+
     Raises: UsageError (same-store), StoreError, InvalidData (a record, with file, place and id; duplicate-key;
-    checksum-mismatch before anything is read), StorageFailure.  Nothing is written then.
+    checksum-mismatch before anything is read), Refused, StorageFailure.  Nothing is written then.
     """
     _check_apart(source, target)
     done = Transferred(str(source), str(target))
     with open_store(source) as origin, open_store(target, create=True) as goal:
-        before = None if origin.reads_snapshot else origin.describe().fingerprint
+        is_watched = guard is not None and guard.gate.is_watched("pre-import")
+        before = None if origin.reads_snapshot and not is_watched else origin.describe().fingerprint
         if request.check_sidecar and isinstance(origin, JsonlStore):
             check_sidecar(origin)
+        if guard is not None:
+            _admit(origin, goal, request, done, guard, before)
         to_records = request.dry_run or not isinstance(goal, JsonlStore)
         with _Stream(origin, request, done, advance, before, to_records=to_records) as stream:
             if request.dry_run:
@@ -125,7 +138,35 @@ def transfer(
             done.size_bytes = goal.size_bytes
     if isinstance(origin, JsonlStore) and not isinstance(goal, JsonlStore) and now_us is not None:
         _note_import(origin, target, now_us, done)
+    if guard is not None:
+        tell_of_import(guard, _event("post-import", source, target), lambda: iter_incoming(source, request))
     return done
+
+
+def iter_incoming(source: Address, request: Request) -> Iterator[Record]:
+    """Yield the records that a request moves, as they would be written."""
+    with open_store(source) as origin:
+        yield from _incoming(origin, request, None)
+
+
+def _incoming(origin: Store, request: Request, before: str | None) -> Iterator[Record]:
+    aside = Transferred(str(origin.address), "")
+    with _Stream(origin, request, aside, _silent, before, to_records=True) as stream:
+        yield from stream.records()
+
+
+def _event(name: str, source: Address, target: Address, signature: Mapping[str, Any] | None = None) -> Event:
+    of, to = ({"kind": each.kind, "address": str(each)} for each in (source, target))
+    return Event(name, of, to, signature=signature)
+
+
+def _admit(origin: Store, goal: Store, request: Request, done: Transferred, guard: Guard, before: str | None) -> None:
+    """Let the gate see what would come in.  Raises: Refused."""
+    admitted = check_signature(origin, guard)
+    if admitted.note:
+        done.notes.append(admitted.note)
+    event = _event("pre-import", origin.address, goal.address, admitted.signature)
+    pass_in(guard, event, lambda: _incoming(origin, request, before))
 
 
 def _is_whole(request: Request) -> bool:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vexrepo.cli.failures import DONE, PARTLY
-from vexrepo.cli.options import REVISION, as_json, example, filtering, filters
+from vexrepo.cli.options import REVISION, as_json, example, filtering, filters, no_verify
 from vexrepo.cli.output import emit, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
-from vexrepo.errors import UsageError
+from vexrepo.errors import Refused, UsageError
 from vexrepo.remotes.stores.flags import FLAGS
 
 if TYPE_CHECKING:
+    from vexrepo.exchange.admission import Guard
     from vexrepo.exchange.transfer import Request, Transferred
     from vexrepo.remotes.stores.address import Address
     from vexrepo.remotes.stores.flags import GivenFlags, Side
@@ -44,6 +45,19 @@ def _moving(function: F) -> F:
             "--vec-query", metavar="JSON", help="Nearest to this vector first; @FILE reads it. 10 unless --limit."
         ),
         click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N, the newest where known."),
+    ):
+        function = option(function)
+    return function
+
+
+def _guarded(function: F) -> F:
+    """Add the options of what comes in from elsewhere."""
+    for option in reversed(
+        (
+            click.option("--policy", metavar="POLICY", help="What signatures must be worth: see vex trust policy."),
+            click.option("--quarantine", is_flag=True, help="Keep what is refused apart, for a look."),
+            no_verify,
+        )
     ):
         function = option(function)
     return function
@@ -126,6 +140,7 @@ def export(edge: Edge, /, **given: Any) -> int:
 @click.option("--min-importance", metavar="N", type=float, help="Only those of this importance or more.")
 @click.option("--since", metavar="TIME", help="Only those made since a date, or e.g. 7d, 12h ago.")
 @click.option("--skip-graph", is_flag=True, help="Do not build edges between memories, as the agent's tools would.")
+@_guarded
 @_located
 @_moving
 @pass_edge
@@ -135,6 +150,9 @@ def import_(edge: Edge, /, **given: Any) -> int:
     Needs no repository.  A memory that is there already is replaced, others stay.  The file is compared with its
     .vmig.meta.json first, if it has one.  All of it is written or nothing; with --on-error skip, records that cannot
     be taken are listed and left out, and the exit code is 3.
+
+    The gate comes first: a signature beside the file has to be good, by a key you know (vex trust), and the checks and
+    hooks of the repository around have to allow it.  What is refused goes nowhere; --quarantine keeps it for a look.
     """
     flags = given_flags(edge, given)
     if given["path"] is not None and given["source"] is not None:
@@ -146,7 +164,8 @@ def import_(edge: Edge, /, **given: Any) -> int:
     request = _request(
         edge, given, rename=given["rename"], link=not given["skip_graph"], namespaces=given["namespaces"]
     )
-    return _report(edge, "imported", _run(edge, source, target, request), request, given["as_json"])
+    done = _let_in(edge, given, source, target, request)
+    return _report(edge, "imported", done, request, given["as_json"])
 
 
 @click.command(
@@ -160,6 +179,7 @@ def import_(edge: Edge, /, **given: Any) -> int:
 @click.option("--to", "target", metavar="STORE", required=True, help="A store's address, or its kind with flags.")
 @click.option("--set-namespace", "rename", metavar="NAME", help="Put all memories into this namespace.")
 @click.option("--skip-graph", is_flag=True, help="Do not build edges between memories, as the agent's tools would.")
+@_guarded
 @_located
 @filtering
 @_moving
@@ -168,7 +188,8 @@ def migrate(edge: Edge, /, **given: Any) -> int:
     """Write a store's memories into another store.
 
     Needs no repository.  Edges between memories come along where both stores keep them.  A memory that is there
-    already is replaced, others stay; a file is written anew.  All of it is written or nothing.
+    already is replaced, others stay; a file is written anew.  All of it is written or nothing.  The gate comes first,
+    as in vex import.
     """
     flags = given_flags(edge, given)
     source = _place(edge, flags, given["source"], "source")
@@ -182,7 +203,8 @@ def migrate(edge: Edge, /, **given: Any) -> int:
         link=not given["skip_graph"],
         namespaces=given["namespaces"],
     )
-    return _report(edge, "migrated", _run(edge, source, target, request), request, given["as_json"])
+    done = _let_in(edge, given, source, target, request)
+    return _report(edge, "migrated", done, request, given["as_json"])
 
 
 def given_flags(edge: Edge, given: dict[str, Any], *, besides: str = "") -> GivenFlags:
@@ -264,12 +286,33 @@ def _query(text: str | None) -> tuple[float, ...] | None:
     return tuple(map(float, found))
 
 
-def _run(edge: Edge, source: Address, target: Address, request: Request, *, signs: bool = False) -> Transferred:
+def _let_in(edge: Edge, given: dict[str, Any], source: Address, target: Address, request: Request) -> Transferred:
+    """Move what comes from elsewhere, if the gate lets it in.  Raises: Refused."""
+    from vexrepo.cli.admission import guard_for, keep_apart
+
+    guard = guard_for(edge, source, given["policy"])
+    try:
+        return _run(edge, source, target, request, guard=guard)
+    except Refused as error:
+        if given["quarantine"] and not request.dry_run:
+            keep_apart(edge, error, source, target, request)
+        raise
+
+
+def _run(
+    edge: Edge,
+    source: Address,
+    target: Address,
+    request: Request,
+    *,
+    signs: bool = False,
+    guard: Guard | None = None,
+) -> Transferred:
     from vexrepo.exchange.transfer import transfer
     from vexrepo.formats.signature_file import path_of
 
     edge.unsure = "" if request.dry_run else f"{target} is as it was"
-    done = transfer(source, target, request, now_us=edge.now_us(), advance=edge.progress)
+    done = transfer(source, target, request, now_us=edge.now_us(), advance=edge.progress, guard=guard)
     if target.kind == "jsonl" and not request.dry_run and not signs:
         path = Path(target.location)
         if path.with_name(path_of(path.name)).exists():

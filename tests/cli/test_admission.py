@@ -1,0 +1,237 @@
+"""The gate before import and migrate: who signed, what checks and hooks say, and quarantine."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Memory, Vex, record
+
+TARGET = "agent.db"
+
+
+@pytest.fixture
+def signed(vex: Vex, memory: Memory) -> Path:
+    """A file signed by the user's own key."""
+    assert vex("key", "new").code == 0
+    shutil.copyfile(memory.path, "in.vmig.jsonl")
+    assert vex("sign", "in.vmig.jsonl").code == 0
+    return Path("in.vmig.jsonl")
+
+
+def stranger(vex: Vex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From now on somebody else is the user."""
+    monkeypatch.setenv("VEX_HOME", str(tmp_path / "stranger"))
+    assert vex("key", "new").code == 0
+
+
+def rows() -> int:
+    if not Path(TARGET).exists():
+        return 0
+    with sqlite3.connect(TARGET) as database:
+        return int(database.execute("SELECT count(*) FROM memories").fetchone()[0])
+
+
+@pytest.mark.parametrize("command", ["import", "migrate"])
+def test_what_is_signed_by_a_known_key_comes_in(vex: Vex, signed: Path, command: str) -> None:
+    ran = vex(command, "--from", str(signed), "--to", f"vektor:{TARGET}")
+    assert ran.code == 0, ran.err
+    assert rows() == 4 and "note" not in ran.out
+
+
+@pytest.mark.parametrize("command", ["import", "migrate"])
+@pytest.mark.parametrize(
+    ("attack", "code"),
+    [
+        ("changed", "records-changed"),
+        ("added", "records-changed"),
+        ("removed", "records-changed"),
+        ("reordered", "records-changed"),
+        ("another", "records-changed"),
+        ("resigned", "signature-unknown-key"),
+        ("emptied", "signature-incomplete"),
+        ("garbled", "signature-file-corrupt"),
+        ("flipped", "signature-bad"),
+        ("spelled", "unprotected-spelling"),
+    ],
+)
+def test_what_was_tampered_with_goes_nowhere(
+    vex: Vex, signed: Path, command: str, attack: str, code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    beside = Path("in.vmig.sig")
+    lines = signed.read_text("utf-8").splitlines(keepends=True)
+    value = json.loads(beside.read_text("utf-8"))
+    if attack == "changed":
+        lines[0] = lines[0].replace("async", "sync")
+    elif attack == "added":
+        lines.append(json.dumps(record("m9", "slipped in")) + "\n")
+    elif attack == "removed":
+        del lines[2]
+    elif attack == "reordered":
+        lines.reverse()
+    elif attack == "another":
+        Path("other.vmig.jsonl").write_text(json.dumps(record("x", "y")) + "\n", "utf-8")
+        assert vex("sign", "other.vmig.jsonl").code == 0
+        shutil.move("other.vmig.sig", beside)
+    elif attack == "emptied":
+        first, second, *_ = value["record_hashes"]
+        beside.write_text(beside.read_text("utf-8").replace(second, first), "utf-8")
+    elif attack == "garbled":
+        beside.write_text("{}", "utf-8")
+    elif attack == "flipped":
+        text = value["signature"]
+        flipped = ("B" if text[0] == "A" else "A") + text[1:]
+        beside.write_text(beside.read_text("utf-8").replace(text, flipped), "utf-8")
+    elif attack == "spelled":
+        lines[0] = lines[0].replace('"importance": 3', '"importance": 3.0000000000000001')
+    if attack == "resigned":
+        home = tmp_path / "stranger"
+        with monkeypatch.context() as other:
+            other.setenv("VEX_HOME", str(home))
+            assert vex("key", "new").code == 0
+            lines[0] = lines[0].replace("async", "sync")
+            signed.write_text("".join(lines), "utf-8")
+            assert vex("sign", str(signed)).code == 0
+    signed.write_text("".join(lines), "utf-8")
+    ran = vex(command, "--from", str(signed), "--to", f"vektor:{TARGET}")
+    assert ran.code == 1
+    assert f"[{code}]" in ran.err
+    assert rows() == 0
+    assert vex(command, "--from", str(signed), "--to", f"vektor:{TARGET}", "--no-verify").code == 1  # never passed by
+
+
+def test_a_strangers_file_comes_in_once_the_key_is_known(
+    vex: Vex, signed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stranger(vex, monkeypatch, tmp_path)
+    ran = vex("import", str(signed), "--to", f"vektor:{TARGET}")
+    assert ran.code == 1 and "vex trust add" in ran.err
+    assert vex("trust", "add", "in.vmig.sig", "--name", "alice").code == 0
+    assert vex("import", str(signed), "--to", f"vektor:{TARGET}").code == 0
+
+
+def test_an_unsigned_file_comes_in_and_that_is_said(vex: Vex, memory: Memory) -> None:
+    ran = vex("import", memory.path.name, "--to", f"vektor:{TARGET}")
+    assert ran.code == 0 and "is not signed" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("policy", "signer", "code"),
+    [
+        ("trusted", "nobody", "signature-missing"),
+        ("signed", "nobody", "signature-missing"),
+        ("integrity", "nobody", None),
+        ("trusted", "stranger", "signature-unknown-key"),
+        ("signed", "stranger", None),
+        ("integrity", "stranger", None),
+        ("auto", "stranger", "signature-unknown-key"),
+        ("trusted", "self", None),
+    ],
+)
+def test_the_policy_decides(
+    vex: Vex,
+    signed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    policy: str,
+    signer: str,
+    code: str | None,
+) -> None:
+    if signer == "nobody":
+        Path("in.vmig.sig").unlink()
+    elif signer == "stranger":
+        stranger(vex, monkeypatch, tmp_path)
+    ran = vex("import", str(signed), "--to", f"vektor:{TARGET}", "--policy", policy)
+    assert ran.code == (0 if code is None else 1), ran.err
+    assert code is None or f"[{code}]" in ran.err
+    assert rows() == (4 if code is None else 0)
+
+
+def test_a_misspelled_policy_is_named(vex: Vex, signed: Path) -> None:
+    ran = vex("import", str(signed), "--to", f"vektor:{TARGET}", "--policy", "trust")
+    assert ran.code == 2 and "integrity, signed, trusted, auto" in ran.err
+
+
+def test_a_part_of_a_commit_comes_in_by_its_proof(vex: Vex, memory: Memory) -> None:
+    assert vex("init", "--store", memory.path.name).code == 0
+    assert vex("commit", "-m", "x").code == 0
+    assert vex("export", "--at", "HEAD", "--namespace", "work", "--prove", "-o", "part.vmig.jsonl").code == 0
+    assert vex("import", "part.vmig.jsonl", "--to", f"vektor:{TARGET}", "--policy", "trusted").code == 0
+    assert rows() == 1
+    path = Path("part.vmig.jsonl")
+    path.write_text(path.read_text("utf-8").replace("paid", "open"), "utf-8")
+    ran = vex("import", "part.vmig.jsonl", "--to", "vektor:other.db", "--ignore-sidecar")
+    assert ran.code == 1 and "not-proven" in ran.err and not Path("other.db").exists()
+
+
+# -- hooks and quarantine ----------------------------------------------------------------------------------------------
+
+
+def refuse_m2(vex: Vex) -> None:
+    Path("hook").write_text(
+        "#!/usr/bin/env python3\nimport json, sys\nevent = json.load(sys.stdin)\n"
+        "found = [json.loads(line)['id'] for line in open(event['records'])]\n"
+        "print('found', *found)\nsys.exit('m2' in found)\n",
+        "utf-8",
+    )
+    assert vex("hook", "add", "pre-import", "hook").code == 0
+
+
+def test_a_hook_of_the_repository_around_sees_what_comes_in(vex: Vex, memory: Memory) -> None:
+    assert vex("init", "--store", "other.vmig.jsonl").code == 0
+    refuse_m2(vex)
+    ran = vex("import", memory.path.name, "--to", f"vektor:{TARGET}")
+    assert ran.code == 1 and "hook-veto" in ran.err and rows() == 0
+    ran = vex("import", memory.path.name, "--to", f"vektor:{TARGET}", "--only-namespace", "work")
+    assert ran.code == 0 and "found m3" in ran.err and rows() == 1
+    ran = vex("import", memory.path.name, "--to", f"vektor:{TARGET}", "--no-verify")
+    assert ran.code == 0 and rows() == 4
+
+
+def test_what_was_refused_waits_in_quarantine(vex: Vex, memory: Memory) -> None:
+    assert vex("init", "--store", "other.vmig.jsonl").code == 0
+    refuse_m2(vex)
+    ran = vex("import", memory.path.name, "--to", f"vektor:{TARGET}", "--quarantine")
+    assert ran.code == 1 and "vex quarantine show 1" in ran.err
+    (entry,) = vex("quarantine", "list", "--json").json()["entries"]
+    assert (entry["records"], entry["code"]) == (4, "hook-veto")
+    shown = vex("quarantine", "show", "1").out
+    assert "Pepe trending" in shown and "accept" in shown
+    ran = vex("quarantine", "accept", "1", "--id", "m1", "--id", "work/m3")
+    assert ran.code == 0 and rows() == 2 and "2 memories left" in ran.out
+    assert vex("quarantine", "accept", "1", "--id", "m1").code != 0
+    assert vex("quarantine", "accept", "1", "--all").code == 0
+    assert rows() == 4
+    assert "nothing" in vex("quarantine", "list").out
+
+
+def test_what_is_accepted_never_replaces_a_file(vex: Vex, memory: Memory) -> None:
+    assert vex("init", "--store", "other.vmig.jsonl").code == 0
+    refuse_m2(vex)
+    shutil.copyfile(memory.path, "there.vmig.jsonl")
+    before = Path("there.vmig.jsonl").read_bytes()
+    assert vex("import", memory.path.name, "--to", "jsonl:there.vmig.jsonl", "--quarantine").code == 1
+    ran = vex("quarantine", "accept", "1", "--all")
+    assert ran.code == 2 and "--to" in ran.err
+    assert Path("there.vmig.jsonl").read_bytes() == before
+    assert vex("quarantine", "accept", "1", "--all", "--to", "fresh.vmig.jsonl").code == 0
+    assert len(Path("fresh.vmig.jsonl").read_text("utf-8").splitlines()) == 4
+
+
+def test_quarantine_without_a_repository_is_the_users(vex: Vex, signed: Path) -> None:
+    signed.write_text(signed.read_text("utf-8").replace("async", "sync"), "utf-8")
+    ran = vex("import", str(signed), "--to", f"vektor:{TARGET}", "--quarantine")
+    assert ran.code == 1
+    assert vex("quarantine", "show", "1", "--json").json()["records"] == 4
+    assert vex("quarantine", "drop", "1").code == 0
+    assert vex("quarantine", "drop", "1").code == 2
+
+
+def test_damaged_lines_do_not_keep_the_rest_out_of_quarantine(vex: Vex, signed: Path) -> None:
+    with signed.open("a", encoding="utf-8") as file:
+        file.write('{"id": "broken", "text": \n')
+    ran = vex("import", str(signed), "--to", f"vektor:{TARGET}", "--quarantine")
+    assert ran.code == 1
+    assert vex("quarantine", "show", "1", "--json").json()["records"] == 4

@@ -1,0 +1,79 @@
+"""The gate at the command line: who decides about what comes in, and where what was refused is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vexrepo.cli.surroundings import Edge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vexrepo.errors import Refused
+    from vexrepo.exchange.admission import Guard
+    from vexrepo.exchange.transfer import Request
+    from vexrepo.hooks.quarantine import Quarantine
+    from vexrepo.objects.record import Record
+    from vexrepo.remotes.stores.address import Address
+
+
+def guard_for(edge: Edge, source: Address, policy: str | None) -> Guard:
+    """Return who decides about what comes from a store: the repository around, or else the user's settings.
+
+    Raises: UsageError (bad-policy), Refused (no-verify-refused), Tampered for a repository around that is damaged.
+    """
+    from vexrepo.exchange.admission import Guard
+    from vexrepo.hooks.gate import Gate
+    from vexrepo.objects.trust import Policy, parse_policy
+
+    if edge.find() is not None:
+        repository = edge.repository(trusts=True)
+        around, gate = repository.around, repository.gate()
+    else:
+        config = edge.config(None)
+        edge.check_verify(config)
+        around = edge.surroundings(config, trusts=True)
+        gate = Gate(around.checks) if around.verify else Gate()
+    total = done = 0
+
+    def advance(amount: int) -> None:
+        nonlocal done
+        done += amount
+        edge.progress("verifying bytes", done, total or None)
+
+    chosen = parse_policy(policy, "--policy") if policy is not None else Policy.AUTO
+    return Guard(around.trust, edge.now_us(), chosen, gate, around.heard, advance)
+
+
+def quarantine_of(edge: Edge) -> Quarantine:
+    """Return the quarantine of the repository around, or else the user's."""
+    from vexrepo.hooks.quarantine import Quarantine
+    from vexrepo.storage.files import Files
+
+    folder = edge.find() or edge.state_folder
+    return Quarantine(folder / "quarantine", Files())
+
+
+def keep_apart(edge: Edge, error: Refused, source: Address, target: Address, request: Request) -> None:
+    """Keep what was refused in quarantine, and say how to look at it.  What cannot be read stays where it is."""
+    from dataclasses import replace
+
+    from vexrepo.exchange.transfer import iter_incoming
+
+    keep_records(edge, error, source, target, iter_incoming(source, replace(request, skip_problems=True)))
+
+
+def keep_records(edge: Edge, error: Refused, source: Address, target: Address, records: Iterable[Record]) -> None:
+    """Keep records in quarantine, and say how to look at them."""
+    from vexrepo.cli.gate import findings_of
+    from vexrepo.cli.output import say
+    from vexrepo.cli.text import memories
+    from vexrepo.hooks.event import finding_json
+    from vexrepo.hooks.quarantine import Report
+
+    findings, _ = findings_of(error)
+    of, to = ({"kind": each.kind, "address": str(each)} for each in (source, target))
+    listed = [finding_json(each) for each in findings]
+    report = Report(edge.now_us(), "pre-import", of, to, error.code, str(error), None, listed)
+    kept = quarantine_of(edge).keep(report, records)
+    say(f"kept apart: {memories(kept.records)}; look with vex quarantine show {kept.number}", err=True)
