@@ -15,7 +15,8 @@ TARGET = "agent.db"
 @pytest.fixture
 def signed(vex: Vex, memory: Memory) -> Path:
     """A file signed by the user's own key."""
-    assert vex("key", "new").code == 0
+    if not vex("key", "list", "--json").json()["keys"]:
+        assert vex("key", "new").code == 0
     shutil.copyfile(memory.path, "in.vmig.jsonl")
     assert vex("sign", "in.vmig.jsonl").code == 0
     return Path("in.vmig.jsonl")
@@ -235,3 +236,46 @@ def test_damaged_lines_do_not_keep_the_rest_out_of_quarantine(vex: Vex, signed: 
     ran = vex("import", str(signed), "--to", f"vektor:{TARGET}", "--quarantine")
     assert ran.code == 1
     assert vex("quarantine", "show", "1", "--json").json()["records"] == 4
+
+
+# -- commits of what is not the workspace ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(vex: Vex) -> None:
+    Path("own.vmig.jsonl").write_text(json.dumps(record("own", "mine")) + "\n", "utf-8")
+    assert vex("init", "--store", "own.vmig.jsonl").code == 0
+    assert vex("commit", "-m", "own").code == 0
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_commit_of_a_foreign_file_passes_the_gate(vex: Vex, signed: Path) -> None:
+    ran = vex("commit", "--from", str(signed), "-m", "theirs")
+    assert ran.code == 0, ran.err
+    key = vex("key", "list", "--json").json()["keys"][0]["key"]
+    assert vex("show", "--json").json()["source"]["signature"] == {"key": key, "verdict": "good"}
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_commit_of_a_tampered_file_is_refused_with_nothing_changed(vex: Vex, signed: Path) -> None:
+    signed.write_text(signed.read_text("utf-8").replace("async", "sync"), "utf-8")
+    head, packs = vex("rev-parse", "HEAD").out, sorted(Path(".vex/packs").iterdir())
+    for extra in ((), ("--no-verify",)):
+        ran = vex("commit", "--from", str(signed), "-m", "theirs", *extra)
+        assert ran.code == 1 and "records-changed" in ran.err
+    assert (vex("rev-parse", "HEAD").out, sorted(Path(".vex/packs").iterdir())) == (head, packs)
+
+
+@pytest.mark.usefixtures("repository")
+def test_hooks_of_imports_stand_before_foreign_commits_only(vex: Vex, memory: Memory) -> None:
+    refuse_m2(vex)
+    assert vex("commit", "--from", memory.path.name, "-m", "theirs").code == 1
+    own = Path("own.vmig.jsonl")
+    own.write_text(own.read_text("utf-8") + json.dumps(record("m2", "mine, too")) + "\n", "utf-8")
+    assert vex("commit", "-m", "own again").code == 0
+
+
+@pytest.mark.usefixtures("repository")
+def test_an_unsigned_foreign_file_is_committed_and_that_is_said(vex: Vex, memory: Memory) -> None:
+    ran = vex("commit", "--from", memory.path.name, "-m", "theirs")
+    assert ran.code == 0 and "is not signed" in ran.out

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vexrepo.errors import InvalidData, StateError
+from vexrepo.errors import InvalidData, StateError, StoreError
+from vexrepo.exchange.admission import Admitted, check_signature
 from vexrepo.history import build
 from vexrepo.history.build import Edit
 from vexrepo.history.census import Census
@@ -33,7 +34,11 @@ EMPTY_RECORD_BYTES = 2048.0  # assumed size of a record while there is none to m
 
 @dataclass(frozen=True)
 class Committed:
-    """What a commit did.  ``problems`` are (code, message) of records left out with ``skip_problems``."""
+    """What a commit did.
+
+    ``problems`` are (code, message) of records left out with ``skip_problems``; ``note`` says who signed what came from
+    elsewhere.
+    """
 
     id: CommitId | None
     commit: Commit
@@ -41,6 +46,7 @@ class Committed:
     tally: Tally
     problems: list[tuple[str, str]] = field(default_factory=list)
     added_bytes: int = 0
+    note: str = ""
 
 
 def commit_store(
@@ -57,7 +63,7 @@ def commit_store(
     """Commit what a store holds to the current branch; without ``forget``, what it does not hold any more stays.
 
     Raises: StateError (nothing-to-commit), InvalidData (a record that cannot be kept, duplicate-key),
-    StoreError, Locked, StorageFailure.  Nothing is committed unless everything is.
+    StoreError, Refused, Locked, StorageFailure.  Nothing is committed unless everything is.
     """
     selection = selection or Selection()
     accepts = selection.accepts if selection else None
@@ -72,6 +78,9 @@ def commit_store(
         base = repository.snapshot_of(head)
         census = Census(repository.objects)
         name = repository.store_name(address)
+        is_foreign = not repository.is_workspace(address)
+        before_reading = store.describe().fingerprint if is_foreign else None
+        admitted = check_signature(store, repository.guard(address)) if is_foreign else Admitted()
         cache = _cache_path(repository, name)
         intake = take_in(
             store,
@@ -82,6 +91,8 @@ def commit_store(
             accepts=accepts,
             advance=_Progress(repository, "reading", store),
         )
+        if is_foreign and intake.fingerprint != before_reading:
+            raise StoreError(f"{address} changed while it was being read; nothing was committed", code="store-changed")
         tally = Tally()
         snapshot = _write_snapshot(repository, writer, intake, base, selection, census, tally, forget=forget)
         snapshot_id, payload = snapshot.encode()
@@ -98,6 +109,8 @@ def commit_store(
             )
         source: dict[str, Any] = {} if repository.around.verify else dict(UNVERIFIED)
         source |= {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
+        if admitted.signature is not None:
+            source["signature"] = {name: admitted.signature[name] for name in ("key", "verdict")}
         if selection:
             source["selection"] = selection.describe()
         statistics = {
@@ -111,20 +124,22 @@ def commit_store(
         author, now_us = {"name": repository.around.author}, repository.around.now_us()
         commit = Commit(snapshot_id, (head,) if head else (), author, now_us, message, source, statistics)
         if dry_run:
-            return Committed(None, commit, snapshot, tally, intake.problems, writer.size_bytes)
+            return Committed(None, commit, snapshot, tally, intake.problems, writer.size_bytes, admitted.note)
         writer.put(ObjectType.SNAPSHOT, snapshot_id, payload, base=before)
         identifier = repository.write_commit(writer, commit)
         packs = writer.finish()
-        event = branch_event(repository, "pre-commit", source, snapshot.records.count)
         old = base.records if base else None
-        pass_gate(repository, event, lambda: iter_changes(repository.objects, old, snapshot.records), packs)
+        for kind in ("pre-import", "pre-commit") if is_foreign else ("pre-commit",):
+            event = branch_event(repository, kind, source, snapshot.records.count, admitted.signature)
+            pass_gate(repository, event, lambda: iter_changes(repository.objects, old, snapshot.records), packs)
         after = view.with_commit(identifier)
         if not selection:
             after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": intake.fingerprint})
         repository.record(after, "commit", message.split("\n", 1)[0], packs)
         _remember_lines(repository, cache, intake)
         added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)
-        return Committed(identifier, repository.commit_at(identifier), snapshot, tally, intake.problems, added)
+        made = repository.commit_at(identifier)
+        return Committed(identifier, made, snapshot, tally, intake.problems, added, admitted.note)
 
 
 def _write_snapshot(

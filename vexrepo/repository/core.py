@@ -24,7 +24,7 @@ from vexrepo.objects.digest import CommitId, OperationId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.signature import message_of
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
-from vexrepo.objects.trust import SignedBy, Trust
+from vexrepo.objects.trust import Policy, SignedBy, Trust
 from vexrepo.remotes.stores.address import Address, parse_address
 from vexrepo.storage.files import Files, wrapped
 from vexrepo.storage.keys import Identity
@@ -34,6 +34,7 @@ from vexrepo.storage.pins import Pin, read_pin, write_pin
 from vexrepo.storage.store import ObjectStore, Writer
 
 if TYPE_CHECKING:
+    from vexrepo.exchange.admission import Guard
     from vexrepo.hooks.gate import Gate, MakeChecks, Passed
     from vexrepo.repository.signatures import Acquaintance
 
@@ -174,6 +175,11 @@ class Core:
             )
         return self.address(text)
 
+    def is_workspace(self, address: Address) -> bool:
+        """Whether a store is the workspace, so that what it holds is one's own."""
+        text = self.config["workspace.store"]
+        return bool(text) and self.store_name(self.address(text)) == self.store_name(address)
+
     def address(self, text: str) -> Address:
         """Return an address as written in the configuration, its path relative to the repository's folder."""
         return parse_address(text).under(str(self.root))
@@ -290,6 +296,12 @@ class Core:
             float(self.config["hooks.timeout_s"]),
             self.scratch,
         )
+
+    def guard(self, source: Address) -> Guard:
+        """Return who decides about what comes from a store."""
+        from vexrepo.exchange.admission import Guard
+
+        return Guard(self.around.trust, self.around.now_us(), Policy.AUTO, self.gate(), self.around.heard)
 
     def record(
         self,

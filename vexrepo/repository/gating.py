@@ -36,11 +36,13 @@ def as_changes(differences: Iterable[Difference]) -> Iterator[Change]:
         yield Change(each.key, each.old.record if each.old else None, each.new.record if each.new else None)
 
 
-def branch_event(repository: Core, name: str, source: Mapping[str, Any], total: int) -> Event:
+def branch_event(
+    repository: Core, name: str, source: Mapping[str, Any], total: int, signature: Mapping[str, Any] | None = None
+) -> Event:
     """Return an event whose target is the current branch; of ``source`` what is text."""
     branch = repository.view().branch
     words = {key: value for key, value in source.items() if isinstance(value, str)}
-    return Event(name, words, {"kind": "branch", "name": branch or "HEAD"}, branch, total)
+    return Event(name, words, {"kind": "branch", "name": branch or "HEAD"}, branch, total, signature)
 
 
 def pass_gate(

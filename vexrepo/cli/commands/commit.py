@@ -62,7 +62,7 @@ def commit(
     left out, and the exit code is 3.
     """
     message = _message(messages, message_file, needed=not dry_run)
-    repository = edge.repository(signs=not dry_run)
+    repository = edge.repository(signs=not dry_run, trusts=store is not None)
     view = repository.view()
     done = repository.commit(
         message,
@@ -113,6 +113,7 @@ def _as_json(done: Committed, view: View) -> dict[str, Any]:
         "changed": done.tally.changed,
         "forgotten": done.tally.forgotten,
         "added_bytes": done.added_bytes,
+        "note": done.note or None,
         "left_out": [{"code": code, "message": message} for code, message in done.problems],
     }
 
@@ -146,3 +147,5 @@ def _print(edge: Edge, done: Committed, view: View) -> None:
         parts.append(f"about {size_words(done.added_bytes)}")
     parts.append(seconds_words(edge.elapsed_s()))
     say(" " + " · ".join(parts))
+    if done.note:
+        say(f"note: {plain(done.note)}")
