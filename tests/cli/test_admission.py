@@ -15,7 +15,7 @@ TARGET = "agent.db"
 @pytest.fixture
 def signed(vex: Vex, memory: Memory) -> Path:
     """A file signed by the user's own key."""
-    if not vex("key", "list", "--json").json()["keys"]:
+    if not vex("key", "list", "--json").json():
         assert vex("key", "new").code == 0
     shutil.copyfile(memory.path, "in.vmig.jsonl")
     assert vex("sign", "in.vmig.jsonl").code == 0
@@ -252,7 +252,7 @@ def repository(vex: Vex) -> None:
 def test_a_commit_of_a_foreign_file_passes_the_gate(vex: Vex, signed: Path) -> None:
     ran = vex("commit", "--from", str(signed), "-m", "theirs")
     assert ran.code == 0, ran.err
-    key = vex("key", "list", "--json").json()["keys"][0]["key"]
+    key = vex("key", "list", "--json").json()[0]["key"]
     assert vex("show", "--json").json()["source"]["signature"] == {"key": key, "verdict": "good"}
 
 
