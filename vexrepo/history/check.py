@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 
 from vexrepo.errors import InvalidData, VexError
 from vexrepo.history.revision import read_commit
-from vexrepo.history.walk import LeafReader, check_records, read_node
-from vexrepo.objects import tree
+from vexrepo.history.treecheck import TreeCheck
 from vexrepo.objects.commit import Commit
-from vexrepo.objects.digest import CommitId, SnapshotId, TreeId
+from vexrepo.objects.digest import CommitId, SnapshotId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.signature import Signature, is_good, message_of
-from vexrepo.objects.snapshot import Snapshot, TreeRoot
 from vexrepo.storage.oplog import OperationLog, gc_horizon
 from vexrepo.storage.store import ObjectStore
 
@@ -42,6 +40,22 @@ class Report:
             self.problems.append(found)
 
 
+def check_signed(store: ObjectStore, identifier: CommitId, commit: Commit) -> None:
+    """Raise InvalidData (signature-missing) where a commit has no signature by the key of its author."""
+    keys = {Signature.decode(raw).key.hex() for raw in store.signatures(identifier)}
+    if "key" in commit.author and commit.author["key"] not in keys:
+        raise InvalidData(
+            f"commit {identifier.short} names the key {commit.author['key'][:8]} but has no signature by it",
+            code="signature-missing",
+        )
+
+
+def check_signature(commit: CommitId, payload: bytes) -> None:
+    """Raise InvalidData (signature-bad, object-corrupt) unless this is a signature that fits a commit."""
+    if not is_good(Signature.decode(payload), message_of(commit)):
+        raise InvalidData(f"a signature of commit {commit.short} is bad", code="signature-bad")
+
+
 class Checker:
     """Checks a repository's objects and log."""
 
@@ -49,8 +63,7 @@ class Checker:
         self._store = store
         self._log = log
         self._advance = advance
-        self._trees: dict[tuple[bytes, int, str, bool], tuple[bytes, bytes, int]] = {}
-        self._read: set[tuple[bytes, str]] = set()
+        self._trees = TreeCheck(store)
         self.report = Report()
 
     def run(self) -> Report:
@@ -76,7 +89,7 @@ class Checker:
                 kind = ObjectType(entry.type)
                 try:
                     if kind == ObjectType.SIGNATURE:
-                        self._check_signatures(CommitId(entry.id))
+                        check_signature(CommitId(entry.id), self._store.read_copy(reader, entry))
                     else:
                         self._store.read_copy(reader, entry)
                 except VexError as error:
@@ -138,85 +151,13 @@ class Checker:
                     self.report.add(error)
             if "key" in commit.author:
                 try:
-                    self._check_signed(identifier, commit)
+                    check_signed(self._store, identifier, commit)
                 except VexError as error:
                     self.report.add(error)
 
-    def _check_signed(self, identifier: CommitId, commit: Commit) -> None:
-        keys = {Signature.decode(raw).key.hex() for raw in self._store.signatures(identifier)}
-        if commit.author["key"] not in keys:
-            raise InvalidData(
-                f"commit {identifier.short} names the key {commit.author['key'][:8]} but has no signature by it",
-                code="signature-missing",
-            )
-
-    def _check_signatures(self, commit: CommitId) -> None:
-        for raw in self._store.signatures(commit):
-            if not is_good(Signature.decode(raw), message_of(commit)):
-                raise InvalidData(f"a signature of commit {commit.short} is bad", code="signature-bad")
-
     def check_snapshot(self, identifier: SnapshotId) -> None:
         """Check a snapshot's trees.  Raises: Tampered, InvalidData."""
-        snapshot = Snapshot.decode(self._store.get(identifier, ObjectType.SNAPSHOT))
-        for root, what in ((snapshot.records, "records"), (snapshot.edges, "edges")):
-            self._check_tree(root, snapshot.leaf_records, what)
-
-    def _check_tree(self, root: TreeRoot, expected: int, what: str) -> None:
-        if root.height and len(read_node(self._store, root.id).children) == 1:
-            raise InvalidData(f"the {what} tree {root.id.short} has a root with one child", code="object-corrupt")
-        _, _, count = self._check_below(root.id, root.height, expected, what, last=True)
-        if count != root.count:
-            raise InvalidData(
-                f"the {what} tree {root.id.short} holds {count} records, not {root.count}", code="object-corrupt"
-            )
-
-    def _check_below(
-        self, identifier: TreeId, height: int, expected: int, what: str, *, last: bool
-    ) -> tuple[bytes, bytes, int]:
-        """Return (first key, last key, count) of a subtree, its order, counts and boundaries checked.
-
-        ``last`` says that nothing follows it, so that it may end where no boundary is.
-        """
-        place = (identifier, expected, what, last)
-        known = self._trees.get(place)
-        if known is not None:
-            return known
-        if height == 0:
-            reader = LeafReader(self._store, identifier)
-            keys = reader.leaf.keys
-            if (identifier, what) not in self._read:
-                check_records(reader, edges=what == "edges")
-                self.report.records += len(keys) if what == "records" else 0
-                self._read.add((identifier, what))
-            if not _ends_right(keys, 0, expected, last):
-                raise reader.wrong("it does not end where its keys say")
-            found = (keys[0] if keys else b"", keys[-1] if keys else b"", len(keys))
-        else:
-            node = read_node(self._store, identifier)
-            if node.level != height:
-                raise InvalidData(f"the node {identifier.short} is on the wrong level", code="object-corrupt")
-            if not _ends_right([child.last_key for child in node.children], height, tree.FANOUT, last):
-                raise InvalidData(f"the node {identifier.short} does not end where its keys say", code="object-corrupt")
-            first = previous = None
-            total = 0
-            for number, child in enumerate(node.children):
-                low, high, count = self._check_below(
-                    child.id, height - 1, expected, what, last=last and number == len(node.children) - 1
-                )
-                if high != child.last_key or count != child.count or (previous is not None and low <= previous):
-                    raise InvalidData(
-                        f"the node {identifier.short} does not describe its children", code="object-corrupt"
-                    )
-                first, previous, total = (low if first is None else first), high, total + count
-            found = (first or b"", previous or b"", total)
-        self._trees[place] = found
-        return found
-
-
-def _ends_right(keys: list[bytes], level: int, expected: int, last: bool) -> bool:
-    """Whether a leaf or node of these (last) keys ends where the boundary rule says."""
-    ends = [row for row, key in enumerate(keys) if tree.ends_here(key, level, expected)]
-    full = tree.OVERFULL * expected
-    if any(row != len(keys) - 1 for row in ends) or len(keys) > full:
-        return False
-    return bool(ends) or len(keys) == full or last
+        try:
+            self._trees.check_snapshot(identifier)
+        finally:
+            self.report.records = self._trees.records

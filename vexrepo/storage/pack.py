@@ -132,8 +132,19 @@ class PackReader:
     def __iter__(self) -> Iterator[Entry]:
         return (self.entry(number) for number in range(self.count))
 
+    @property
+    def digest(self) -> str:
+        """The part of the pack's name that stands for its content."""
+        return pack_digest(self.index_sum, self.entries_sum)
+
     def check(self) -> None:
-        """Raise Tampered unless the file's bytes are those that were written."""
+        """Raise Tampered unless the file's bytes are those that were written, under that name."""
+        self.check_content()
+        if self.digest not in self.path.name:
+            raise self.corrupt("its name is that of another pack")
+
+    def check_content(self) -> None:
+        """Raise Tampered unless the file's bytes are those that its checksums are of."""
         if blake3(self._index).digest() != self.index_sum:
             raise self.corrupt("its index does not match its checksum")
         rows = [(entry.id, entry.type) for entry in self]
@@ -147,8 +158,6 @@ class PackReader:
                 left -= len(block)
         if hasher.digest() != self.entries_sum:
             raise self.corrupt("its entries do not match their checksum")
-        if pack_digest(self.index_sum, self.entries_sum) not in self.path.name:
-            raise self.corrupt("its name is that of another pack")
 
 
 def _read_exactly(file: FileIO, size: int) -> bytes:

@@ -264,6 +264,28 @@ class ObjectStore:
             for entry in self.reader(name):
                 yield entry.id, ObjectType(entry.type)
 
+    def adopt(self, packs: Iterable[Path]) -> list[str]:
+        """Move pack files in that are on this disk, durable and checked, oldest first; return the names they get.
+
+        One that is here already stays where it was.  The caller holds the writer lock.
+        """
+        self.refresh()
+        here = {name.partition("-")[2]: name for name in self.packs}
+        names = []
+        for path in packs:
+            ending = f"{PackReader(path).digest}.pack"
+            if ending not in here:
+                here[ending] = f"{self.next_number():08d}-{ending}"
+                self._files.make_folder(self.folder)
+                self._files.replace(path, self.folder / here[ending])
+                self.refresh()
+            names.append(here[ending])
+        return names
+
+    def next_number(self) -> int:
+        """Return the number that the name of the next pack begins with."""
+        return 1 + max((int(name[:8]) for name in self.packs if name[:8].isdigit()), default=0)
+
     def writer(self) -> Writer:
         """Return a session that writes one pack."""
         return Writer(self, self._files)
@@ -393,8 +415,7 @@ class Writer:
         """Make everything written durable and readable; return the names of new packs (none or one)."""
         if self._pack is None:
             return []
-        number = 1 + max((int(name[:8]) for name in self._store.packs if name[:8].isdigit()), default=0)
-        name = self._pack.finish(self._store.folder, number)
+        name = self._pack.finish(self._store.folder, self._store.next_number())
         self._pack = None
         self._store.refresh()
         return [name]
