@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, HttpBackend, http_backend, make_bare
+from tests.hosting.sshd import Sshd, git_daemon, sshd
 from vexrepo.remotes.hosts.base import Access, Host, Token
 from vexrepo.remotes.hosts.git import GitHost
 from vexrepo.remotes.hosts.git_directory import DirectoryHost
@@ -67,3 +68,53 @@ class TestHttpById(OverHttp):
     """A host that gives files by their ids but cannot leave them out."""
 
     config: ClassVar = {"uploadpack.allowAnySHA1InWant": "true"}
+
+
+class OverSsh(HostContract):
+    """A real sshd."""
+
+    config: ClassVar[dict[str, str]] = {}
+    restricted = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+        with sshd(tmp_path_factory.mktemp("sshd") / "s", restricted=cls.restricted) as server:
+            yield server
+
+    @pytest.fixture(autouse=True)
+    def _serve(self, tmp_path: Path, server: Sshd) -> None:
+        self.place = server
+        make_bare(tmp_path / "memory.git", self.config)
+
+    def open_host(self, tmp_path: Path) -> Host:
+        return GitHost.open(self.place.url(tmp_path / "memory.git"), Access(ssh_command=self.place.command))
+
+
+class TestSshAccount(OverSsh):
+    """An account with a shell and a repository that nobody configured: partial clone is asked for on the way."""
+
+
+class TestSshHost(OverSsh):
+    """A host that lets git's own commands through and nothing else."""
+
+    config: ClassVar = PARTIAL
+    restricted = True
+
+
+class TestGitDaemon(HostContract):
+    """Git's daemon, that lets everybody write."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def address(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+        with git_daemon(tmp_path_factory.getbasetemp()) as address:
+            yield address
+
+    @pytest.fixture(autouse=True)
+    def _serve(self, tmp_path: Path, address: str) -> None:
+        self.base = address
+        make_bare(tmp_path / "memory.git", PARTIAL)
+
+    def open_host(self, tmp_path: Path) -> Host:
+        return GitHost.open(f"{self.base}{tmp_path}/memory.git", Access())

@@ -46,6 +46,7 @@ _BATCH: Final = 1000  # files asked for at once
 _MOST_TALK: Final = 1 << 22  # bytes of an answer that are not the pack
 _PAUSES_S: Final = (0.3, 1.5)  # before reading is tried again
 _LONGEST_PAUSE_S: Final = 30.0
+_BY_ID: Final = {"allow-reachable-sha1-in-want", "allow-any-sha1-in-want"}
 T = TypeVar("T")
 
 
@@ -241,10 +242,13 @@ class GitHost(Host):
         """Ask for files by their ids in the protocol's version 0, where the host allows that."""
         session = self._wire.begin(UPLOAD, self._upload)
         self._upload = session.advert
-        abilities = session.advert.abilities
-        if not abilities & {"allow-reachable-sha1-in-want", "allow-any-sha1-in-want"}:
+        if not session.advert.abilities & _BY_ID:
             session.close()
-            return None
+            wider = self._wire.wider()
+            if wider is None:
+                return None
+            session = wider
+        abilities = session.advert.abilities
         request = upload_request(ids, abilities, one_deep=False)
         packets = self._packets(session.exchange([request], len(request)), MOST_BYTES * len(ids))
         return _until_closed(read_pack(packets, abilities, self.url, one_deep=False), session)
@@ -307,6 +311,10 @@ def _until_closed(chunks: Iterator[bytes], session: Session) -> Iterator[bytes]:
 
 
 def _wire(address: GitAddress, access: Access) -> Wire:
-    from vexrepo.remotes.hosts.git_http import HttpWire  # brings urllib3, which nobody with ssh needs
+    if address.scheme in ("http", "https"):
+        from vexrepo.remotes.hosts.git_http import HttpWire  # brings urllib3, which nobody with ssh needs
 
-    return HttpWire(address.url, access)
+        return HttpWire(address.url, access)
+    from vexrepo.remotes.hosts.git_pipe import SshWire, TcpWire
+
+    return SshWire(address, access) if address.scheme == "ssh" else TcpWire(address, access)

@@ -25,12 +25,11 @@ from vexrepo.errors import HostError, UsageError
 from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.hosts.base import Access, Token
 from vexrepo.remotes.hosts.git_errors import Unreachable, clean, limit_error
-from vexrepo.remotes.hosts.git_wire import MOST_ADVERT, Advert, Packets, Service, Session, Wire, read_advert
+from vexrepo.remotes.hosts.git_wire import MOST_ADVERT, Advert, Pace, Packets, Service, Session, Wire, read_advert
 
 _READ: Final = 1 << 16
 _MOST_WORDS: Final = 1 << 16
 _MOST_HOPS: Final = 4
-_SLOW: Final = 1000  # bytes within the time limit: less is as good as nothing
 _PRIVATE: Final = (".local", ".lan", ".internal", ".home.arpa", ".localhost", ".ts.net")
 
 
@@ -124,16 +123,16 @@ class HttpWire(Wire):
 
     def chunks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
         """Yield an answer as it comes, until its end.  Raises: Unreachable when it stops coming, or hardly comes."""
-        begin, got = time.monotonic(), 0
+        pace = Pace(self._access.timeout_s)
         try:
-            while chunk := response.read1(_READ):
-                yield chunk
-                got += len(chunk)
-                now = time.monotonic()
-                if got >= _SLOW:
-                    begin, got = now, 0
-                elif now - begin > self._access.timeout_s:
+            while True:
+                begin = time.monotonic()
+                chunk = response.read1(_READ)
+                if not chunk:
+                    return
+                if pace.is_too_slow(len(chunk), time.monotonic() - begin):
                     raise self._slow()
+                yield chunk
         except (HTTPError, OSError) as error:
             raise self.lost(error) from error
         finally:

@@ -22,6 +22,7 @@ FLUSH: Final = b"0000"
 MOST_ADVERT: Final = 1 << 26  # bytes of a list of refs
 MOST_REPORT: Final = 1 << 20
 _DELIMITER: Final = b"0001"
+_SLOW_BYTES: Final = 1000
 _MOST_TALK: Final = 1 << 16  # bytes of a host's progress messages that are kept
 
 
@@ -71,6 +72,23 @@ class Wire(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release connections."""
+
+
+class Pace:
+    """Notices answers that hardly come: fewer than 1000 bytes for as long as ``timeout_s`` of waiting."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._waited_s = 0.0
+        self._got = 0
+
+    def is_too_slow(self, size: int, waited_s: float) -> bool:
+        """Return whether that is so after ``size`` bytes more, which took so long to come."""
+        self._got += size
+        self._waited_s += waited_s
+        if self._got >= _SLOW_BYTES:
+            self._got, self._waited_s = 0, 0.0
+        return self._waited_s > self._timeout_s
 
 
 class Packets:
