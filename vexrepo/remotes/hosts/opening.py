@@ -6,7 +6,7 @@ Rules: remotes/PROTOCOL.md, "Reading".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vexrepo.errors import HostError, InvalidData, Tampered
@@ -50,7 +50,7 @@ class Opening:
 
     tip: Tip | None
     header: Header
-    raw_header: bytes
+    raw_header: bytes = field(repr=False)
     head: Head
     signature: Signature | None
     keys: SealKeys

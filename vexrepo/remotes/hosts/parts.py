@@ -89,8 +89,9 @@ def iter_joined(
             if path not in wanted:
                 raise HostError(f"{host.url} gave {path}, which was not asked for", code="host-answer")
             joining, part = wanted.pop(path)
-            _write_part(keys, joining, part, raw, files, new=joining.scratch not in begun)
+            new = joining.scratch not in begun
             begun.add(joining.scratch)
+            _write_part(keys, joining, part, raw, files, new=new)
             received += part.sealed
             progress("receiving bytes", received, total)
             joining.missing -= 1
