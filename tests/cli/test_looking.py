@@ -2,12 +2,16 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import record
 from vexrepo.cli.text import plain
+from vexrepo.history.diff import differing_spans
+from vexrepo.history.walk import LeafReader
+from vexrepo.repository import Repository, Surroundings, difference
 
 
 def test_a_changed_text_is_shown_by_word_with_metadata_and_distance(vex, two):
@@ -27,6 +31,52 @@ def test_diff_without_arguments_compares_with_the_workspace(vex, repo):
     repo.forget("m2")
     assert vex("diff").out == "- trading/m2   Pepe trending on CoinGecko\n"
     assert vex("diff", "HEAD").out == vex("diff").out
+
+
+@pytest.fixture
+def large(vex, repo, monkeypatch):
+    """Two commits that differ in each of some leaves, and a second process for that."""
+    for number in range(120):  # long enough for leaves of a few records
+        repo.records[f"n{number}"] = record(f"n{number}", f"note {number} " + "x" * 70_000, importance=number)
+    repo.write()
+    assert vex("init", "again", "--store", "agent.vmig.jsonl").code == 0
+    monkeypatch.chdir("again")
+    assert vex("commit", "-m", "one").code == 0
+    for number in range(0, 120, 3):
+        each = record(f"n{number}", f"note {number} " + "x" * 70_000 + " and more", importance=number + number % 2)
+        repo.records[each["id"]] = each
+    repo.forget("n5")
+    repo.learn("n200", "new")
+    assert vex("commit", "-m", "two").code == 0
+    monkeypatch.setattr(difference, "PART_SPANS", 1)
+    return repo
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--vectors", "ignore"], ["--namespace", "notes"]])
+def test_a_large_diff_is_the_same_from_one_process_and_two(vex, large, monkeypatch, options):
+    apart = []
+    whole = difference.BesideStream
+    monkeypatch.setattr(difference, "BesideStream", lambda *work: apart.append(1) or whole(*work))
+    one = vex("diff", "HEAD~1", "HEAD", *options)
+    assert not apart and one.code == 0 and one.out.count("\n") > 40
+    monkeypatch.setattr(difference, "MANY_SPANS", 2)
+    monkeypatch.setattr(difference, "is_worthwhile", lambda: True)
+    assert vex("diff", "HEAD~1", "HEAD", *options) == one
+    assert bool(apart) is (sys.platform == "linux")
+
+
+def test_damage_that_the_second_process_of_a_diff_meets_is_told(vex, large, monkeypatch):
+    monkeypatch.setattr(difference, "MANY_SPANS", 2)
+    monkeypatch.setattr(difference, "is_worthwhile", lambda: True)
+    repository = Repository.open(Path(".vex"), Surroundings(now_us=lambda: 0))
+    old, new = (repository.records_root(repository.resolve(name)) for name in ("HEAD~1", "HEAD"))
+    second = differing_spans(repository.objects, old, new)[1].old[0]
+    pack, entry = repository.objects.locate(LeafReader(repository.objects, second.id).leaf.bodies)
+    raw = bytearray(pack.path.read_bytes())
+    raw[entry.offset + entry.stored // 2] ^= 1
+    pack.path.write_bytes(raw)
+    ran = vex("diff", "HEAD~1", "HEAD")
+    assert ran.code == 1 and "object-corrupt" in ran.err and not ran.out
 
 
 def test_diff_of_two_stores_needs_no_repository(vex, memory, folder):

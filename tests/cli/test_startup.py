@@ -31,7 +31,17 @@ def test_commands_start_quickly(two, args, limit_s):
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["log", "-1"], ["log", "--json"], ["status"], ["branch"], ["rev-parse", "HEAD"], ["op", "log"]]
+    "args",
+    [
+        ["--help"],
+        ["log", "-1"],
+        ["log", "--json"],
+        ["status"],
+        ["branch"],
+        ["rev-parse", "HEAD"],
+        ["op", "log"],
+        ["diff", "HEAD~1", "HEAD"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(two, args):
     ran = run_process(*args, python=("-X", "importtime"))

@@ -1,6 +1,7 @@
 """Word differences, and words for numbers and times."""
 
 import json
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,17 @@ def test_both_texts_can_be_put_together_again(old, new):
     pieces = word_pieces(old, new)
     assert "".join(piece.old for piece in pieces) == old
     assert "".join(piece.new for piece in pieces) == new
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS)
+def test_ends_that_are_the_same_are_found_as_word_by_word(start, old, new, end):
+    a, b = (re.findall(r"[日本]|[^\W日本]+|\s+|[^\w\s]", start + text + end) for text in (old, new))
+    head = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    rest = [tokens[head:][::-1] for tokens in (a, b)]
+    tail = next((n for n, (x, y) in enumerate(zip(*rest, strict=False)) if x != y), min(map(len, rest)))
+    pieces = word_pieces(start + old + end, start + new + end)
+    assert not head or (pieces[0].old.startswith("".join(a[:head])) and pieces[0].same)
+    assert not tail or pieces[-1].old.endswith("".join(a[len(a) - tail :]))
 
 
 def test_very_long_texts_are_compared_in_time():

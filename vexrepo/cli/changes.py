@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vexrepo.cli.output import added, changed, quiet, removed, say
 from vexrepo.cli.text import plain, shorten, signs, tally
@@ -17,7 +17,9 @@ from vexrepo.repository.difference import (
     Difference,
     FieldChange,
     Loose,
+    Shown,
     VectorChange,
+    compare_bodies,
     field_changes,
     vector_changes,
 )
@@ -33,6 +35,9 @@ STYLES = {"learned": added, "changed": changed, "forgotten": removed}
 AHEAD = 50  # lines looked at to align the next ones
 
 
+Item = TypeVar("Item", Difference, Shown)
+
+
 class Totals:
     """Counts what passes through, by kind and by namespace."""
 
@@ -40,7 +45,7 @@ class Totals:
         self.kinds: Counter[str] = Counter()
         self.namespaces: dict[str, Counter[str]] = {}
 
-    def counting(self, changes: Iterable[Difference]) -> Iterator[Difference]:
+    def counting(self, changes: Iterable[Item]) -> Iterator[Item]:
         """Yield the changes, counted."""
         for change in changes:
             self.kinds[change.kind] += 1
@@ -78,13 +83,16 @@ class Totals:
 
 
 def relevant(changes: Iterable[Difference], mode: str) -> Iterator[Difference]:
-    """Leave out records of which only vectors differ, and only in a way that ``mode`` says does not count."""
-    for change in changes:
-        if mode == "exact" or change.kind != "changed" or field_changes(change) or vector_changes(change, mode):
-            yield change
+    """Leave out what ``is_relevant`` says does not count."""
+    return (change for change in changes if is_relevant(change, mode))
 
 
-def print_changes(changes: Iterable[Difference], mode: str, limit: int | None = None) -> int:
+def is_relevant(change: Difference, mode: str) -> bool:
+    """Whether more of a record differs than vectors, in a way that ``mode`` says does not count."""
+    return mode == "exact" or change.kind != "changed" or bool(field_changes(change) or vector_changes(change, mode))
+
+
+def print_changes(changes: Iterable[Difference | Shown], mode: str, limit: int | None = None) -> int:
     """Print one line a change, at most ``limit``; read them all and return how many were not shown."""
     pending = iter(changes)
     left = limit
@@ -101,7 +109,7 @@ def print_changes(changes: Iterable[Difference], mode: str, limit: int | None = 
     return sum(1 for _ in pending)
 
 
-def label(change: Difference) -> str:
+def label(change: Difference | Shown) -> str:
     """Return a memory's name as shown: ``namespace/id``."""
     return key_label(change.key)
 
@@ -111,21 +119,27 @@ def key_label(key: bytes) -> str:
     return plain(key_name(key))
 
 
-def change_line(change: Difference, name: str, width: int, mode: str) -> str:
+def change_line(change: Difference | Shown, name: str, width: int, mode: str) -> str:
     """Return ``~ ns/id   text   moved 0.21 · importance 3 → 5``."""
     kind = change.kind
     start = STYLES[kind](f"{MARKS[kind]} {name:<{width}}") + "   "
-    side = change.new or change.old
-    assert side is not None
-    if kind != "changed":
-        return start + plain(shorten(_text(body_value(side.body)) or quiet("(no text)"), TEXT_WIDTH))
-    fields = field_changes(change)
+    return start + (change.text if isinstance(change, Shown) else change_words(change, mode))
+
+
+def change_words(change: Difference, mode: str) -> str:
+    """Return ``text   moved 0.21 · importance 3 → 5``: what a line says after the memory's name."""
+    if change.old is None or change.new is None:
+        side = change.new or change.old
+        assert side is not None
+        return plain(shorten(_text(body_value(side.body)) or quiet("(no text)"), TEXT_WIDTH))
+    old, new = body_value(change.old.body), body_value(change.new.body)
+    fields = compare_bodies(old, new)
     notes = [vector_words(item) for item in vector_changes(change, mode)]
     notes += [field_words(item) for item in fields if item.path != "text"]
     text = next((text_words(item) for item in fields if item.path == "text"), "")
     if not text:
-        text = plain(shorten(_text(body_value(side.body)), VALUE_WIDTH))
-    return start + "   ".join(part for part in (text, " · ".join(notes)) if part)
+        text = plain(shorten(_text(new), VALUE_WIDTH))
+    return "   ".join(part for part in (text, " · ".join(notes)) if part)
 
 
 def _text(body: dict[str, Any]) -> str:
@@ -277,7 +291,7 @@ def edge_json(change: EdgeDifference) -> dict[str, Any]:
     }
 
 
-def first_and_rest(changes: Iterator[Difference]) -> tuple[Difference | None, Iterator[Difference]]:
-    """Return the first change (errors of reading come up here, before anything is printed) and all of them."""
+def first_and_rest(changes: Iterator[Item]) -> Iterator[Item]:
+    """Return the changes, the first of them read: errors of reading come up here, before anything is printed."""
     first = next(changes, None)
-    return first, (changes if first is None else chain((first,), changes))
+    return changes if first is None else chain((first,), changes)

@@ -20,6 +20,12 @@ def say(line: str = "", *, err: bool = False) -> None:
     click.echo(line, err=err)
 
 
+class Json(str):
+    """JSON text that is ready to be printed."""
+
+    __slots__ = ()
+
+
 def to_json(value: Any) -> str:
     """Return a value as one line of JSON that is harmless for a terminal."""
     return plain_json(json.dumps(value, ensure_ascii=False))
@@ -36,7 +42,7 @@ def emit_stream(head: dict[str, Any], name: str, items: Iterable[Any], tail: Ite
     _write("{" + "".join(part + ", " for part in parts) + f"{to_json(name)}: [")
     separator = "\n"
     for item in items:
-        _write(separator + to_json(item))
+        _write(separator + (item if isinstance(item, Json) else to_json(item)))
         separator = ",\n"
     _write("]")
     for members in tail:
@@ -55,24 +61,24 @@ def _write(text: str) -> None:
 
 def heading(text: str) -> str:
     """Return a text in the colour of ids."""
-    return click.style(text, fg="yellow")
+    return f"\x1b[33m{text}\x1b[0m"
 
 
 def added(text: str) -> str:
     """Return a text in the colour of what is new."""
-    return click.style(text, fg="green")
+    return f"\x1b[32m{text}\x1b[0m"
 
 
 def removed(text: str) -> str:
     """Return a text in the colour of what is gone."""
-    return click.style(text, fg="red")
+    return f"\x1b[31m{text}\x1b[0m"
 
 
 def changed(text: str) -> str:
     """Return a text in the colour of what differs."""
-    return click.style(text, fg="cyan")
+    return f"\x1b[36m{text}\x1b[0m"
 
 
 def quiet(text: str) -> str:
     """Return a text that stands back."""
-    return click.style(text, dim=True)
+    return f"\x1b[2m{text}\x1b[0m"

@@ -34,6 +34,8 @@ def _escape(match: re.Match[str]) -> str:
 
 def plain(text: str, *, lines: bool = False) -> str:
     """Return a text with everything a terminal might act on shown as an escape; ``lines`` keeps line ends."""
+    if text.isascii() and text.isprintable():
+        return text
     return (_BUT_NEWLINE if lines else _ANY_UNSAFE).sub(_escape, text)
 
 

@@ -25,16 +25,14 @@ class Piece(NamedTuple):
 
 def word_pieces(old: str, new: str) -> list[Piece]:
     """Return two texts as runs that are the same and runs that differ."""
-    a, b = _TOKEN.findall(old), _TOKEN.findall(new)
-    shorter = min(len(a), len(b))
-    head = 0
-    while head < shorter and a[head] == b[head]:
-        head += 1
+    head = _head(old, new)
+    cut = _tail(old[head:], new[head:])
+    a, b = _TOKEN.findall(old, head, len(old) - cut), _TOKEN.findall(new, head, len(new) - cut)
     tail = 0
-    while tail < shorter - head and a[-1 - tail] == b[-1 - tail]:
+    while tail < min(len(a), len(b)) and a[-1 - tail] == b[-1 - tail]:
         tail += 1
-    middle_a, middle_b = a[head : len(a) - tail], b[head : len(b) - tail]
-    pieces = [Piece("".join(a[:head]), "".join(a[:head]))]
+    middle_a, middle_b = a[: len(a) - tail], b[: len(b) - tail]
+    pieces = [Piece(old[:head], old[:head])]
     if not middle_a or not middle_b or len(middle_a) * len(middle_b) > _MOST:
         pieces.append(Piece("".join(middle_a), "".join(middle_b)))
     else:
@@ -42,9 +40,44 @@ def word_pieces(old: str, new: str) -> list[Piece]:
 
         for _, i, j, k, m in SequenceMatcher(None, middle_a, middle_b, autojunk=False).get_opcodes():
             pieces.append(Piece("".join(middle_a[i:j]), "".join(middle_b[k:m])))
-    end = "".join(a[len(a) - tail :])
+    end = "".join(a[len(a) - tail :]) + old[len(old) - cut :]
     pieces.append(Piece(end, end))
     return _joined(pieces)
+
+
+def _head(a: str, b: str) -> int:
+    """Return the length of the tokens that two texts both start with."""
+    same = _common(a, b)
+    # White space is a token of its own, so tokens can be counted from the last of it; most of a long text is skipped.
+    at = max(a.rfind(" ", 0, same), 0)
+    while at and a[at - 1].isspace():
+        at -= 1
+    for x, y in zip(_TOKEN.finditer(a, at), _TOKEN.finditer(b, at), strict=False):
+        if x.group() != y.group():
+            break
+        at = x.end()
+    return at
+
+
+def _tail(a: str, b: str) -> int:
+    """Return the length of what two texts both end with, from after white space on."""
+    end = len(a)
+    at = a.find(" ", end - _common(a[::-1], b[::-1])) + 1 or end
+    while at < end and a[at].isspace():
+        at += 1
+    return end - at
+
+
+def _common(a: str, b: str) -> int:
+    """Return the length of what two texts both start with."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:

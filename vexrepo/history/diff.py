@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from vexrepo.history.walk import LeafReader, RecordAt, read_node
+from vexrepo.objects.digest import ID_BYTES
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.objects.tree import Child
 from vexrepo.storage.store import ObjectStore
+
+_BLOCK = 16 * ID_BYTES
 
 
 class Change(NamedTuple):
@@ -20,32 +23,51 @@ class Change(NamedTuple):
     new: RecordAt | None
 
 
+class Span(NamedTuple):
+    """Leaves of two trees that differ and cover the same keys, so that they can be compared by themselves."""
+
+    old: list[Child]
+    new: list[Child]
+
+
 def diff_trees(store: ObjectStore, old: TreeRoot, new: TreeRoot) -> Iterator[Change]:
     """Yield the keys whose record differs, in key order.  Equal subtrees are skipped by id."""
+    for span in differing_spans(store, old, new):
+        yield from diff_span(store, span)
+
+
+def differing_spans(store: ObjectStore, old: TreeRoot, new: TreeRoot) -> list[Span]:
+    """Return where two trees differ, in key order, without opening a leaf."""
     left, right = (deque(leaves) for leaves in _differing_leaves(store, old, new))
+    if not all(child.last_key for child in (*left, *right)):  # a tree of one leaf has no node to say where it ends
+        return [Span(list(left), list(right))]
+    found = []
     while left or right:
-        # Leaves are taken until both sides end at the same key: what lies before it can be compared by itself.
-        ours, theirs = _take(store, left), _take(store, right)
+        span = Span(_take(left), _take(right))
+        # Leaves are taken until both sides end at the same key.
         while left or right:
-            a, b = _end(ours), _end(theirs)
+            a, b = _end(span.old), _end(span.new)
             if a == b:
                 break
             if right and (not left or b < a):
-                theirs += _take(store, right)
+                span.new.append(right.popleft())
             elif left and (not right or a < b):
-                ours += _take(store, left)
-        yield from _compare(ours, theirs)
+                span.old.append(left.popleft())
+        found.append(span)
+    return found
 
 
-def _take(store: ObjectStore, leaves: deque[Child]) -> list[LeafReader]:
-    return [LeafReader(store, leaves.popleft().id)] if leaves else []
+def _take(leaves: deque[Child]) -> list[Child]:
+    return [leaves.popleft()] if leaves else []
 
 
-def _end(readers: list[LeafReader]) -> bytes:
-    return readers[-1].leaf.keys[-1] if readers and readers[-1].leaf.keys else b""
+def _end(leaves: list[Child]) -> bytes:
+    return leaves[-1].last_key if leaves else b""
 
 
-def _compare(ours: list[LeafReader], theirs: list[LeafReader]) -> Iterator[Change]:
+def diff_span(store: ObjectStore, span: Span) -> Iterator[Change]:
+    """Yield the keys of a span whose record differs, in key order.  Raises: Tampered (object-corrupt)."""
+    ours, theirs = ([_reader(store, child) for child in side] for side in span)
     if len(ours) == 1 and len(theirs) == 1 and ours[0].leaf.keys == theirs[0].leaf.keys:
         # Nothing came or went, which is the rule: only record ids need a look.
         a, b = ours[0], theirs[0]
@@ -60,11 +82,23 @@ def _compare(ours: list[LeafReader], theirs: list[LeafReader]) -> Iterator[Chang
             yield Change(key, a_row, b_row)
 
 
-def _differing_rows(old: bytes, new: bytes) -> list[int]:
-    import numpy as np
+def _reader(store: ObjectStore, child: Child) -> LeafReader:
+    reader = LeafReader(store, child.id)
+    if child.last_key and reader.leaf.keys[-1:] != [child.last_key]:
+        raise reader.wrong("its last key is not the one its node names")
+    return reader
 
-    a, b = (np.frombuffer(ids, "<u8").reshape(-1, 4) for ids in (old, new))
-    found: list[int] = np.flatnonzero((a != b).any(axis=1)).tolist()
+
+def _differing_rows(old: bytes, new: bytes) -> list[int]:
+    found = []
+    for start in range(0, len(old), _BLOCK):  # most are equal, block by block
+        a, b = old[start : start + _BLOCK], new[start : start + _BLOCK]
+        if a != b:
+            found += [
+                (start + at) // ID_BYTES
+                for at in range(0, len(a), ID_BYTES)
+                if a[at : at + ID_BYTES] != b[at : at + ID_BYTES]
+            ]
     return found
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from vexrepo.errors import InvalidData, Tampered, VexError
 from vexrepo.objects import tree
@@ -22,10 +22,18 @@ from vexrepo.storage.store import ObjectStore
 GLANCED = 16  # past one row of so many, reading a leaf's vectors whole is quicker
 
 
+class _Sight(NamedTuple):
+    """Access to the rows of a dense column: ``head`` bytes, then rows of ``row_bytes``."""
+
+    view: Glance
+    head: int
+    row_bytes: int
+
+
 class LeafReader:
     """A leaf whose columns are read when they are asked for."""
 
-    __slots__ = ("_bodies", "_glances", "_matrices", "_store", "_vectors", "_views", "id", "leaf")
+    __slots__ = ("_bodies", "_glances", "_matrices", "_sights", "_store", "_vectors", "id", "leaf")
 
     def __init__(self, store: ObjectStore, identifier: TreeId) -> None:
         self._store = store
@@ -34,7 +42,7 @@ class LeafReader:
         self._bodies: tree.Rows | None = None
         self._matrices: dict[bytes, Matrix] = {}
         self._vectors: list[tuple[Vector, ...]] | None = None
-        self._views: dict[bytes, Glance | None] = {}
+        self._sights: dict[bytes, _Sight | None] = {}
         self._glances = 0
 
     @property
@@ -107,21 +115,25 @@ class LeafReader:
         for column in self.leaf.columns:
             if not tree.is_member(column.members, row):
                 continue
-            space = column.space
-            if space.kind != "dense" or column.vectors in self._matrices:
-                return None
-            head, number = len(tree.vectors_header(space, 0)), tree.rank(column.members, row)
             try:
-                if column.vectors not in self._views:
-                    self._views[column.vectors] = self._store.glance(column.vectors)
-                view = self._views[column.vectors]
-                if view is None:
+                if column.vectors not in self._sights:
+                    self._sights[column.vectors] = self._sight(column)
+                sight = self._sights[column.vectors]
+                if sight is None or column.vectors in self._matrices:
                     return None
-                found.append(Vector(space, view.row(number, head, space.row_bytes)))
+                number = tree.rank(column.members, row)
+                found.append(Vector(column.space, sight.view.row(number, sight.head, sight.row_bytes)))
             except VexError:
                 return None
-        vectors = tuple(sorted(found, key=lambda item: item.space.name))
+        vectors = tuple(found) if len(found) == 1 else tuple(sorted(found, key=lambda item: item.space.name))
         return vectors if record_id(self.bodies[row], vectors) == self.leaf.record_id(row) else None
+
+    def _sight(self, column: tree.Column) -> _Sight | None:
+        """Return access to single rows of a column, None if there is none."""
+        if column.space.kind != "dense":
+            return None
+        view = self._store.glance(column.vectors)
+        return _Sight(view, len(tree.vectors_header(column.space, 0)), column.space.row_bytes) if view else None
 
     def record(self, row: int) -> Record:
         """Return one record."""
@@ -195,6 +207,8 @@ def read_leaves(store: ObjectStore, leaves: Iterable[Child], *, ahead: int = 0) 
         for child in leaves:
             yield load(child)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as pool:
         pending = [pool.submit(load, child) for child in islice(leaves, ahead)]
         while pending:

@@ -50,12 +50,7 @@ def encode_certain(value: Json) -> bytes | None:
 
     None also stands for numbers the fast parser may have read inexactly, so callers parse again with ``parse``.
     """
-    if not is_plain(value, 0):
-        return None
-    try:
-        return orjson.dumps(value, option=_OPTIONS)
-    except TypeError:
-        return None
+    return _print(value) if is_plain(value, 0) else None
 
 
 def decode(raw: bytes | memoryview) -> Json:
@@ -79,11 +74,22 @@ def parse(raw: bytes | memoryview) -> Json:
     except orjson.JSONDecodeError:
         # Says more exactly what is wrong; and reads integers above the range of a double, which that parser refuses.
         return _parse_slowly(bytes(raw))
-    fast, source = encode_certain(value), bytes(raw)
+    source = bytes(raw)
+    # Printing what was read gives the text again: nothing in it was dropped or rounded.
+    if _print(value) == source and source.count(b"[") + source.count(b"{") <= MAX_DEPTH:
+        return value
+    fast = encode_certain(value)
     # Same number of quotes and no quote in disguise: no member was dropped (a dropped one takes its quotes along).
     if fast is not None and fast.count(b'"') == source.count(b'"') and b"\\u0022" not in source:
         return value
     return _parse_slowly(source)
+
+
+def _print(value: Json) -> bytes | None:
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except TypeError:
+        return None
 
 
 def is_plain(value: Json, depth: int = 0) -> bool:

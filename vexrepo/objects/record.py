@@ -7,6 +7,7 @@ included, stays in the body as it came.  Format: objects/FORMAT.md, "Records".
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from blake3 import blake3
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical, vector
 from vexrepo.objects.digest import RecordId
-from vexrepo.objects.vector import MAIN, Vector
+from vexrepo.objects.vector import MAIN, Space, Vector
 
 _U32 = struct.Struct("<I")
 MAX_BODY_BYTES = 64 << 20
@@ -58,10 +59,15 @@ def body_value(body: bytes) -> dict[str, Any]:
 def record_id(body: bytes, vectors: tuple[Vector, ...]) -> RecordId:
     """Return the id of a record.  Vectors count in order of their names."""
     parts = [b"vex:record:1\n", _U32.pack(len(body)), body]
-    for item in vectors:
-        space = item.space.encode()
-        parts += (_U32.pack(len(space)), space, _U32.pack(len(item.row)), item.row)
+    for space, row in vectors:
+        parts += (_framed(space), _U32.pack(len(row)), row)
     return RecordId(blake3(b"".join(parts)).digest())
+
+
+@functools.lru_cache(maxsize=256)
+def _framed(space: Space) -> bytes:
+    encoded = space.encode()
+    return _U32.pack(len(encoded)) + encoded
 
 
 def make_key(namespace: str, identifier: str) -> bytes:

@@ -7,7 +7,6 @@ ids, one object of bodies, one object of vectors for each embedding space.  Form
 
 from __future__ import annotations
 
-import functools
 import operator
 import struct
 from collections.abc import Iterator, Sequence, Sized
@@ -93,10 +92,14 @@ class _Reader:
     def u32s(self, count: int) -> tuple[int, ...]:
         return struct.unpack(f"<{count}I", self.take(4 * count))
 
-    def rows(self, count: int, limit: int) -> Rows:
+    def lengths(self, count: int, limit: int) -> tuple[int, ...]:
         lengths = self.u32s(count)
         if lengths and max(lengths) > limit:
             raise self.wrong(f"an entry is longer than {limit} bytes")
+        return lengths
+
+    def rows(self, count: int, limit: int) -> Rows:
+        lengths = self.lengths(count, limit)
         start = self.at
         self.take(sum(lengths))
         return Rows(self.raw, list(accumulate(lengths, initial=start)))
@@ -168,17 +171,49 @@ def _leaf_id(
     return LeafId.of(_U32.pack(count), blake3(keys).digest(), blake3(groups).digest(), bodies, blake3(columns).digest())
 
 
-@functools.lru_cache(maxsize=2)  # a leaf is decoded to check its id, and at once again to be used
 def _decode_leaf(payload: bytes) -> tuple[LeafId, Leaf]:
+    # A leaf is decoded to check its id, and at once again to be used.
+    before = _latest.leaf
+    if before is not None and before[0] is payload:
+        return before[1]
+    found = _parse_leaf(payload)
+    _latest.leaf = payload, found
+    return found
+
+
+class _Latest:
+    """What was decoded last; another thread's at times, which is why both parts of each are replaced as one."""
+
+    leaf: tuple[bytes, tuple[LeafId, Leaf]] | None = None
+    keys: tuple[bytes, list[bytes]] = b"", []
+
+
+_latest = _Latest()
+
+
+def _decode_keys(reader: _Reader, count: int) -> tuple[list[bytes], bytes]:
+    """Return the keys of a leaf, and the bytes they were read from."""
+    start = reader.at
+    lengths = reader.lengths(count, MAX_KEY_BYTES)
+    first = reader.at
+    reader.take(sum(lengths))
+    raw = reader.raw[start : reader.at]
+    # Versions of a leaf mostly have the same keys, and are read one after the other.
+    before, keys = _latest.keys
+    if raw != before or len(keys) != count:
+        keys = list(Rows(reader.raw, list(accumulate(lengths, initial=first))))
+        if not _ascends(keys):
+            raise reader.wrong("its keys are not in ascending order")
+        _latest.keys = raw, keys
+    return keys, raw
+
+
+def _parse_leaf(payload: bytes) -> tuple[LeafId, Leaf]:
     reader = _Reader(payload, "leaf")
     count = reader.u32()
     if count > OVERFULL * MAX_LEAF:
         raise reader.wrong(f"{count} records, the limit is {OVERFULL * MAX_LEAF}")
-    start = reader.at
-    keys = list(reader.rows(count, MAX_KEY_BYTES))
-    raw_keys = reader.payload[start : reader.at]
-    if not _ascends(keys):
-        raise reader.wrong("its keys are not in ascending order")
+    keys, raw_keys = _decode_keys(reader, count)
     record_ids = bytes(reader.take(ID_BYTES * count))
     bodies = BodiesId(reader.take(ID_BYTES))
     start = reader.at

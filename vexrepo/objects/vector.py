@@ -59,21 +59,7 @@ class Space:
     @classmethod
     def decode(cls, raw: bytes | memoryview) -> Space:
         """Return the space of canonical bytes.  Raises: InvalidData (not-canonical, unsupported-value)."""
-        value = canonical.decode(raw)
-        if not isinstance(value, dict) or set(value) != {"dims", "dtype", "kind", "model", "name"}:
-            raise InvalidData(f"not an embedding space: {bytes(raw[:80])!r}", code="unsupported-value")
-        name, kind, model, dims, dtype = (value[k] for k in ("name", "kind", "model", "dims", "dtype"))
-        if (
-            not isinstance(name, str)
-            or kind not in KINDS
-            or not (model is None or isinstance(model, str))
-            or type(dims) is not int
-            or not 0 <= dims <= MAX_DIMS
-            or (dims == 0) != (kind == "sparse")
-            or dtype not in ITEM_BYTES
-        ):
-            raise InvalidData(f"not an embedding space: {bytes(raw[:80])!r}", code="unsupported-value")
-        return cls(name, cast(Kind, kind), model, dims, cast(Dtype, dtype))
+        return _decode_space(bytes(raw))
 
     @property
     def item_bytes(self) -> int:
@@ -90,6 +76,25 @@ class Space:
         """How people are told of it: ``bge-small-en-v1.5, 384 dims``."""
         shape = f"{self.dims} dims" if self.dims else "sparse"
         return ", ".join(part for part in (self.name, self.model, shape) if part)
+
+
+@functools.lru_cache(maxsize=256)  # every leaf names the same few
+def _decode_space(raw: bytes) -> Space:
+    value = canonical.decode(raw)
+    if not isinstance(value, dict) or set(value) != {"dims", "dtype", "kind", "model", "name"}:
+        raise InvalidData(f"not an embedding space: {raw[:80]!r}", code="unsupported-value")
+    name, kind, model, dims, dtype = (value[k] for k in ("name", "kind", "model", "dims", "dtype"))
+    if (
+        not isinstance(name, str)
+        or kind not in KINDS
+        or not (model is None or isinstance(model, str))
+        or type(dims) is not int
+        or not 0 <= dims <= MAX_DIMS
+        or (dims == 0) != (kind == "sparse")
+        or dtype not in ITEM_BYTES
+    ):
+        raise InvalidData(f"not an embedding space: {raw[:80]!r}", code="unsupported-value")
+    return Space(name, cast(Kind, kind), model, dims, cast(Dtype, dtype))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -8,13 +8,12 @@ Everything the command line does goes through here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vexrepo.errors import StateError, UsageError
 from vexrepo.history.ancestry import ahead_behind
-from vexrepo.history.check import Checker, Report
-from vexrepo.history.matrix import VectorMatrix, read_matrix
 from vexrepo.history.revision import check_ref_name
 from vexrepo.history.walk import RecordAt, find_record
 from vexrepo.objects.digest import CommitId
@@ -24,16 +23,16 @@ from vexrepo.objects.selection import Selection
 from vexrepo.objects.trust import SignedBy, Trust
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.registry import open_store
-from vexrepo.repository import checkout as _checkout
-from vexrepo.repository import commit as _commit
 from vexrepo.repository import difference as _difference
-from vexrepo.repository import gating, mergestate
-from vexrepo.repository.checkout import CheckedOut, check_unchanged
-from vexrepo.repository.commit import Committed
 from vexrepo.repository.core import Core, Surroundings
-from vexrepo.repository.difference import Difference, EdgeDifference
+from vexrepo.repository.difference import Difference, EdgeDifference, Shown
 from vexrepo.storage.oplog import BRANCHES
+
+if TYPE_CHECKING:  # what a command does not use it does not import
+    from vexrepo.history.check import Report
+    from vexrepo.history.matrix import VectorMatrix
+    from vexrepo.repository.checkout import CheckedOut
+    from vexrepo.repository.commit import Committed
 
 __all__ = [
     "CheckedOut",
@@ -42,11 +41,25 @@ __all__ = [
     "EdgeDifference",
     "Repository",
     "Selection",
+    "Shown",
     "SignedBy",
     "Status",
     "Surroundings",
     "Trust",
 ]
+
+
+def __getattr__(name: str) -> type:
+    """Return a value's type that is imported when it is first asked for."""
+    if name == "CheckedOut":
+        from vexrepo.repository.checkout import CheckedOut
+
+        return CheckedOut
+    if name == "Committed":
+        from vexrepo.repository.commit import Committed
+
+        return Committed
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,9 @@ class Repository(Core):
         dry_run: bool = False,
     ) -> Committed:
         """Commit what a store (default: the workspace) holds.  See ``commit.commit_store``."""
-        done = _commit.commit_store(
+        from vexrepo.repository.commit import commit_store
+
+        done = commit_store(
             self,
             store or self.workspace(),
             message,
@@ -88,7 +103,9 @@ class Repository(Core):
             dry_run=dry_run,
         )
         if done.id is not None:
-            gating.tell_of_commit(self, done.id)
+            from vexrepo.repository.gating import tell_of_commit
+
+            tell_of_commit(self, done.id)
         return done
 
     def status(self, store: Address | None = None) -> Status:
@@ -96,6 +113,9 @@ class Repository(Core):
 
         A store that is as it was at the last commit or checkout is not read.
         """
+        from vexrepo.remotes.stores.registry import open_store
+        from vexrepo.repository.checkout import check_unchanged
+
         address = store or self.workspace()
         view = self.view()
         seen = view.stores.get(self.store_name(address), {})
@@ -111,6 +131,16 @@ class Repository(Core):
     def diff(self, old: CommitId, new: CommitId, selection: Selection | None = None) -> Iterator[Difference]:
         """Yield what changed from one commit to another, in key order."""
         return _difference.diff_commits(self, old, new, selection)
+
+    def show_diff(
+        self,
+        old: CommitId,
+        new: CommitId,
+        show: Callable[[Difference], str | None],
+        selection: Selection | None = None,
+    ) -> Generator[Shown, None, None]:
+        """Yield what changed as ``show`` says it.  See ``difference.show_commits``."""
+        return _difference.show_commits(self, old, new, show, selection)
 
     def diff_with_store(
         self, commit: CommitId | None, store: Address, selection: Selection | None = None, *, reverse: bool = False
@@ -137,10 +167,13 @@ class Repository(Core):
         head: str | None = None,
     ) -> CheckedOut:
         """Bring a store to a commit, writing only the difference.  See ``checkout.checkout``."""
-        done = _checkout.checkout(self, commit, store, selection=selection, force=force, dry_run=dry_run, head=head)
+        from vexrepo.repository.checkout import checkout, checkout_event
+        from vexrepo.repository.gating import tell
+
+        done = checkout(self, commit, store, selection=selection, force=force, dry_run=dry_run, head=head)
         if not dry_run:
             total = done.snapshot.records.count
-            gating.tell(self, _checkout.checkout_event(self, "post-checkout", commit, store, total), lambda: ())
+            tell(self, checkout_event(self, "post-checkout", commit, store, total), lambda: ())
         return done
 
     def check_new_branch(self, name: str, start: str) -> CommitId | None:
@@ -171,7 +204,9 @@ class Repository(Core):
 
         Raises: InvalidData (merge-state).
         """
-        state = mergestate.read_state(self.folder)
+        from vexrepo.repository.mergestate import read_state
+
+        state = read_state(self.folder)
         return {"action": state.action, "name": state.name} if state else None
 
     def find(self, commit: CommitId, identifier: str) -> list[RecordAt]:
@@ -197,6 +232,8 @@ class Repository(Core):
 
         Raises: UsageError (unknown-record) if there is no such vector.
         """
+        from vexrepo.history.matrix import read_matrix
+
         snapshot = self.snapshot_of(commit)
         assert snapshot is not None
         if space is None:  # a snapshot lists its spaces, the most used first
@@ -247,6 +284,8 @@ class Repository(Core):
 
     def check(self, advance: Callable[[int], None] = lambda amount: None) -> Report:
         """Read everything and report what is wrong (``vex fsck``)."""
+        from vexrepo.history.check import Checker
+
         self.objects.refresh()
         return Checker(self.objects, self.log, advance).run()
 
@@ -259,6 +298,8 @@ class Repository(Core):
 
         Raises: Tampered where the snapshot is damaged.
         """
+        from vexrepo.history.check import Checker
+
         signatures = self.signatures(commit)
         checker = Checker(self.objects, self.log, lambda amount: None)
         checker.check_snapshot(self.commit_at(commit).snapshot)

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -27,16 +24,18 @@ from vexrepo.objects.snapshot import Snapshot, TreeRoot
 from vexrepo.objects.trust import Policy, SignedBy, Trust
 from vexrepo.remotes.stores.address import Address, parse_address
 from vexrepo.storage.files import Files, wrapped
-from vexrepo.storage.keys import Identity
 from vexrepo.storage.lock import writer_lock
 from vexrepo.storage.oplog import BRANCHES, TAGS, Operation, OperationLog, View
 from vexrepo.storage.pins import Pin, read_pin, write_pin
 from vexrepo.storage.store import ObjectStore, Writer
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from vexrepo.exchange.admission import Guard
     from vexrepo.hooks.gate import Gate, MakeChecks, Passed
     from vexrepo.repository.signatures import Acquaintance
+    from vexrepo.storage.keys import Identity
 
 FOLDER = ".vex"
 FORMAT = b"vexrepo repository 1\n"
@@ -102,7 +101,7 @@ class Core:
         for name in ("packs", "operations"):
             files.make_folder(folder / name)
         repository = cls(folder, around)
-        first = Operation(secrets.token_hex(16), 0, None, around.now_us(), "init", "", View(BRANCHES + FIRST_BRANCH))
+        first = Operation(os.urandom(16).hex(), 0, None, around.now_us(), "init", "", View(BRANCHES + FIRST_BRANCH))
         # The format file comes last: without it there is no repository, whatever a crash left behind.
         files.remove(folder / "operation")
         repository.log.append(first)
@@ -267,18 +266,22 @@ class Core:
         for left in (self.folder / "tmp").glob("*"):
             with contextlib.suppress(OSError):
                 if left.stat().st_mtime < self.around.now_us() / 1e6 - SCRATCH_DAYS * 86400:
+                    import shutil
+
                     shutil.rmtree(left, ignore_errors=True)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder for scratch files, removed at the end."""
         parent = self.folder / "tmp"
-        folder = parent / secrets.token_hex(6)
+        folder = parent / os.urandom(6).hex()
         with wrapped("write", folder):
             folder.mkdir(parents=True)
         try:
             yield folder
         finally:
+            import shutil
+
             shutil.rmtree(folder, ignore_errors=True)
 
     def gate(self) -> Gate:
@@ -342,6 +345,8 @@ class Core:
 
     def pool(self) -> contextlib.AbstractContextManager[ThreadPoolExecutor]:
         """Return threads for compressing and hashing, which release the interpreter."""
+        from concurrent.futures import ThreadPoolExecutor
+
         return ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1)))
 
     # -- refs --------------------------------------------------------------------------------------------------

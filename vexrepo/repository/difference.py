@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import marshal
+import math
+import operator
+import struct
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vexrepo.history import build
-from vexrepo.history.baseline import iter_record_ids
-from vexrepo.history.diff import diff_trees
+from vexrepo.history.diff import Span, diff_span, diff_trees, differing_spans
 from vexrepo.history.fields import ABSENT
 from vexrepo.history.walk import RecordAt, find_record, iter_records
 from vexrepo.objects import canonical
@@ -18,14 +21,16 @@ from vexrepo.objects.digest import CommitId, RecordId
 from vexrepo.objects.record import Record, body_value
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import TreeRoot
-from vexrepo.objects.vector import MAIN, Vector, floats
-from vexrepo.remotes import linecache
-from vexrepo.remotes.intake import Tally, iter_edits, take_in
+from vexrepo.objects.vector import MAIN, Vector
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.core import Core
+from vexrepo.storage.beside import BesideStream, is_worthwhile
 from vexrepo.storage.files import Files
 from vexrepo.storage.store import ObjectStore
+
+MANY_SPANS = 16  # that differ: enough to be worth a second process
+PART_SPANS = 2  # compared by one of two processes before it is the other's turn
+_TINY, _HUGE = 1e-100, 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ def diff_with_store(
     reverse: bool = False,
 ) -> Iterator[Difference]:
     """Yield what changed from a commit to what a store holds now; with ``reverse``, the other way round."""
+    from vexrepo.remotes import linecache
+
     root = repository.records_root(commit)
     cache = None
     if repository.config["core.line_cache"]:
@@ -110,6 +117,46 @@ def diff_with_store(
         found = _against(repository.objects, root, address, scratch, cache)
         for change in _selected(found, selection):
             yield Difference(change.key, change.new, change.old) if reverse else change
+
+
+class Shown(NamedTuple):
+    """A difference in the words of whoever shows it."""
+
+    key: bytes
+    kind: str
+    text: str
+
+
+def show_commits(
+    repository: Core,
+    old: CommitId,
+    new: CommitId,
+    show: Callable[[Difference], str | None],
+    selection: Selection | None = None,
+) -> Generator[Shown, None, None]:
+    """Yield what changed from one commit to another, in key order, as ``show`` says it; where it gives None, nothing.
+
+    Where much changed, a second process shows every second part.
+    """
+    a, b = repository.records_root(old), repository.records_root(new)
+    assert a is not None and b is not None
+    objects = repository.objects
+
+    def shown(spans: list[Span]) -> Iterator[tuple[bytes, str, str]]:
+        changes = (Difference(*change) for span in spans for change in diff_span(objects, span))
+        for change in _selected(changes, selection):
+            text = show(change)
+            if text is not None:
+                yield change.key, change.kind, text
+
+    spans = differing_spans(objects, a, b)
+    if len(spans) < MANY_SPANS or sys.platform != "linux" or not is_worthwhile():
+        yield from map(Shown._make, shown(spans))
+        return
+    parts = [spans[at : at + PART_SPANS] for at in range(0, len(spans), PART_SPANS)]
+    with BesideStream(lambda: (marshal.dumps(list(shown(part))) for part in parts[1::2])) as second:
+        for number, part in enumerate(parts):
+            yield from map(Shown._make, marshal.loads(second.take()) if number % 2 else shown(part))
 
 
 class EdgeDifference(NamedTuple):
@@ -132,6 +179,8 @@ def diff_edges(repository: Core, old: CommitId, new: CommitId) -> list[EdgeDiffe
 
 def diff_edges_with_store(repository: Core, commit: CommitId | None, address: Address) -> list[EdgeDifference]:
     """Return the graph edges that differ between a commit and a store; none where the store keeps no edges."""
+    from vexrepo.remotes.stores.registry import open_store
+
     snapshot = repository.snapshot_of(commit)
     with open_store(address) as store:
         if not store.holds_edges:
@@ -147,6 +196,10 @@ def diff_edges_with_store(repository: Core, commit: CommitId | None, address: Ad
 
 def diff_stores(old: Address, new: Address, scratch: Path, selection: Selection | None = None) -> Iterator[Difference]:
     """Yield what changed from one store to another; needs no repository, only a scratch folder."""
+    from vexrepo.history import build
+    from vexrepo.remotes.intake import Tally, iter_edits, take_in
+    from vexrepo.remotes.stores.registry import open_store
+
     files = Files()
     objects = ObjectStore(scratch / "packs", files)
     with objects.writer() as writer:
@@ -163,6 +216,10 @@ def diff_stores(old: Address, new: Address, scratch: Path, selection: Selection 
 def _against(
     objects: ObjectStore, root: TreeRoot | None, address: Address, scratch: Path, cache: Path | None
 ) -> Iterator[Difference]:
+    from vexrepo.history.baseline import iter_record_ids
+    from vexrepo.remotes.intake import Tally, iter_edits, take_in
+    from vexrepo.remotes.stores.registry import open_store
+
     with open_store(address) as store:
         intake = take_in(store, iter_record_ids(objects, root) if root else (), scratch, cache=cache)
         for edit in iter_edits(objects, root, intake, Tally()):
@@ -184,8 +241,13 @@ def _body_of(side: RecordAt | Loose) -> Callable[[], bytes]:
 
 def field_changes(change: Difference) -> list[FieldChange]:
     """Return the members of the body that differ, metadata by its own members."""
-    old = body_value(change.old.body) if change.old else {}
-    new = body_value(change.new.body) if change.new else {}
+    return compare_bodies(
+        body_value(change.old.body) if change.old else {}, body_value(change.new.body) if change.new else {}
+    )
+
+
+def compare_bodies(old: dict[str, Any], new: dict[str, Any]) -> list[FieldChange]:
+    """Return the members of two bodies that differ, metadata by its own members."""
     found: list[FieldChange] = []
     _compare("", old, new, found, nested=("metadata",))
     return found
@@ -194,21 +256,19 @@ def field_changes(change: Difference) -> list[FieldChange]:
 def _compare(
     prefix: str, old: dict[str, Any], new: dict[str, Any], found: list[FieldChange], nested: tuple[str, ...]
 ) -> None:
-    for name in sorted({*old, *new}):
+    # Most members are simple and equal, and settled at once.
+    perhaps = [
+        name
+        for name, a in old.items()
+        if name not in new or type(a) is not type(b := new[name]) or type(a) not in _SIMPLE or a != b
+    ]
+    perhaps += [name for name in new if name not in old]
+    for name in sorted(perhaps):
         a, b = old.get(name, ABSENT), new.get(name, ABSENT)
-        if _same(a, b):
-            continue
         if name in nested and isinstance(a, dict) and isinstance(b, dict):
             _compare(f"{prefix}{name}.", a, b, found, ())
-        else:
+        elif a is ABSENT or b is ABSENT or canonical.encode(a) != canonical.encode(b):
             found.append(FieldChange(prefix + name, a, b))
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two members are there and have the same canonical form."""
-    if type(a) is type(b) and type(a) in _SIMPLE:
-        return bool(a == b)
-    return a is not ABSENT and b is not ABSENT and canonical.encode(a) == canonical.encode(b)
 
 
 def vector_changes(change: Difference, mode: str = "exact") -> list[VectorChange]:
@@ -219,8 +279,14 @@ def vector_changes(change: Difference, mode: str = "exact") -> list[VectorChange
         a_reader, b_reader = change.old.reader, change.new.reader
         if a_reader.vector_places(change.old.row) == b_reader.vector_places(change.new.row):
             return []
-    old = {item.space.name: item for item in change.old.record.vectors}
-    new = {item.space.name: item for item in change.new.record.vectors}
+    before, after = (
+        side.reader.row_vectors(side.row) if isinstance(side, RecordAt) else side.record.vectors
+        for side in (change.old, change.new)
+    )
+    if before == after:
+        return []
+    old = {item.space.name: item for item in before}
+    new = {item.space.name: item for item in after}
     found = []
     for name in sorted({*old, *new}):
         a, b = old.get(name), new.get(name)
@@ -234,22 +300,29 @@ def vector_changes(change: Difference, mode: str = "exact") -> list[VectorChange
 
 
 def _distance(a: Vector, b: Vector) -> tuple[float | None, bool]:
-    import numpy as np
-
     if a.space.kind != "dense" or b.space.kind != "dense" or a.space.dims != b.space.dims:
         return None, False
-    x, y = floats(a.space, a.row).astype(np.float64), floats(b.space, b.row).astype(np.float64)
-    # Dividing by the largest component first keeps the sums of squares inside the range of a double.
-    big_x, big_y = float(np.abs(x).max()), float(np.abs(y).max())
-    if not big_x or not big_y:
-        return (0.0 if big_x == big_y else None), big_x == big_y
-    x, y = x / big_x, y / big_y
-    norm_x, norm_y = float(np.sqrt(x @ x)), float(np.sqrt(y @ y))
-    unit_x, unit_y = x / norm_x, y / norm_y
+    # Without numpy: for a handful of vectors loading it takes longer, and its sums differ between processors.
+    x, y = _doubles(a), _doubles(b)
+    length_x, length_y = math.hypot(*x), math.hypot(*y)
+    if not length_x or not length_y:
+        return (0.0 if length_x == length_y else None), length_x == length_y
+    if not (_TINY < length_x < _HUGE and _TINY < length_y < _HUGE):
+        # Dividing by the largest component first keeps what follows inside the range of a double.
+        x, y = ([value / max(map(abs, values)) for value in values] for values in (x, y))
+        length_x, length_y = math.hypot(*x), math.hypot(*y)
+    scale = length_x / length_y
+    y = [value * scale for value in y]
     # 1 − cos as half the squared distance of the unit vectors: exact for near ones, where 1 − cos cancels.
-    gap = unit_x - unit_y
-    distance = min(2.0, float(gap @ gap) / 2)
-    return distance, bool(np.abs(gap).max() <= 1e-6)
+    gap = math.dist(x, y) / length_x
+    scaled = gap <= 1e-6 or (
+        gap <= 1e-6 * math.sqrt(len(x)) and max(map(abs, map(operator.sub, x, y))) <= 1e-6 * length_x
+    )
+    return min(2.0, gap * gap / 2), scaled
+
+
+def _doubles(vector: Vector) -> Sequence[float]:
+    return struct.unpack(f"<{vector.space.dims}{'d' if vector.space.dtype == 'f64' else 'f'}", vector.row)
 
 
 @contextlib.contextmanager

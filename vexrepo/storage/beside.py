@@ -12,13 +12,14 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from vexrepo import errors
 from vexrepo.errors import StorageFailure, VexError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 PIPE_BYTES = 1 << 20  # what a user without privileges may have
 
@@ -34,6 +35,8 @@ class _Second:
     """A second process and the pipe from it; leaving the block early stops it."""
 
     def __init__(self, run: Callable[..., None], work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        from multiprocessing import get_context
+
         context: Any = get_context("fork" if sys.platform == "linux" else "spawn")
         self._receiver, sender = context.Pipe(duplex=False)
         self._process = context.Process(target=run, args=(sender, work, arguments))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import threading
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ZSTD_LEVEL = 3
 SMALL = 64  # payloads below this many bytes are stored as they are
+FEW_BYTES = 1 << 18
 
 
 class Codec(IntEnum):
@@ -139,22 +141,35 @@ def _shuffle(payload: bytes | memoryview, item_bytes: int) -> bytes:
     return planes.tobytes() + bytes(payload[whole:])
 
 
-def planes(codec: int, stored: bytes | memoryview, size: int) -> NDArray[np.uint8]:
-    """Return the numbers of a SHUFFLE4 or SHUFFLE8 form as they are stored: (4 or 8, n), a byte of each in a row.
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """The numbers of a SHUFFLE4 or SHUFFLE8 form as they are stored: all first bytes, all second ones, and so on."""
 
-    Raises: InvalidData (object-corrupt).
-    """
-    import numpy as np
+    raw: bytes
+    item_bytes: int
 
-    item_bytes = 4 if codec == Codec.SHUFFLE4 else 8
-    raw = _decompress(stored, size)
-    return np.frombuffer(raw, np.uint8, count=size - size % item_bytes).reshape(item_bytes, -1)
+    def items(self, first: int, count: int) -> bytes:
+        """Return the bytes of some numbers, fewer where they end before."""
+        step = len(self.raw) // self.item_bytes
+        count = max(0, min(count, step - first))
+        found = bytearray(count * self.item_bytes)
+        for plane in range(self.item_bytes):
+            at = plane * step + first
+            found[plane :: self.item_bytes] = self.raw[at : at + count]
+        return bytes(found)
+
+
+def planes(codec: int, stored: bytes | memoryview, size: int) -> Planes:
+    """Return the numbers of a SHUFFLE4 or SHUFFLE8 form.  Raises: InvalidData (object-corrupt)."""
+    return Planes(_decompress(stored, size), 4 if codec == Codec.SHUFFLE4 else 8)
 
 
 def _unshuffle(shuffled: bytes, item_bytes: int) -> bytes:
+    count = len(shuffled) // item_bytes
+    if len(shuffled) < FEW_BYTES:  # too few to be worth loading numpy for
+        return Planes(shuffled, item_bytes).items(0, count) + shuffled[count * item_bytes :]
     import numpy as np
 
-    count = len(shuffled) // item_bytes
     planes = np.frombuffer(shuffled, np.uint8, count=count * item_bytes).reshape(item_bytes, count)
     wide: NDArray[np.uint64] | NDArray[np.uint32]
     # Shifting whole planes is four times as fast as a transposing copy.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -38,7 +37,7 @@ class Files:
 
     def write(self, path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o644) -> None:
         """Replace a file's content (whole or in pieces): all of it or nothing, durable on return."""
-        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        scratch = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         with wrapped("write", path):
             try:
                 self.step("create", scratch)

@@ -8,16 +8,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
-from typing import TYPE_CHECKING, TypeAlias
 
 from vexrepo.errors import InvalidData
 from vexrepo.storage import codec
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Planes: TypeAlias = NDArray[np.uint8]
+from vexrepo.storage.codec import Planes
 
 
 class Difference:
@@ -59,6 +53,4 @@ class Glance:
                 return found
             number = found
         planes = self._planes()
-        item_bytes = len(planes)
-        start = (head + number * row_bytes) // item_bytes
-        return planes[:, start : start + row_bytes // item_bytes].T.tobytes()
+        return planes.items((head + number * row_bytes) // planes.item_bytes, row_bytes // planes.item_bytes)

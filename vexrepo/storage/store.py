@@ -9,25 +9,21 @@ steps, no more than MAX_DEPTH, and one changed record never costs a whole leaf. 
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vexrepo.errors import InvalidData, StorageFailure, Tampered
 from vexrepo.objects.digest import ID_BYTES, CommitId, ObjectId, VectorsId
 from vexrepo.objects.kinds import MAX_OBJECT_BYTES, ObjectType, identify
 from vexrepo.storage import codec, pack
-from vexrepo.storage.codec import Codec
+from vexrepo.storage.codec import Codec, Planes
 from vexrepo.storage.files import Files
 from vexrepo.storage.glance import Difference, Glance
 from vexrepo.storage.pack import Entry, PackReader, PackWriter
-
-if TYPE_CHECKING:
-    from vexrepo.storage.glance import Planes
 
 CACHE_BYTES = 8 << 20
 RECENT = 3  # large objects kept, whatever their size, as likely bases of the next
@@ -306,7 +302,7 @@ class Writer:
         self._store = store
         self._files = files
         files.make_folder(store.folder)
-        self._scratch = store.folder / f".{secrets.token_hex(6)}.tmp"
+        self._scratch = store.folder / f".{os.urandom(6).hex()}.tmp"
         self._pack: PackWriter | None = None
         self._opening = threading.Lock()
 

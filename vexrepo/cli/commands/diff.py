@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import click
 
@@ -12,22 +14,25 @@ from vexrepo.cli.changes import (
     EdgeTotals,
     Totals,
     change_json,
+    change_words,
     edge_json,
     edge_line,
     first_and_rest,
+    is_relevant,
     print_changes,
     relevant,
 )
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.options import REVISION, as_json, example, filtering, filters
-from vexrepo.cli.output import emit_stream, quiet, say
+from vexrepo.cli.output import Json, emit_stream, quiet, say, to_json
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, plain
+from vexrepo.repository.difference import Difference, Shown
 
 if TYPE_CHECKING:
     from vexrepo.objects.digest import CommitId
     from vexrepo.remotes.stores.address import Address
-    from vexrepo.repository import Difference, Repository, Selection
+    from vexrepo.repository import Repository, Selection
 
 
 class Side(NamedTuple):
@@ -99,19 +104,33 @@ def diff(
         from vexrepo.cli.html.page import check_target
 
         check_target(html)
-    _, changes = first_and_rest(totals.counting(relevant(_changes(repository, old, new, chosen), vectors)))
+    changes: Iterator[Difference | Shown]
+    if html is None and not stat and limit is None and repository is not None and old.commit and new.commit:
+        # All of it will be shown, which two processes can do.
+        say_it = partial(_in_words, mode=vectors, as_json=as_json)
+        found = repository.show_diff(old.commit, new.commit, say_it, chosen)
+        changes = first_and_rest(totals.counting(click.get_current_context().with_resource(closing(found))))
+    else:
+        changes = first_and_rest(totals.counting(relevant(_changes(repository, old, new, chosen), vectors)))
     # The part of a memory that was asked for has no edges of its own; two stores are compared without them.
     edges = _edges(repository, old, new) if repository is not None and chosen is None else None
     if html is not None:
         from vexrepo.cli.html.difference import Compared, write_difference
 
         compared = Compared(old.label, new.label, old.commit, new.commit, vectors, chosen, limit)
-        write_difference(edge, html, repository, compared, changes, totals, edges)
+        write_difference(edge, html, repository, compared, cast("Iterator[Difference]", changes), totals, edges)
     elif as_json:
         _print_json(old, new, changes, totals, edges, vectors, 0 if stat else limit, list_edges)
     else:
         _print(old, new, changes, totals, edges, vectors, limit, stat, list_edges)
     return FAILED if exit_code and (totals or edges) else DONE
+
+
+def _in_words(change: Difference, mode: str, as_json: bool) -> str | None:
+    """Return a change as it is printed, after its memory's name; None where it does not count."""
+    if not is_relevant(change, mode):
+        return None
+    return to_json(change_json(change, mode)) if as_json else change_words(change, mode)
 
 
 def _sides(edge: Edge, sides: tuple[str, ...]) -> tuple[Repository | None, Side, Side]:
@@ -167,7 +186,7 @@ def _edges(repository: Repository, old: Side, new: Side) -> EdgeTotals | None:
 def _print(
     old: Side,
     new: Side,
-    changes: Iterator[Difference],
+    changes: Iterator[Difference | Shown],
     totals: Totals,
     edges: EdgeTotals | None,
     mode: str,
@@ -194,7 +213,7 @@ def _print(
 def _print_json(
     old: Side,
     new: Side,
-    changes: Iterator[Difference],
+    changes: Iterator[Difference | Shown],
     totals: Totals,
     edges: EdgeTotals | None,
     mode: str,
@@ -204,7 +223,7 @@ def _print_json(
     def items() -> Iterator[object]:
         for number, change in enumerate(changes):
             if limit is None or number < limit:
-                yield change_json(change, mode)
+                yield change_json(change, mode) if isinstance(change, Difference) else Json(change.text)
 
     def tail() -> Iterator[dict[str, object]]:
         yield {**totals.to_json(), "namespaces": totals.by_namespace()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote
 
 from vexrepo.errors import UsageError
 
@@ -65,6 +64,8 @@ def parse_address(text: str) -> Address:
             f"cannot tell what kind of store {text!r} is; write KIND:PATH, e.g. jsonl:{text} or vektor:{text}",
             code="bad-address",
         )
+    from urllib.parse import parse_qsl, unquote
+
     kind, rest = match.groups()
     location, mark, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True)) if mark else {}
