@@ -73,17 +73,27 @@ class Answer:
 
         Times of day are compared with the service's own clock (its Date header), so that ours may be wrong.
         """
-        asked = self.headers.get("retry-after", "").strip()
-        if _NUMBER.fullmatch(asked):
-            return float(asked)
-        now = _moment(self.headers.get("date", ""))
-        if asked and now is not None and (then := _moment(asked)) is not None:
+        seconds = self.header_number("retry-after")
+        if seconds is not None:
+            return float(seconds)
+        then, now = _moment(self.headers.get("retry-after", "")), _moment(self.headers.get("date", ""))
+        if then is not None and now is not None:
             return max(0.0, (then - now).total_seconds())
-        if self.headers.get("x-ratelimit-remaining", self.headers.get("ratelimit-remaining")) == "0":
-            reset = self.headers.get("x-ratelimit-reset", self.headers.get("ratelimit-reset", ""))
-            if now is not None and _NUMBER.fullmatch(reset):  # seconds since 1970, as GitHub and GitLab say it
-                return max(0.0, float(reset) - now.timestamp())
+        for prefix in ("x-ratelimit", "ratelimit"):  # as GitHub and GitLab say it: seconds since 1970
+            if self.header_number(f"{prefix}-remaining") == 0:
+                left = self.seconds_until(self.header_number(f"{prefix}-reset"))
+                return None if left is None else float(left)
         return None
+
+    def header_number(self, name: str) -> int | None:
+        """Return a header that is a whole number; None if it is absent or something else."""
+        found = self.headers.get(name, "").strip()
+        return int(found) if _NUMBER.fullmatch(found) else None
+
+    def seconds_until(self, epoch_s: int | None) -> int | None:
+        """Return the seconds until a moment given in seconds since 1970, by the service's clock; None: not known."""
+        now = _moment(self.headers.get("date", ""))
+        return None if epoch_s is None or now is None else max(0, round(epoch_s - now.timestamp()))
 
     @property
     def is_busy(self) -> bool:
@@ -91,8 +101,8 @@ class Answer:
         if self.status == 429:
             return True
         if self.status == 403:  # GitHub says it so; a 403 for want of rights has none of these
-            remaining = self.headers.get("x-ratelimit-remaining")
-            return "retry-after" in self.headers or remaining == "0" or "rate limit" in self.words().lower()
+            is_spent = self.header_number("x-ratelimit-remaining") == 0
+            return is_spent or "retry-after" in self.headers or "rate limit" in self.words().lower()
         return self.status == 503
 
 
