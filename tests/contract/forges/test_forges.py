@@ -18,7 +18,7 @@ from tests.contract.forges.gitlab import FakeGitLab
 from vexrepo.errors import CODES, HostError
 from vexrepo.remotes.hosts.base import Access, Token
 from vexrepo.remotes.hosts.forges.base import Allowance, Forbidden, Forge, Place, Site, Visibility
-from vexrepo.remotes.hosts.forges.ensure import Ensured, Standing, _ensure
+from vexrepo.remotes.hosts.forges.ensure import Ensured, Standing, ensure_at
 from vexrepo.remotes.hosts.forges.forgejo import Forgejo, Gitea
 from vexrepo.remotes.hosts.forges.github import GitHub
 from vexrepo.remotes.hosts.forges.gitlab import GitLab
@@ -56,7 +56,7 @@ class World:
 
     def ensure(self, place: Place = MEMORY, *, create: bool = True, direct: bool = False, ssh: bool = False) -> Ensured:
         """Ensure a repository, and check that what is said is fit to be said."""
-        found = _ensure(self.forge(direct=direct), place, create=create, over_ssh=ssh)
+        found = ensure_at(self.forge(direct=direct), place, create=create, over_ssh=ssh)
         for text in (found.words, repr(found), *found.warnings):
             assert SECRET not in text
         assert found.https_url == f"{self.fake.url}/{found.place.owner}/{found.place.name}.git"

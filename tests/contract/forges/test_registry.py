@@ -39,8 +39,9 @@ def no_token(url: str) -> Token | None:
     ],
 )
 def test_an_address_names_its_forge_and_repository(where, provider, web, place):
-    forge, found = find_forge(where, Access(token=no_token))
-    assert (forge.provider, forge.site.web, found) == (provider, web, place)
+    found = find_forge(where, Access(token=no_token))
+    assert (found.forge.provider, found.forge.site.web, found.place) == (provider, web, place)
+    assert found.over_ssh == ("@" in where)
 
 
 @pytest.mark.parametrize(
@@ -60,17 +61,19 @@ def test_every_providers_interface_is_where_it_is_said_to_be(provider, web, api)
 
 def test_a_provider_can_be_named_for_a_host_of_ones_own():
     access = Access(token=no_token)
-    forge, place = find_forge("https://git.example.org:8443/alice/memory.git", access, provider="gitea")
+    forge, place, _ = find_forge("https://git.example.org:8443/alice/memory.git", access, provider="gitea")
     assert (forge.provider, forge.site.web, place) == (
         "gitea",
         "https://git.example.org:8443",
         Place("alice", "memory"),
     )
-    forge, place = find_forge("https://x.org/git/alice/memory.git", access, provider="gitea", web="https://x.org/git")
+    forge, place, _ = find_forge(
+        "https://x.org/git/alice/memory.git", access, provider="gitea", web="https://x.org/git"
+    )
     assert (forge.site.api, place) == ("https://x.org/git/api/v1", Place("alice", "memory"))
-    forge, place = find_forge("ssh://git@nas.lan:2222/alice/memory.git", access, provider="forgejo")
+    forge, place, _ = find_forge("ssh://git@nas.lan:2222/alice/memory.git", access, provider="forgejo")
     assert (forge.site.web, place) == ("https://nas.lan", Place("alice", "memory"))
-    forge, place = find_forge("alice/memory", access, provider="gitea", web="https://git.example.org")
+    forge, place, _ = find_forge("alice/memory", access, provider="gitea", web="https://git.example.org")
     assert (forge.site.web, place) == ("https://git.example.org", Place("alice", "memory"))
     assert forge.https_url(place) == "https://git.example.org/alice/memory.git"
     assert forge.ssh_url(place) == "git@git.example.org:alice/memory.git"

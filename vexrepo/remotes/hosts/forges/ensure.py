@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vexrepo.errors import HostError
-from vexrepo.remotes.hosts.address import scheme_of
 from vexrepo.remotes.hosts.base import Access
 from vexrepo.remotes.hosts.forges.base import Forbidden, Forge, Hosted, NameTaken, Place, Visibility
 from vexrepo.remotes.hosts.forges.registry import find_forge
@@ -70,12 +69,12 @@ def ensure_repository(
     found = find_forge(where, access, provider=provider, web=web, patience=patience)
     if found is None:
         return None
-    forge, place = found
-    with forge:
-        return _ensure(forge, place, create=create, over_ssh=scheme_of(where) == "ssh")
+    with found.forge as forge:
+        return ensure_at(forge, found.place, create=create, over_ssh=found.over_ssh)
 
 
-def _ensure(forge: Forge, place: Place, *, create: bool, over_ssh: bool) -> Ensured:
+def ensure_at(forge: Forge, place: Place, *, create: bool, over_ssh: bool) -> Ensured:
+    """As ``ensure_repository``, at a forge; ``over_ssh``: what the token may push does not matter."""
     try:
         hosted = forge.find_repository(place)
     except Forbidden as error:

@@ -21,21 +21,20 @@ from vexrepo.remotes.answer import Answer, Fields
 from vexrepo.remotes.hosts.forges.base import (
     Allowance,
     Forbidden,
-    Forge,
     Hosted,
     NameTaken,
     Place,
     TokenReport,
     Visibility,
 )
-from vexrepo.remotes.http import segment
+from vexrepo.remotes.hosts.forges.repos import ReposForge
 
 _REQUIRED: Final = re.compile(r"required scope\(s\):? \[([a-z: ,]+)\]")
 _NEEDED: Final = ("write:repository", "write:user")
 _STORED: Final = ("size:all", "size:repos:all", "size:repos:private")  # quota subjects that a push falls under
 
 
-class Forgejo(Forge):
+class Forgejo(ReposForge):
     """A Forgejo or Gitea."""
 
     provider: ClassVar = "forgejo"
@@ -48,13 +47,6 @@ class Forgejo(Forge):
         "also 'organization: Read and write')"
     )
 
-    def whoami(self) -> str:
-        return self.ask("GET", "/user").fields().need_text("login")
-
-    def find_repository(self, place: Place) -> Hosted | None:
-        answer = self.ask("GET", f"/repos/{segment(place.owner)}/{segment(place.name)}", also=(404,))
-        return None if answer.status == 404 else _hosted(answer.fields())
-
     def create_private(self, place: Place) -> Hosted:
         body = {
             "name": place.name,
@@ -63,9 +55,7 @@ class Forgejo(Forge):
             "auto_init": False,
             "default_branch": "main",
         }
-        own = place.owner.lower() == self.whoami().lower()
-        path = "/user/repos" if own else f"/orgs/{segment(place.owner)}/repos"
-        answer = self.ask("POST", path, body=body, also=(404, 409, 413, 422))
+        answer = self.ask("POST", self._where_to_create(place.owner), body=body, also=(404, 409, 413, 422))
         said = answer.words()
         host = self.site.host
         if answer.status == 409:
@@ -82,7 +72,7 @@ class Forgejo(Forge):
             )
         if answer.status == 422:
             raise Forbidden(f"{host} does not make {place} ({said}): choose another name")
-        return _hosted(answer.fields())
+        return self._hosted(answer.fields())
 
     def token_report(self) -> TokenReport:
         account = self.whoami_if_allowed()
@@ -119,6 +109,13 @@ class Forgejo(Forge):
         found = _REQUIRED.search(answer.words())
         return tuple(found[1].replace(",", " ").split()) if found else ()
 
+    @staticmethod
+    def _visibility(fields: Fields) -> Visibility:
+        if fields.flag("private"):
+            return Visibility.PRIVATE
+        # "internal": of an organisation that only those with an account see
+        return Visibility.INTERNAL if fields.flag("internal") else Visibility.PUBLIC
+
 
 class Gitea(Forgejo):
     """A Gitea: the same, under its own name."""
@@ -130,23 +127,3 @@ def _part(fields: Fields | None, *names: str) -> Fields | None:
     for name in names:
         fields = fields.part(name) if fields else None
     return fields
-
-
-def _hosted(fields: Fields) -> Hosted:
-    owner = fields.part("owner")
-    if fields.flag("private"):
-        visibility = Visibility.PRIVATE
-    else:  # "internal": of an organisation that only those with an account see
-        visibility = Visibility.INTERNAL if fields.flag("internal") else Visibility.PUBLIC
-    rights = fields.part("permissions")
-    size = fields.number("size")
-    return Hosted(
-        place=Place(owner.need_text("login") if owner else "", fields.need_text("name")),
-        visibility=visibility,
-        size_bytes=None if size is None else size * 1024,
-        default_branch=fields.text("default_branch"),
-        is_archived=bool(fields.flag("archived")),
-        is_empty=fields.flag("empty"),
-        may_push=rights.flag("push") if rights else None,
-        ssh_url=fields.text("ssh_url"),
-    )

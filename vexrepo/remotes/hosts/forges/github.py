@@ -21,20 +21,19 @@ from vexrepo.remotes.answer import Answer, Fields
 from vexrepo.remotes.hosts.forges.base import (
     Allowance,
     Forbidden,
-    Forge,
     Hosted,
     NameTaken,
     Place,
     TokenReport,
     Visibility,
 )
-from vexrepo.remotes.http import segment
+from vexrepo.remotes.hosts.forges.repos import ReposForge
 
 _PERMISSION: Final = re.compile(r"([a-z_]+)=(read|write|admin)")
 _SSO_PAGE: Final = re.compile(r"url=(https://[^\s;,]+)")
 
 
-class GitHub(Forge):
+class GitHub(ReposForge):
     """GitHub, or a GitHub Enterprise."""
 
     provider: ClassVar = "github"
@@ -53,13 +52,6 @@ class GitHub(Forge):
     def insiders(self) -> str:
         return "everybody in its enterprise"
 
-    def whoami(self) -> str:
-        return self.ask("GET", "/user").fields().need_text("login")
-
-    def find_repository(self, place: Place) -> Hosted | None:
-        answer = self.ask("GET", f"/repos/{segment(place.owner)}/{segment(place.name)}", also=(404,))
-        return None if answer.status == 404 else _hosted(answer.fields())
-
     def create_private(self, place: Place) -> Hosted:
         body = {
             "name": place.name,
@@ -70,9 +62,7 @@ class GitHub(Forge):
             "has_projects": False,
             "has_wiki": False,
         }
-        own = place.owner.lower() == self.whoami().lower()
-        path = "/user/repos" if own else f"/orgs/{segment(place.owner)}/repos"
-        answer = self.ask("POST", path, body=body, also=(404, 422))
+        answer = self.ask("POST", self._where_to_create(place.owner), body=body, also=(404, 422))
         if answer.status in (404, 422) and self.lacking(answer):  # a classic token gets 404 for what it may not
             raise self.forbidden(answer)
         if answer.status == 404:
@@ -89,7 +79,7 @@ class GitHub(Forge):
                 f"{self.site.host} does not make {place} ({said}): make a private repository of that name by hand at "
                 f"{self.site.web}/new"
             )
-        return _hosted(answer.fields())
+        return self._hosted(answer.fields())
 
     def token_report(self) -> TokenReport:
         answer = self.ask("GET", "/user")
@@ -136,20 +126,9 @@ class GitHub(Forge):
             )
         return super().forbidden(answer)
 
-
-def _hosted(fields: Fields) -> Hosted:
-    owner = fields.part("owner")
-    told = fields.text("visibility")
-    if told not in set(Visibility):  # an Enterprise of long ago
-        told = Visibility.PRIVATE if fields.flag("private") else Visibility.PUBLIC
-    rights = fields.part("permissions")
-    size = fields.number("size")
-    return Hosted(
-        place=Place(owner.need_text("login") if owner else "", fields.need_text("name")),
-        visibility=Visibility(told),
-        size_bytes=None if size is None else size * 1024,
-        default_branch=fields.text("default_branch"),
-        is_archived=bool(fields.flag("archived")),
-        may_push=rights.flag("push") if rights else None,
-        ssh_url=fields.text("ssh_url"),
-    )
+    @staticmethod
+    def _visibility(fields: Fields) -> Visibility:
+        told = fields.text("visibility")
+        if told in set(Visibility):
+            return Visibility(told)
+        return Visibility.PRIVATE if fields.flag("private") else Visibility.PUBLIC  # an Enterprise of long ago

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from vexrepo.errors import UsageError, VexError
@@ -33,6 +33,14 @@ _SHORT: Final = re.compile(r"(?:(?P<provider>[a-z]+):)?(?P<path>[^:@\s]+/[^:@\s]
 _ODD: Final = re.compile(r"[\x00-\x20\x7f]")
 
 
+class Found(NamedTuple):
+    """The forge and the repository of an address, and whether the address is one of ssh, which needs no token."""
+
+    forge: Forge
+    place: Place
+    over_ssh: bool
+
+
 def site_of(provider: str, web: str) -> Site:
     """Return where the interface of a provider's forge at a web address is."""
     web = web.rstrip("/")
@@ -52,8 +60,8 @@ def find_forge(
     provider: str | None = None,
     web: str | None = None,
     patience: Patience | None = None,
-) -> tuple[Forge, Place] | None:
-    """Return the forge and the repository that an address means; None where there is no interface that we know.
+) -> Found | None:
+    """Return what an address means; None where there is no interface that we know.
 
     ``where`` is a Git address (https, ssh), or OWNER/NAME or PROVIDER:OWNER/NAME.  ``provider`` names one of PROVIDERS
     for hosts that are not known by name, ``web`` where people open it if that is not https://HOST.  A host that is
@@ -69,7 +77,7 @@ def find_forge(
             raise UsageError(
                 f"{where} does not say which {provider} is meant: give its address, https://HOST", code="bad-address"
             )
-        site, path = site_of(provider, home), short["path"]
+        site, path, over_ssh = site_of(provider, home), short["path"], False
     else:
         address = parse_git_address(where)
         if address.scheme not in ("https", "http", "ssh"):
@@ -84,12 +92,12 @@ def find_forge(
             found = detect_provider(web, access)
         if found is None:
             return None
-        site, path = site_of(found, web), address.path
-        if address.scheme != "ssh":  # a forge below a path of its host
+        site, path, over_ssh = site_of(found, web), address.path, address.scheme == "ssh"
+        if not over_ssh:  # a forge below a path of its host
             path = path.removeprefix(urlsplit(web).path)
         provider = found
     place = _place(path, provider, where)
-    return PROVIDERS[provider](site, access, f"{site.web}/{place}.git", patience), place
+    return Found(PROVIDERS[provider](site, access, f"{site.web}/{place}.git", patience), place, over_ssh)
 
 
 def _checked(provider: str) -> str:
