@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from vexrepo.remotes.stores.address import Address
 
 
-def guard_for(edge: Edge, source: Address, policy: str | None) -> Guard:
+def guard_for(edge: Edge, source: Address, policy: str | None, grant_file: str | None = None) -> Guard:
     """Return who decides about what comes from a store: the repository around, or else the user's settings.
 
-    Raises: UsageError (bad-policy), Refused (no-verify-refused), Tampered for a repository around that is damaged.
+    A grant adds its holder's key to those that are trusted, for what it covers.
+
+    Raises: UsageError (bad-policy), InvalidData (grant-…), Refused (no-verify-refused), Tampered for a repository
+    around that is damaged.
     """
     from vexrepo.exchange.admission import Guard
     from vexrepo.hooks.gate import Gate
@@ -42,7 +45,12 @@ def guard_for(edge: Edge, source: Address, policy: str | None) -> Guard:
         edge.progress("verifying bytes", done, total or None)
 
     chosen = parse_policy(policy, "--policy") if policy is not None else Policy.AUTO
-    return Guard(around.trust, edge.now_us(), chosen, gate, around.heard, advance)
+    trust = around.trust
+    if grant_file is not None:
+        from vexrepo.cli.sharing import trust_by_grant
+
+        trust = trust_by_grant(edge, grant_file, trust)
+    return Guard(trust, edge.now_us(), chosen, gate, around.heard, advance)
 
 
 def quarantine_of(edge: Edge) -> Quarantine:

@@ -227,6 +227,29 @@ class Edge:
         known = {each.key: replace(each, is_own=each.key in own) for each in self.trust().read()}
         return Trust({**own, **known})
 
+    def public_key(self, text: str) -> tuple[bytes, str]:
+        """Return the public key a user named, and the name it is known by ("" for none).
+
+        ``text`` is the name of a known key or of an identity, 64 digits, or ``ed25519:`` and base64.
+        Raises: InvalidData (key-unreadable, weak-key), UsageError (trust-unknown).
+        """
+        import re
+
+        from vexrepo.storage.trust import parse_public_key
+
+        known = self.trusted()
+        for key, each in known.keys.items():
+            if each.name == text:
+                return key, each.name
+        if re.fullmatch(r"(ed25519:.+|[0-9a-fA-F]{64})", text.strip()):
+            key = parse_public_key(text, "KEY")
+            return key, known.name_of(key)
+        names = ", ".join(sorted(each.name for each in known.keys.values())) or "none"
+        raise UsageError(
+            f"no key is known as {text!r:.100} (known: {names}); give its digits, or vex trust add it first",
+            code="trust-unknown",
+        )
+
     # -- stores ------------------------------------------------------------------------------------------------
 
     @staticmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vexrepo.cli import sharing
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.options import filters
 from vexrepo.cli.output import added, emit, heading, quiet, removed, say
@@ -15,6 +16,7 @@ from vexrepo.cli.text import memories, plain, seconds_words, size_words
 from vexrepo.objects.signature import Verdict
 
 if TYPE_CHECKING:
+    from vexrepo.cli.sharing import Terms
     from vexrepo.exchange.proving import ProofVerdict
     from vexrepo.objects.trust import Trust
 
@@ -26,7 +28,7 @@ _FOR_STORES = (
 )
 
 
-def export_at(edge: Edge, given: dict[str, Any]) -> int:
+def export_at(edge: Edge, given: dict[str, Any], terms: Terms) -> int:
     """Write memories of a commit into a file."""
     from vexrepo.cli.commands.transfer import given_flags, identity_for, output_file, sign_output
     from vexrepo.repository.disclosing import disclose
@@ -38,14 +40,23 @@ def export_at(edge: Edge, given: dict[str, Any]) -> int:
         raise click.UsageError("--key goes with --sign")
     given_flags(edge, given, besides="out").check_used()
     target = Path(output_file(given["output"] or given["flag_out"]).location)
-    selection = filters(edge, given["namespaces"], given["components"], given["min_importance"], given["since"])
+    selection = terms.selection(
+        filters(edge, given["namespaces"], given["components"], given["min_importance"], given["since"])
+    )
     repository = edge.repository()
     commit = repository.resolve(given["revision"])
     identity = identity_for(edge, given["key_file"]) if given["do_sign"] else None
     edge.unsure = f"{target} is as it was"
-    done = disclose(repository, commit, target, selection, prove=given["prove"], dry_run=given["dry_run"])
-    signed = sign_output(edge, target, identity) if identity is not None and not given["dry_run"] else None
-    proof = str(done.proof) if done.proof else None
+    notes: list[str] = []
+    signed = None
+    with sharing.staged(terms, target) as path:
+        done = disclose(repository, commit, path, selection, prove=given["prove"], dry_run=given["dry_run"])
+        if not given["dry_run"]:
+            signed = sign_output(edge, path, identity) if identity is not None else None
+            target = sharing.finish(edge, terms, path, target, notes)
+    # What was sealed has them inside.
+    proof = str(done.proof) if done.proof and not terms.recipients else None
+    signed = None if terms.recipients else signed
     if given["as_json"]:
         emit(
             {
@@ -57,6 +68,7 @@ def export_at(edge: Edge, given: dict[str, Any]) -> int:
                 "proof": proof,
                 "proof_bytes": done.proof_bytes,
                 "signature": signed,
+                "notes": notes,
             }
         )
         return DONE
@@ -67,6 +79,8 @@ def export_at(edge: Edge, given: dict[str, Any]) -> int:
         say(f" proof in {plain(proof)} ({size_words(done.proof_bytes)}); anybody checks it with vex verify {target}")
     if signed is not None:
         say(f" signature in {plain(signed)}")
+    for note in notes:
+        say(f"note: {plain(note)}")
     return DONE
 
 

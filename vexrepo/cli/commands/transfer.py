@@ -56,6 +56,9 @@ def _guarded(function: F) -> F:
         (
             click.option("--policy", metavar="POLICY", help="What signatures must be worth: see vex trust policy."),
             click.option("--quarantine", is_flag=True, help="Keep what is refused apart, for a look."),
+            click.option(
+                "--grant", "grant_file", metavar="FILE", type=click.Path(), help="Trust its holder for what it covers."
+            ),
             no_verify,
         )
     ):
@@ -89,6 +92,10 @@ def _parameter(flag: str) -> str:
 @click.option("-o", "--output", metavar="FILE", help="The vmig file to write; replaced if it is there.")
 @click.option("--sign", "do_sign", is_flag=True, help="Sign the file, too.")
 @click.option("--key", "key_file", metavar="FILE", type=click.Path(), help="Sign with the private key in this file.")
+@click.option(
+    "--seal-to", "recipients", metavar="KEY", multiple=True, help="Seal it: only this key's holder can read it."
+)
+@click.option("--grant", "grant_file", metavar="FILE", type=click.Path(), help="Export by this grant, what it covers.")
 @_located
 @filtering
 @_moving
@@ -101,10 +108,14 @@ def export(edge: Edge, /, **given: Any) -> int:
     written, exactly as they are; --prove adds a .vmig.proof, with which vex verify shows anybody who knows the
     commit's signer that they belong to it, without showing the others.
     """
+    from vexrepo.cli import sharing
+    from vexrepo.remotes.stores.address import Address
+
+    terms = sharing.terms_of(edge, given)
     if given["revision"] is not None:
         from vexrepo.cli.commands.disclose import export_at
 
-        return export_at(edge, given)
+        return export_at(edge, given, terms)
     if given["prove"]:
         raise click.UsageError("--prove goes with --at REV: only a commit can be proved")
     flags = given_flags(edge, given, besides="out")
@@ -115,11 +126,16 @@ def export(edge: Edge, /, **given: Any) -> int:
         raise click.UsageError("--key goes with --sign")
     target = output_file(given["output"] or given["flag_out"])
     flags.check_used()
-    request = _request(edge, given, complete=source.kind != "jsonl", namespaces=given["namespaces"])
+    request = terms.narrowed(_request(edge, given, complete=source.kind != "jsonl", namespaces=given["namespaces"]))
     signs = given["do_sign"] and not request.dry_run
     identity = identity_for(edge, given["key_file"]) if signs else None  # before anything is written
-    done = _run(edge, source, target, request, signs=signs)
-    signed = sign_output(edge, Path(target.location), identity) if identity is not None else None
+    final = Path(target.location)
+    with sharing.staged(terms, final) as path:
+        done = _run(edge, source, Address("jsonl", str(path)), request, signs=signs)
+        signed = sign_output(edge, path, identity) if identity is not None else None
+        if not request.dry_run:
+            done.target = str(sharing.finish(edge, terms, path, final, done.notes))
+    signed = None if terms.recipients else signed
     return _report(edge, "exported", done, request, given["as_json"], signed)
 
 
@@ -157,7 +173,14 @@ def import_(edge: Edge, /, **given: Any) -> int:
     flags = given_flags(edge, given)
     if given["path"] is not None and given["source"] is not None:
         raise click.UsageError("name the file once: vex import FILE --to STORE")
+    from vexrepo.cli import sharing
+
     text = given["path"] or given["source"] or "jsonl"
+    with sharing.opened(edge, text) as text:
+        return _import(edge, flags, given, text)
+
+
+def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], text: str) -> int:
     source = _place(edge, flags, text, "source", file=True)
     target = flags.with_options(_place(edge, flags, given["target"] or _default_kind(edge), "target"))
     flags.check_used()
@@ -290,7 +313,7 @@ def _let_in(edge: Edge, given: dict[str, Any], source: Address, target: Address,
     """Move what comes from elsewhere, if the gate lets it in.  Raises: Refused."""
     from vexrepo.cli.admission import guard_for, keep_apart
 
-    guard = guard_for(edge, source, given["policy"])
+    guard = guard_for(edge, source, given["policy"], given["grant_file"])
     try:
         return _run(edge, source, target, request, guard=guard)
     except Refused as error:
