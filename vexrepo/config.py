@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from vexrepo.errors import InvalidData, UsageError
+from vexrepo.objects.sources import FILE, Ruling, Source, most_particular
+from vexrepo.objects.trust import Policy, parse_policy
 from vexrepo.storage.files import Files, wrapped
 
 
@@ -34,6 +36,10 @@ SETTINGS: dict[str, Setting] = {
     "user.name": Setting(str, "", "author name in commits; default: the login name"),
     "user.identity": Setting(str, "default", "name of the identity that signs commits"),
     "commit.sign": Setting(bool, True, "sign commits"),
+    "trust.policy": Setting(
+        str, "auto", "what signatures of what comes in must be worth: integrity, signed, trusted or auto"
+    ),
+    "trust.sources": Setting(dict, {}, "the policies of single sources; vex trust policy SOURCE POLICY sets them"),
     "merge.policy": Setting(
         str, "fail", "rule where both sides of a merge changed a field, e.g. newest; see vex merge"
     ),
@@ -87,6 +93,7 @@ class Config:
 
     def __init__(self) -> None:
         self._values: dict[str, Value] = {key: Value(setting.default, "default") for key, setting in SETTINGS.items()}
+        self._entries: dict[str, dict[str, Value]] = {}
 
     def add_file(self, path: Path) -> None:
         """Take the values of a TOML file, if it exists.  Raises: InvalidData (bad-config)."""
@@ -107,8 +114,14 @@ class Config:
             setting = check_key(key)
         except UsageError as error:
             raise InvalidData(f"{origin}: {error}", code="bad-config") from None
-        if type(value) is not setting.kind:
+        if type(value) is not setting.kind or (
+            isinstance(value, dict) and not all(isinstance(each, str) for each in value.values())
+        ):
             raise InvalidData(f"{origin}: {key} must be {_kind(setting.kind)}, got {value!r:.60}", code="bad-config")
+        if isinstance(value, dict):  # tables of several layers are joined, entry by entry
+            entries = self._entries.setdefault(key, {})
+            entries.update({name: Value(each, origin) for name, each in value.items()})
+            value = {name: entry.value for name, entry in entries.items()}
         self._values[key] = Value(value, origin)
 
     def __getitem__(self, key: str) -> Any:
@@ -122,6 +135,10 @@ class Config:
         """Return where the value of a key came from."""
         return self._value(key).origin
 
+    def entries(self, key: str) -> dict[str, Value]:
+        """Return the entries of a table, each with where it came from."""
+        return dict(self._entries.get(key, {}))
+
     def names(self, family: str) -> list[str]:
         """Return the names of a family that have a table, e.g. of the remotes, sorted."""
         return sorted({key.split(".")[1] for key in self._values if key.startswith(f"{family}.")})
@@ -132,7 +149,7 @@ class Config:
 
 
 def _kind(kind: type) -> str:
-    return {str: "text", bool: "true or false", int: "a whole number"}[kind]
+    return {str: "text", bool: "true or false", int: "a whole number", dict: "a table of texts"}[kind]
 
 
 def _flat(tables: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
@@ -189,6 +206,8 @@ def parse_value(key: str, text: str) -> Any:
         return int(text)
     if setting.kind is str:
         return text
+    if setting.kind is dict:
+        raise UsageError(f"{key} is a table: {setting.meaning}", code="bad-config")
     raise UsageError(f"{key} must be {_kind(setting.kind)}, got {text!r}", code="bad-config")
 
 
@@ -196,6 +215,64 @@ def write_value(files: Files, path: Path, key: str, value: Any | None) -> None:
     """Set a key in a TOML file, or remove it for None; comments and order are kept."""
     check_key(key)
     write_values(files, path, {key: value})
+
+
+def write_entry(files: Files, path: Path, key: str, name: str, value: str | None) -> bool:
+    """Set one entry of a table in a TOML file, or remove it for None; False where there was nothing to remove."""
+    import tomlkit
+
+    check_key(key)
+    document: Any = tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
+    table = document
+    *sections, last = key.split(".")
+    for section in (*sections, last):
+        if section not in table:
+            if value is None:
+                return False
+            table[section] = tomlkit.table(is_super_table=section != last)
+        table = table[section]
+    if value is not None:
+        table[name] = value
+    elif table.pop(name, None) is None:
+        return False
+    elif not table:
+        _remove(document, sections, last)
+    files.make_folder(path.parent)
+    files.write(path, tomlkit.dumps(document).encode())
+    return True
+
+
+def policy_for(config: Config, source: Source, root: Path | None) -> Ruling:
+    """Return the policy that counts for a source, and why; relative paths in rules are relative to ``root``.
+
+    Raises: InvalidData (bad-config) for a rule or policy that is none.
+    """
+    rules = {_rule(config, rule, root): (rule, entry) for rule, entry in config.entries("trust.sources").items()}
+    found = most_particular(rules, source)
+    if found is None:
+        origin = config.origin("trust.policy")
+        return Ruling(_policy(config["trust.policy"], "trust.policy", origin), "", origin)
+    rule, entry = rules[found]
+    return Ruling(_policy(entry.value, f"the policy of {rule}", entry.origin), rule, entry.origin)
+
+
+def _rule(config: Config, rule: str, root: Path | None) -> str:
+    if rule.startswith(FILE) and root is not None:
+        return FILE + (root / rule.removeprefix(FILE)).as_posix()
+    if ":" not in rule:
+        origin = config.entries("trust.sources")[rule].origin
+        raise InvalidData(
+            f"{origin}: trust.sources names {rule!r:.60}, expected file:PATH, remote:NAME or the address of a store",
+            code="bad-config",
+        )
+    return rule
+
+
+def _policy(text: str, what: str, origin: str) -> Policy:
+    try:
+        return parse_policy(text, what)
+    except UsageError as error:
+        raise InvalidData(f"{origin}: {error}", code="bad-config") from None
 
 
 def write_values(files: Files, path: Path, values: dict[str, Any | None]) -> None:

@@ -154,6 +154,11 @@ CODES: dict[str, str] = {
     "trust-unknown": "no known key has that name or those digits",
     "trust-unreadable": "the file of known keys cannot be used",
     "bad-policy": "a trust policy has a name that is not one",
+    "trust-narrows": "without an entry of the known keys, signatures would count for more",
+    "key-passphrase-wrong": "a sealed private key does not open with this passphrase",
+    "rotation-unreadable": "a rotation statement cannot be understood",
+    "rotation-bad": "a rotation statement is not signed by both of its keys",
+    "rotation-refused": "the old key of a rotation is not one that may vouch for the next",
     # stores
     "unknown-store": "an address names no known kind of store",
     "bad-address": "an address cannot be understood",

@@ -135,7 +135,7 @@ def errors_page() -> str:
 
 def config_page() -> str:
     """Return docs/reference/config.md."""
-    kinds = {str: "text", bool: "true or false", int: "whole number"}
+    kinds = {str: "text", bool: "true or false", int: "whole number", dict: "table"}
     lines = ["# Configuration", "", NOTE.strip(), ""]
     lines += [
         "Flags go before the environment, that before `.vex/config.toml` in the repository, that before your",
@@ -147,8 +147,9 @@ def config_page() -> str:
     named = {f"{family}.NAME.{last}": each for family, settings in FAMILIES.items() for last, each in settings.items()}
     for key, setting in {**SETTINGS, **named}.items():
         default = str(setting.default).lower() if setting.kind is bool else setting.default
-        shown = f"`{default}`" if default != "" else ""
-        lines.append(f"| `{key}` | `{variable_of(key)}` | {kinds[setting.kind]} | {shown} | {cell(setting.meaning)} |")
+        shown = f"`{default}`" if default not in ("", {}) else ""
+        variable = f"`{variable_of(key)}`" if setting.kind is not dict else ""
+        lines.append(f"| `{key}` | {variable} | {kinds[setting.kind]} | {shown} | {cell(setting.meaning)} |")
     lines += [
         "",
         "`remote.NAME.…` is set for each remote, in a table of its own (`[remote.backup]`); the environment can change",

@@ -226,11 +226,12 @@ def test_commits_by_a_known_key_are_good(vex, repo, monkeypatch, tmp_path):
 def test_known_keys_are_added_listed_and_removed(vex, folder, home):
     assert "no keys known" in vex("trust", "list").out
     Path("bob.pub").write_text(KEY.hex() + "\n")
-    assert vex("trust", "add", "bob.pub", "--json").json() == {"name": "bob", "key": KEY.hex(), "new": True}
+    added = vex("trust", "add", "bob.pub", "--json").json()
+    assert (added["name"], added["key"], added["new"]) == ("bob", KEY.hex(), True)
     assert vex("trust", "add", "bob.pub", "--json").json()["new"] is False
     listed = vex("trust", "list", "--json").json()
     assert [(each["name"], each["key"]) for each in listed] == [("bob", KEY.hex())]
-    assert json.loads((home / "trust.json").read_text())["version"] == 1
+    assert json.loads((home / "trust.json").read_text())["version"] == 2
     assert vex("trust", "remove", KEY.hex(), "--json").json()["name"] == "bob"
     assert vex("trust", "list", "--json").json() == []
     ran = vex("trust", "remove", "bob")
@@ -282,7 +283,7 @@ def test_names_that_could_deceive_are_refused(vex, folder, name):
     [
         "{",
         "[]",
-        '{"version":2,"keys":[]}',
+        '{"version":3,"keys":[]}',
         '{"version":1,"keys":[{"name":"a","key":"00","added_at":"x"}]}',
         '{"version":1,"keys":[{"name":"a","key":"KEY","added_at":"x","until":"2020-01-01"}]}',
         '{"version":1,"keys":[{"name":"a","key":"KEY","added_at":"x"},{"name":"a","key":"KEY","added_at":"x"}]}',

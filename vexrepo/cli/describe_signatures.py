@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vexrepo.cli.describe_trust import key_name
 from vexrepo.cli.output import added, changed, quiet, removed
 from vexrepo.cli.text import counted, memories, plain
 from vexrepo.objects.signature import Verdict
@@ -26,7 +27,7 @@ def signature_line(signature: SignedBy) -> str:
     key = fingerprint(signature.key)
     match signature.verdict:
         case Verdict.GOOD:
-            return added(f"good signature by {key} ({plain(signature.name)})")
+            return added(f"good signature by {key} ({key_name(signature.name)})")
         case Verdict.UNKNOWN:
             return changed(f"signed by {key}, a key you do not know: it proves nothing about who signed")
         case Verdict.BAD:
@@ -69,14 +70,14 @@ def file_verdict_lines(file: str, found: FileVerdict) -> Iterator[str]:
     name, key = plain(file), fingerprint(found.key)
     match found.verdict:
         case Verdict.GOOD:
-            yield f"{name}: " + added(f"good signature by {key} ({plain(found.name)})")
+            yield f"{name}: " + added(f"good signature by {key} ({key_name(found.name)})")
             loosely = "; read as loosely as the original tool does" if found.compat else ", exactly as signed"
             yield f"  {memories(found.records)}{loosely}"
             yield quiet(f"  the signer says it was at {plain(found.signed_at)}; nothing proves that time")
         case Verdict.UNKNOWN:
             yield f"{name}: " + changed(f"signed by {key}, a key you do not know: NOT verified")
         case Verdict.EXPIRED | Verdict.OUT_OF_SCOPE | Verdict.REVOKED:
-            who = f" (signed by {key}, {plain(found.name)})"
+            who = f" (signed by {key}, {key_name(found.name)})"
             yield f"{name}: " + removed(f"{found.verdict.value}: NOT verified") + who
         case Verdict.BAD if found.is_as_signed:
             yield f"{name}: " + removed("NOT verified: lines could have been changed without the signature showing it")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vexrepo.objects.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
-_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
 
 
 def _pass_by(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -51,7 +51,7 @@ def selection(namespaces: Sequence[str], components: Sequence[str]) -> Selection
     """Return what the two options select, None for everything."""
     from vexrepo.objects.selection import Selection
 
-    found = Selection(_split(namespaces), _split(components))
+    found = Selection(names_in(namespaces), names_in(components))
     return found or None
 
 
@@ -77,24 +77,29 @@ def filters(
 
     if min_importance is not None and min_importance != min_importance:
         raise click.UsageError("--min-importance: expected a number")
-    since_us = None if since is None else _since(since, edge.now_us())
-    return Selection(_split(namespaces), _split(components), min_importance, since_us)
+    since_us = None if since is None else point_in_time(since, edge.now_us(), "--since")
+    return Selection(names_in(namespaces), names_in(components), min_importance, since_us)
 
 
-def _since(text: str, now_us: int) -> int:
+def point_in_time(text: str, now_us: int, option: str, *, ahead: bool = False) -> int:
+    """Return the time an option names: a date or time, or how long before now (``ahead``: after), in microseconds.
+
+    Raises: UsageError (bad-option).
+    """
     from vexrepo.errors import UsageError
     from vexrepo.objects.timestamp import parse_time_us
 
-    match = re.fullmatch(r"([0-9]{1,6}) ?([mhdw])", text.strip())
+    match = re.fullmatch(r"([0-9]{1,6}) ?([mhdwy])", text.strip())
     if match is not None:
-        return now_us - int(match[1]) * _SECONDS[match[2]] * 1_000_000
+        return now_us + (1 if ahead else -1) * int(match[1]) * _SECONDS[match[2]] * 1_000_000
     found = parse_time_us(text)
     if found is None:
-        raise UsageError(f"--since {text}: expected a date such as 2026-11-20, or e.g. 7d, 12h", code="bad-option")
+        raise UsageError(f"{option} {text}: expected a date such as 2026-11-20, or e.g. 7d, 12h", code="bad-option")
     return found
 
 
-def _split(values: Sequence[str]) -> frozenset[str]:
+def names_in(values: Sequence[str]) -> frozenset[str]:
+    """Return the names that an option was given, several of them in one value with commas between."""
     return frozenset(part.strip() for value in values for part in value.split(","))
 
 

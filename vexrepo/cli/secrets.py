@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TRIES = 3  # on a terminal
 MOST_BYTES = 65536
 KEYRING_PASSPHRASE, KEYRING_TOKEN = "vexrepo passphrase", "vexrepo token"
-_OURS = re.compile(r"VEX_(PASSPHRASE|TOKEN(_.*)?)$")
+_OURS = re.compile(r"VEX_((KEY_(NEW_)?)?PASSPHRASE|TOKEN(_.*)?)$")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -60,6 +60,34 @@ class Terminal:
         """Return whether the user says yes."""
         self._clear()
         return click.confirm(question, default=False, err=True)
+
+    def tries(self, question: str) -> Iterator[str]:
+        """Yield what is typed, up to three times; whoever takes the next one found that the last does not fit."""
+        for left in reversed(range(TRIES)):
+            answer = self.ask_secret(question)
+            if answer:
+                yield answer
+            if left:
+                say("that does not fit; once more" if answer else "an empty passphrase does not count", err=True)
+
+    def choose(self, question: str) -> str:
+        """Return a new passphrase, typed twice.  Raises: WrongKey (no-passphrase) where none was chosen."""
+        for _ in range(TRIES):
+            answer = self.ask_secret(question)
+            if not answer:
+                say("an empty passphrase does not count", err=True)
+                continue
+            bits = strength(answer)
+            if bits < WEAK_BITS:
+                say(f"  weak: {ADVICE}", err=True)
+                if not self.confirm("  Take it nevertheless?"):
+                    continue
+            else:
+                say(f"  {'fair: ' + ADVICE if bits < FAIR_BITS else 'strong'}", err=True)
+            if self.ask_secret("The same again") == answer:
+                return answer
+            say("the two differ; from the start", err=True)
+        raise WrongKey("no passphrase was chosen; nothing was changed", code="no-passphrase")
 
 
 class Secrets:
@@ -96,13 +124,9 @@ class Secrets:
             if kept is None:
                 raise WrongKey(self._how_passphrase("a passphrase is needed for"), code="no-passphrase")
             return
-        for left in reversed(range(TRIES)):
-            answer = self._terminal.ask_secret(f"Passphrase of {host_words(self._remote.url)}")
-            if answer:
-                self._passphrase = answer
-                yield answer
-            if left:
-                say("that does not fit; once more" if answer else "an empty passphrase does not count", err=True)
+        for answer in self._terminal.tries(f"Passphrase of {host_words(self._remote.url)}"):
+            self._passphrase = answer
+            yield answer
 
     def new_passphrase(self, what: str = "New passphrase") -> str:
         """Return the passphrase for a host that has none, or another for one that has; typed twice.
@@ -122,39 +146,24 @@ class Secrets:
             raise WrongKey(self._how_passphrase("a passphrase is needed to protect"), code="no-passphrase")
         place = host_words(self._remote.url)
         say(f"What {place} gets is sealed with a passphrase.  Nobody can restore it for you: write it down.", err=True)
-        for _ in range(TRIES):
-            answer = self._terminal.ask_secret(what)
-            if not answer:
-                say("an empty passphrase does not count", err=True)
-                continue
-            bits = strength(answer)
-            if bits < WEAK_BITS:
-                say(f"  weak: {ADVICE}", err=True)
-                if not self._terminal.confirm("  Take it nevertheless?"):
-                    continue
-            else:
-                say(f"  {'fair: ' + ADVICE if bits < FAIR_BITS else 'strong'}", err=True)
-            if self._terminal.ask_secret("The same again") == answer:
-                self._passphrase = answer
-                return answer
-            say("the two differ; from the start", err=True)
-        raise WrongKey("no passphrase was chosen; nothing was changed", code="no-passphrase")
+        self._passphrase = self._terminal.choose(what)
+        return self._passphrase
 
     def _given_passphrase(self) -> str | None:
         """Return the passphrase that need not be typed, None if there is none."""
         text = self._environ.get("VEX_PASSPHRASE")
         if text is not None:
-            return _filled(text, "VEX_PASSPHRASE")
+            return filled(text, "VEX_PASSPHRASE")
         path = self._environ.get("VEX_PASSPHRASE_FILE")
         if path:
-            return self._file(Path(os.path.expanduser(path)), "VEX_PASSPHRASE_FILE")
+            return read_secret_file(Path(os.path.expanduser(path)), "VEX_PASSPHRASE_FILE")
         remote = self._remote
         if remote.passphrase_command:
             setting = f"remote.{remote.name}.passphrase_command"
             return self._output(remote.passphrase_command, setting, remote.origins.get("passphrase_command", ""))
         if remote.passphrase_file:
             path = os.path.expanduser(remote.passphrase_file)
-            return self._file(self._root / path, f"remote.{remote.name}.passphrase_file")
+            return read_secret_file(self._root / path, f"remote.{remote.name}.passphrase_file")
         return None
 
     def _how_passphrase(self, start: str) -> str:
@@ -263,17 +272,6 @@ class Secrets:
 
     # -- files and programs ------------------------------------------------------------------------------------
 
-    def _file(self, path: Path, setting: str) -> str:
-        try:
-            with open(path, "rb") as file:
-                raw = file.read(MOST_BYTES + 1)
-                mode = os.fstat(file.fileno()).st_mode
-        except OSError as error:
-            raise WrongKey(f"{setting}: cannot read {path}: {error.strerror or error}", code="no-passphrase") from None
-        if os.name == "posix" and mode & 0o077:
-            say(f"note: others on this machine can read {plain(str(path))}; chmod 600 it", err=True)
-        return _decoded(raw, f"{setting}: {path}")
-
     def _output(self, command: str, setting: str, origin: str, code: str = "no-passphrase") -> str:
         """Return what a program prints.  Raises: WrongKey, UsageError (bad-config)."""
         if origin.endswith(".toml") and not _is_mine(Path(origin)):
@@ -304,7 +302,21 @@ class Secrets:
 # -- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _filled(text: str, where: str) -> str:
+def read_secret_file(path: Path, setting: str) -> str:
+    """Return the one line in a file.  Raises: WrongKey (no-passphrase)."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+            mode = os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        raise WrongKey(f"{setting}: cannot read {path}: {error.strerror or error}", code="no-passphrase") from None
+    if os.name == "posix" and mode & 0o077:
+        say(f"note: others on this machine can read {plain(str(path))}; chmod 600 it", err=True)
+    return _decoded(raw, f"{setting}: {path}")
+
+
+def filled(text: str, where: str) -> str:
+    """Return a passphrase of the environment.  Raises: WrongKey (no-passphrase) for an empty one."""
     if not text:
         raise WrongKey(f"{where} is empty; a passphrase has at least one character", code="no-passphrase")
     return text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from vexrepo.cli.progress import Progress
+from vexrepo.cli.text import plain
 from vexrepo.errors import NoRepository, Refused, UsageError
 
 if TYPE_CHECKING:
+    from vexrepo.cli.passphrases import KeyPassphrases
     from vexrepo.config import Config
     from vexrepo.hooks.gate import Passed
     from vexrepo.objects.trust import Trust
@@ -29,6 +30,8 @@ ENVIRONMENT: dict[str, str] = {
     "VEX_<SECTION>_<KEY>": "any setting, e.g. VEX_WORKSPACE_STORE; goes before the configuration files",
     "VEX_PASSPHRASE": "the passphrase of encrypted remotes; programs that vex starts do not get it",
     "VEX_PASSPHRASE_FILE": "a file that holds it; both go before remote.NAME.passphrase_command and passphrase_file",
+    "VEX_KEY_PASSPHRASE": "the passphrase of sealed private keys (VEX_KEY_PASSPHRASE_FILE: a file that holds it)",
+    "VEX_KEY_NEW_PASSPHRASE": "the passphrase that vex key passphrase sets (VEX_KEY_NEW_PASSPHRASE_FILE: a file)",
     "VEX_TOKEN_<REMOTE>": "access token for the host of one remote, e.g. VEX_TOKEN_BACKUP",
     "VEX_TOKEN": "access token for the hosts of all remotes that have none of their own",
     "VEKTOR_DB": "the vektor database of export, import and migrate where no flag names one (or VEKTOR_DB_PATH)",
@@ -55,6 +58,7 @@ class Edge:
         self.progress = Progress(sys.stderr)
         self._pointer: tuple[Path, bytes] | None = None
         self.verify = True  # off with --no-verify
+        self._warned: set[str] = set()
         self.unsure = ""  # what an interrupted command may leave behind
 
     # -- time and place ----------------------------------------------------------------------------------------
@@ -210,22 +214,35 @@ class Edge:
         from vexrepo.storage.files import Files
         from vexrepo.storage.keys import KeyFolder
 
-        return KeyFolder(self.home / "keys", Files())
+        return KeyFolder(self.home / "keys", Files(), self.passphrases().tries, self.warn)
+
+    def passphrases(self) -> KeyPassphrases:
+        """Return where the passphrases of private keys come from."""
+        from vexrepo.cli.passphrases import KeyPassphrases
+        from vexrepo.cli.secrets import Terminal
+
+        return KeyPassphrases(self.environ, Terminal(self.environ, self.progress.clear))
+
+    def warn(self, message: str) -> None:
+        """Say once on stderr what should be put right."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self.progress.clear()
+            click.echo(f"note: {plain(message)}", err=True)
 
     def trust(self) -> TrustStore:
         """Return the known keys of other people."""
         from vexrepo.storage.files import Files
         from vexrepo.storage.trust import TrustStore
 
-        return TrustStore(self.home / "trust.json", Files())
+        return TrustStore(self.home / "trust.json", Files(), self.keys().public_keys(), self.warn)
 
     def trusted(self) -> Trust:
         """Return every public key that counts: the known ones with their limits, and the user's own."""
         from vexrepo.objects.trust import KnownKey, Trust
 
         own = {key: KnownKey(name, key, is_own=True) for key, name in self.keys().public_keys().items()}
-        known = {each.key: replace(each, is_own=each.key in own) for each in self.trust().read()}
-        return Trust({**own, **known})
+        return Trust({**own, **{each.key: each for each in self.trust().read()}})
 
     def public_key(self, text: str) -> tuple[bytes, str]:
         """Return the public key a user named, and the name it is known by ("" for none).

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vexrepo.cli import sharing
+from vexrepo.cli.describe_trust import key_name
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.options import filters
 from vexrepo.cli.output import added, emit, heading, quiet, removed, say
@@ -122,7 +123,7 @@ def _say_proof(file: str, found: ProofVerdict) -> None:
     from vexrepo.storage.keys import fingerprint
 
     if found.verdict is Verdict.GOOD:
-        who = f"{fingerprint(found.key)} ({plain(found.name)})"
+        who = f"{fingerprint(found.key)} ({key_name(found.name)})"
         say(f"{plain(file)}: " + added(f"proven: all {memories(found.records)} are in commit {found.commit.short}"))
         say(f"  {plain(found.subject)} · signed by {who}")
         say(quiet("  the commit may hold others that the file leaves out"))

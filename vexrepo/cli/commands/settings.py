@@ -44,6 +44,8 @@ def _shown(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} = {each}" for name, each in value.items())
     # Somebody may have written a password into an address by hand.
     return str(value).lower() if isinstance(value, bool) else hidden(str(value))
 

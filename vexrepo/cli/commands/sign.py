@@ -95,7 +95,7 @@ def signing_identity(edge: Edge, key_file: str | None, name: str | None = None) 
     from vexrepo.storage.keys import read_key_file
 
     if key_file is not None:
-        return read_key_file(Path(key_file)), False
+        return read_key_file(Path(key_file), edge.passphrases().tries, edge.warn), False
     keys = edge.keys()
     chosen = name if name is not None else edge.config(edge.find())["user.identity"]
     fresh = name is None and chosen not in keys.names()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from vexrepo.cli.options import as_json, example
 from vexrepo.cli.output import emit, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import plain
+
+if TYPE_CHECKING:
+    from vexrepo.storage.keys import Identity, KeyFile
 
 
 @click.command(epilog=example("vex init --store vektor:agent.db", "vex init memories --store agent.vmig.jsonl"))
@@ -33,12 +37,13 @@ def init(edge: Edge, folder: str, store: str | None, as_json: bool) -> None:
     config = edge.config(None)
     name = config["user.identity"]
     keys = edge.keys()
+    identity: Identity | KeyFile | None = None
     if (parent / ".vex" / "format").exists():
-        fresh, identity = False, None  # refused below: no key is made for that
+        fresh = False  # refused below: no key is made for that
     else:
         fresh = name not in keys.names()
-        identity = keys.create(name) if fresh else keys.read(name)
-    around = edge.surroundings(config, identity=identity)
+        identity = keys.create(name) if fresh else keys.look(name)
+    around = edge.surroundings(config)
     repository = Repository.init(parent, around, store=str(address) if address else None)
     assert identity is not None
     missing = address is not None and address.is_path and not os.path.exists(address.location)

@@ -104,7 +104,7 @@ def _only_proof(file: str, signature: str | None) -> str | None:
 
 def _trust(edge: Edge, key_file: str | None, public_key: str | None) -> Trust:
     from vexrepo.objects.trust import Trust
-    from vexrepo.storage.keys import parse_seed
+    from vexrepo.storage import keyfile
     from vexrepo.storage.trust import parse_public_key
 
     if public_key is not None:
@@ -114,13 +114,12 @@ def _trust(edge: Edge, key_file: str | None, public_key: str | None) -> Trust:
     path = Path(key_file)
     if not path.is_file():
         raise UsageError(f"there is no key file {path}", code="no-identity")
-    text = path.read_text("ascii", "replace").strip()
-    if text.startswith(("hex:", "base64:")):
-        from vexrepo.objects.signature import public_key as public_of
-
-        return Trust.of({public_of(parse_seed(text, key_file)): key_file})
+    with open(path, "rb") as file:
+        raw = file.read(keyfile.MAX_BYTES + 1)
+    if keyfile.is_private(raw):
+        return Trust.of({keyfile.public_of(keyfile.decode(raw, key_file)): key_file})
     # Bare digits are taken for a public key: anybody could sign with a private key of those digits.
-    return Trust.of({parse_public_key(text, key_file): key_file})
+    return Trust.of({parse_public_key(raw.decode("ascii", "replace"), key_file): key_file})
 
 
 def _verify_file(edge: Edge, file: str, trust: Trust, signature: str | None, compat: bool, as_json: bool) -> int:
