@@ -54,7 +54,7 @@ COMMANDS: dict[str, Entry] = {
     "adapters": Entry(f"{_HERE}.adapters:adapters", "List the kinds of store and projection adapters.", _FILES),
     "verify": Entry(f"{_HERE}.verify:verify", "Check the signatures of a file or a commit.", _CARE),
     "trust": Entry(f"{_HERE}.trust:trust", "Say whose keys you know.", _CARE),
-    "key": Entry(f"{_HERE}.keys:key", "Make, list or export signing keys.", _CARE),
+    "key": Entry(f"{_HERE}.keys:key", "Make, list, export or replace signing keys.", _CARE),
     "fsck": Entry(f"{_HERE}.care:fsck", "Read everything and report damage.", _CARE),
     "gc": Entry(f"{_HERE}.gc:gc", "Join packs, remove what nothing needs.", _CARE),
     "hook": Entry(f"{_HERE}.hook:hook", "Let programs look at changes before they count.", _CARE),

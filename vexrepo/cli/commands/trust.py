@@ -164,7 +164,10 @@ def _key_in(path: Path) -> bytes:
 @as_json
 @pass_edge
 def list_(edge: Edge, as_json: bool) -> None:
-    """List the known keys, with what limits them."""
+    """List the known keys.
+
+    What limits a key stands behind it.
+    """
     from vexrepo.storage.keys import fingerprint
 
     found = edge.trust().read()
