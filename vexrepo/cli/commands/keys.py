@@ -135,7 +135,8 @@ def _to_json(each: KeyFile, current: str) -> dict[str, Any]:
 def show(edge: Edge, name: str | None, as_json: bool) -> None:
     """Show one of your keys.
 
-    Tells its public digits, its file and what limits it, never the private key.  NAME is the key that signs unless given.
+    Tells its public digits, its file and what limits it, never the private key.  NAME is the key that signs unless
+    given.
     """
     from vexrepo.formats.signature_file import key_text
     from vexrepo.storage.keys import fingerprint
