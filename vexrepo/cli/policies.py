@@ -29,7 +29,7 @@ def parse_source(text: str, config: Config) -> Source:
     if text.startswith((".", "~", os.sep)) or os.path.exists(text):
         return file_source(text)
     if ":" in text:
-        return store_source(Edge.address(text))
+        return store_source(Edge.named(text))
     if text in config.names("remote"):
         return Source(SourceKind.REMOTE, text)
     if os.sep in text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -269,9 +270,13 @@ class Edge:
 
     # -- stores ------------------------------------------------------------------------------------------------
 
+    def address(self, text: str) -> Address:
+        """Return the store a user named on the command line, as ``named`` does, with what opens it (``equip``)."""
+        return self.equip(self.named(text))
+
     @staticmethod
-    def address(text: str) -> Address:
-        """Return the store a user named on the command line; its path is relative to the current folder.
+    def named(text: str) -> Address:
+        """Return the store a user named; its path is relative to the current folder.
 
         Raises: UsageError (bad-address, unknown-store).
         """
@@ -281,8 +286,22 @@ class Edge:
         address = parse_address(text)
         connector(address.kind)
         if address.is_path and address.location.startswith("~"):
-            return type(address)(address.kind, os.path.expanduser(address.location), address.options)
+            return replace(address, location=os.path.expanduser(address.location))
         return address
+
+    def equip(self, address: Address) -> Address:
+        """Return an address that can be asked for the secrets its connector needs.
+
+        Raises: UsageError (bad-address) for one that is written into it, unknown-store.
+        """
+        from vexrepo.remotes.stores.registry import connector
+
+        wanted = connector(address.kind).secrets
+        if not wanted:
+            return address
+        from vexrepo.cli.store_secrets import equip
+
+        return equip(self, address, wanted)
 
     def place(self, text: str, repository: Repository | None) -> Address | None:
         """Return the store a text names, None if it can only be a revision."""

@@ -38,7 +38,10 @@ def adapters(as_json: bool) -> None:
             say(f"  {kind}  {removed('cannot be loaded')}: {plain(each['error'])}")
             continue
         edges = "with" if each["edges"] else quiet("without")
-        say(f"  {kind}  read, {'written as a whole' if each['rewrites'] else 'written in place'}, {edges} edges")
+        written = (
+            "never written" if not each["write"] else "written as a whole" if each["rewrites"] else "written in place"
+        )
+        say(f"  {kind}  read, {written}, {edges} edges")
     say("Projection adapters")
     for projection in projections:
         say(f"  {heading(plain(projection['name']))}  {plain(projection['package'])}")
@@ -57,6 +60,12 @@ def _stores() -> list[dict[str, Any]]:
             found.append({"kind": kind, "error": f"{type(error).__name__}: {error}"})
             continue
         found.append(
-            {"kind": kind, "read": True, "write": True, "rewrites": store.rewrites, "edges": store.holds_edges}
+            {
+                "kind": kind,
+                "read": True,
+                "write": store.writable,
+                "rewrites": store.rewrites,
+                "edges": store.holds_edges,
+            }
         )
     return found

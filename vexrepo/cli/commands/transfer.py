@@ -145,10 +145,11 @@ def export(edge: Edge, /, **given: Any) -> int:
         "vex import memory.vmig.jsonl --to vektor:agent.db",
         "vex import --from memory.vmig.jsonl --to vektor --db agent.db --namespace harbour --agent-id agent-7",
         "vex import memory.vmig.jsonl --to vektor:agent.db --only-namespace work --dry-run",
+        "vex import --from vex-backup memory/vektor-backup.enc --machine-id linux:4c4c… --to vektor:agent.db",
     ),
 )
 @click.argument("path", metavar="[FILE]", required=False)
-@click.option("--from", "source", metavar="FILE", help="The vmig file; may also be given alone.")
+@click.option("--from", "source", metavar="FILE", help="The vmig file, which may be given alone; or FILE's kind.")
 @click.option("--to", "target", metavar="STORE", help="A store's address, or its kind with flags such as --db.")
 @click.option("--namespace", "rename", metavar="NAME", help="Put all memories into this namespace.")
 @click.option("--only-namespace", "namespaces", metavar="NAME", multiple=True, help="Only memories of this namespace.")
@@ -169,20 +170,21 @@ def import_(edge: Edge, /, **given: Any) -> int:
 
     The gate comes first: a signature beside the file has to be good, by a key you know (vex trust), and the checks and
     hooks of the repository around have to allow it.  What is refused goes nowhere; --quarantine keeps it for a look.
+
+    --from vex-backup reads what the original tool's sync pushed to a host, memory/vektor-backup.enc.  Its key is made
+    of the access token it was pushed with (VEX_TOKEN, or asked for) and the id of the machine it was pushed from.
     """
-    flags = given_flags(edge, given)
-    if given["path"] is not None and given["source"] is not None:
-        raise click.UsageError("name the file once: vex import FILE --to STORE")
     from vexrepo.cli import sharing
 
-    text = given["path"] or given["source"] or "jsonl"
-    with sharing.opened(edge, text) as text:
-        return _import(edge, flags, given, text)
+    flags = given_flags(edge, given)
+    if given["path"] is not None and given["source"] is not None:
+        return _import(edge, flags, given, _of_kind(edge, flags, given["path"], given["source"]))
+    with sharing.opened(edge, given["path"] or given["source"] or "jsonl") as text:
+        return _import(edge, flags, given, _place(edge, flags, text, "source", file=True))
 
 
-def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], text: str) -> int:
-    source = _place(edge, flags, text, "source", file=True)
-    target = flags.with_options(_place(edge, flags, given["target"] or _default_kind(edge), "target"))
+def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Address) -> int:
+    target = _place(edge, flags, given["target"] or _default_kind(edge), "target")
     flags.check_used()
     request = _request(
         edge, given, rename=given["rename"], link=not given["skip_graph"], namespaces=given["namespaces"]
@@ -216,7 +218,7 @@ def migrate(edge: Edge, /, **given: Any) -> int:
     """
     flags = given_flags(edge, given)
     source = _place(edge, flags, given["source"], "source")
-    target = flags.with_options(_place(edge, flags, given["target"], "target"))
+    target = _place(edge, flags, given["target"], "target")
     flags.check_used()
     request = _request(
         edge,
@@ -243,8 +245,22 @@ def _default_kind(edge: Edge) -> str:
     raise click.UsageError("which store?  name it: --from STORE or --to STORE, e.g. vektor:agent.db")
 
 
+def _of_kind(edge: Edge, flags: GivenFlags, path: str, kind: str) -> Address:
+    """Return the store of a kind at a path."""
+    from vexrepo.remotes.stores.address import Address
+    from vexrepo.remotes.stores.registry import kinds
+
+    if kind not in kinds():
+        raise click.UsageError("name the file once: vex import FILE --to STORE")
+    return edge.equip(flags.with_options(Address(kind, path), "source"))
+
+
 def _place(edge: Edge, flags: GivenFlags, text: str, side: Side, *, file: bool = False) -> Address:
     """Return the store a text names: an address, or a kind whose place flags give; with ``file``, any path at all."""
+    return edge.equip(flags.with_options(_named(edge, flags, text, side, file=file), side))
+
+
+def _named(edge: Edge, flags: GivenFlags, text: str, side: Side, *, file: bool) -> Address:
     from vexrepo.remotes.stores.address import Address
     from vexrepo.remotes.stores.registry import connector, kinds
 

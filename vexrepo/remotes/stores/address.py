@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from vexrepo.errors import UsageError
 
@@ -24,11 +25,16 @@ _ENDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a store is: its kind, a path or ``//host/collection`` location, and options."""
+    """Where a store is: its kind, a path or ``//host/collection`` location, and options.
+
+    ``secrets`` are asked, by name, for what opens the store, by connectors that say they need it (``Store.secrets``);
+    they are no part of the text.
+    """
 
     kind: str
     location: str
     options: dict[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         query = "&".join(f"{name}={value}" for name, value in sorted(self.options.items()))
@@ -43,7 +49,7 @@ class Address:
         """Return the address with a relative path taken as relative to the folder ``base``."""
         if not self.is_path or os.path.isabs(self.location):
             return self
-        return Address(self.kind, os.path.normpath(os.path.join(base, self.location)), self.options)
+        return replace(self, location=os.path.normpath(os.path.join(base, self.location)))
 
 
 def parse_address(text: str) -> Address:

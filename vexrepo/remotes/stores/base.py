@@ -9,7 +9,7 @@ The contract suite every connector passes is ``vexrepo.testing.stores``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -91,6 +91,8 @@ class Store(ABC):
     holds_edges: ClassVar[bool] = False
     reads_snapshot: ClassVar[bool] = False  # a scan sees one moment, whatever is written meanwhile
     builds_edges: ClassVar[bool] = False  # takes notice of Plan.link
+    writable: ClassVar[bool] = True
+    secrets: ClassVar[Mapping[str, str]] = {}  # what Address.secrets must give, by name, with words for each
 
     def __init__(self, address: Address) -> None:
         self.address = address

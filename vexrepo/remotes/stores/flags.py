@@ -6,7 +6,7 @@ A connector's flags are listed here and nowhere else, so that each command knows
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from vexrepo.errors import UsageError
@@ -20,13 +20,19 @@ class KindFlags:
     """How a kind of store is named by flags.
 
     ``source`` and ``target`` are flags that give the location, the first one given counts; ``options`` are flags that
-    become options of a target's address; ``environment`` are variables for what no flag gives.
+    become options of a target's address, ``source_options`` of a source's; ``environment`` are variables for what no
+    flag gives.
     """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source_options: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self) -> tuple[str, ...]:
+        """Return all the flags of this kind."""
+        return (*self.source, *self.target, *self.options, *self.source_options)
 
 
 KINDS: Final[dict[str, KindFlags]] = {
@@ -37,6 +43,7 @@ KINDS: Final[dict[str, KindFlags]] = {
         {"agent-id": "agent_id"},
         {"location": ("VEKTOR_DB", "VEKTOR_DB_PATH"), "agent-id": ("VEKTOR_AGENT_ID",)},
     ),
+    "vex-backup": KindFlags(("file", "in"), (), source_options={"machine-id": "machine_id"}),
 }
 
 
@@ -44,9 +51,10 @@ KINDS: Final[dict[str, KindFlags]] = {
 FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
     ("db", "FILE", "The vektor database."),
     ("in", "FILE", "The source, for --from jsonl."),
-    ("file", "FILE", "The source, for --from jsonl."),
+    ("file", "FILE", "The source, for --from jsonl or vex-backup."),
     ("out", "PATH", "The target: a file, or a vektor database."),
     ("agent-id", "ID", "The agent whose rows new ones are, in a vektor database."),
+    ("machine-id", "ID", "The machine a vex-backup was made on (default: this one)."),
 )
 
 
@@ -69,22 +77,23 @@ class GivenFlags:
             raise UsageError(f"which {kind} store?  {flag}name it as an address, e.g. {kind}:PATH", code="bad-address")
         return Address(kind, location)
 
-    def with_options(self, address: Address) -> Address:
-        """Return a target's address with the options that flags and environment give."""
+    def with_options(self, address: Address, side: Side) -> Address:
+        """Return a source's or target's address with the options that flags and environment give."""
         known = KINDS.get(address.kind)
         options = dict(address.options)
-        for flag, option in known.options.items() if known else ():
+        wanted = (known.options if side == "target" else known.source_options) if known else {}
+        for flag, option in wanted.items():
             value = self._take((flag,))
             if value is None and option not in options and known is not None:
                 value = self._variable(known.environment.get(flag, ()))
             if value is not None:
                 options[option] = value
-        return Address(address.kind, address.location, options)
+        return replace(address, options=options)
 
     def check_used(self) -> None:
         """Raise UsageError (bad-option) for a flag that fits neither store."""
         for name in self._left:
-            kinds = [kind for kind, known in KINDS.items() if name in (*known.source, *known.target, *known.options)]
+            kinds = [kind for kind, known in KINDS.items() if name in known.names()]
             raise UsageError(
                 f"--{name} does not apply to these stores; it is for {', '.join(kinds) or 'none'}", code="bad-option"
             )

@@ -9,7 +9,7 @@ import difflib
 import importlib
 from typing import TYPE_CHECKING
 
-from vexrepo.errors import UsageError
+from vexrepo.errors import StoreError, UsageError
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BUILT_IN = {
     "jsonl": "vexrepo.remotes.stores.jsonl:JsonlStore",
     "vektor": "vexrepo.remotes.stores.vektor:VektorStore",
+    "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",
 }
 
 
@@ -52,5 +53,8 @@ def connector(kind: str) -> type[Store]:
 
 
 def open_store(address: Address, *, create: bool = False) -> Store:
-    """Return the store at ``address``, open.  Raises: UsageError, StoreError."""
-    return connector(address.kind).open(address, create=create)
+    """Return the store at ``address``, open; with ``create``, to be written to.  Raises: UsageError, StoreError."""
+    found = connector(address.kind)
+    if create and not found.writable:
+        raise StoreError(f"{address} can only be read; name another target", code="store-read-only")
+    return found.open(address, create=create)

@@ -41,8 +41,9 @@ def place_words(path: str, table: str, row: int, identifier: object) -> str:
 class MemoryReader:
     """Reads rows of ``memories``, selected with MEMORY_ROLES, as records."""
 
-    def __init__(self, path: str, layout: Layout) -> None:
+    def __init__(self, path: str, layout: Layout, *, advice: str = "repair or delete that row") -> None:
         self._path = path
+        self._advice = advice
         self._others = layout.others
         self._potential = layout.others.index("potential") if "potential" in layout.others else None
         self._spaces: dict[tuple[str, int], Space] = {}
@@ -123,7 +124,7 @@ class MemoryReader:
 
     def _bad(self, row: Row, what: str, code: str) -> InvalidData:
         place = place_words(self._path, "memories", row[0], row[1])
-        return InvalidData(f"{place} {what}; repair or delete that row", code=code)
+        return InvalidData(f"{place} {what}; {self._advice}", code=code)
 
 
 def encode_row(value: dict[str, Any]) -> bytes:

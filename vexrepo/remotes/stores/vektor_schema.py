@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,13 +126,8 @@ def read_layout(db: sqlite3.Connection, path: str, table: str) -> Layout | None:
             f"{path}: {table} is a view or a table without row numbers, expected a plain table; export it instead",
             code="store-schema",
         )
-    edges = table in EDGE_TABLES
-    roles: dict[str, str] = {}
-    for role, spellings in (_EDGE_ROLES if edges else _MEMORY_ROLES).items():
-        found = next((names[each] for each in spellings if each in names), None)
-        if found is not None:
-            roles[role] = found
-    missing = [role for role in _NEEDED["edges" if edges else "memories"] if role not in roles]
+    roles = roles_of(table, names.values())
+    missing = [role for role in _NEEDED["edges" if table in EDGE_TABLES else "memories"] if role not in roles]
     if missing:
         raise StoreError(
             f"{path}: the table {table} has no column for {' or '.join(missing)}; found {', '.join(names.values())}; "
@@ -148,6 +144,17 @@ def read_layout(db: sqlite3.Connection, path: str, table: str) -> Layout | None:
         id_is_rowid=keys == [(identifier, "INTEGER")],
         id_is_unique=identifier is not None and _is_unique(db, table, identifier),
     )
+
+
+def roles_of(table: str, columns: Iterable[str]) -> dict[str, str]:
+    """Return which of a table's columns plays which role."""
+    names = {name.lower(): name for name in columns}
+    roles: dict[str, str] = {}
+    for role, spellings in (_EDGE_ROLES if table in EDGE_TABLES else _MEMORY_ROLES).items():
+        found = next((names[each] for each in spellings if each in names), None)
+        if found is not None:
+            roles[role] = found
+    return roles
 
 
 def _is_unique(db: sqlite3.Connection, table: str, column: str) -> bool:
