@@ -347,8 +347,10 @@ class Pack:
             need(offset >= 8 and offset + stored <= index_at, "an entry lies outside the entries")
             need(size <= MAX_PAYLOAD and depth <= 8 and 1 <= kind <= 7, "an entry is beyond a limit")
             self.rows.append(Row(self, identifier, offset, stored, size, kind, codec, depth))
-        order = [(row.id, row.type) for row in self.rows]
+        order = [(row.id, row.type, row.offset) for row in self.rows]
         need(order == sorted(set(order)), "an index is not in order")
+        unique = [(row.id, row.type, row.bytes if row.type == SIGNATURE else b"") for row in self.rows]
+        need(len(unique) == len(set(unique)), "an object is there twice")
 
 
 def unzstd(stored: bytes, size: int, prefix: bytes | None = None) -> bytes:

@@ -17,7 +17,7 @@ from vexrepo.errors import StateError, Tampered, VexError
 from vexrepo.history.walk import iter_records
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
-from vexrepo.objects.signature import public_key
+from vexrepo.objects.signature import message_of, public_key, sign
 from vexrepo.repository import Repository, Surroundings, Trust
 from vexrepo.repository.collect import GEOMETRIC, collect
 from vexrepo.storage.keys import Identity
@@ -212,17 +212,36 @@ def test_packs_of_interrupted_work_are_removed(agent: Agent) -> None:
     assert agent.is_sound()
 
 
-def test_two_signatures_of_one_commit_are_both_kept(agent: Agent) -> None:
+def test_all_signatures_of_a_commit_are_joined_into_one_pack_and_kept(agent: Agent) -> None:
     commit = agent.commit(a="one")
-    from vexrepo.objects.signature import message_of, sign
-
-    with agent.repository.objects.writer() as writer:
-        writer.put_signature(commit, sign(bytes(32), message_of(commit)).encode())
-        writer.finish()
+    seeds = [bytes([number]) * 32 for number in range(5)]
+    for seed in [*seeds, seeds[0], seeds[3]]:
+        with agent.repository.objects.writer() as writer:
+            writer.put_signature(commit, sign(seed, message_of(commit)).encode())
+            writer.finish()
     agent.commit(b="two")
-    for options in ({}, {"full": True}):
+    wanted = {public_key(seed) for seed in [SEED, *seeds]}
+    for options in ({}, {"full": True}, {"full": True}):
         collect(agent.repository, **options)
-        assert len(agent.repository.signatures(commit)) == 2
+        assert {each.key for each in agent.repository.signatures(commit)} == wanted
+        assert agent.is_sound()
+    assert len(agent.packs()) == 1
+    reader = agent.repository.objects.reader(agent.packs()[0].name)
+    assert sum(entry.type == ObjectType.SIGNATURE for entry in reader) == len(wanted) + 1
+    assert collect(agent.repository, full=True).freed_bytes == 0
+
+
+def test_a_signature_more_of_a_commit_in_a_large_pack_is_not_lost_nor_doubled(agent: Agent) -> None:
+    commit = agent.commit(**{f"big{number}": random.Random(number).randbytes(900).hex() for number in range(60)})
+    big = agent.packs()[0]
+    for seed in (bytes(32), SEED, bytes(32)):
+        with agent.repository.objects.writer() as writer:
+            writer.put_signature(commit, sign(seed, message_of(commit)).encode())
+            writer.finish()
+    agent.commit(b="two")
+    collect(agent.repository)
+    assert big in agent.packs() and len(agent.packs()) == 2
+    assert len(agent.repository.signatures(commit)) == 2
     assert agent.is_sound()
 
 

@@ -47,7 +47,7 @@ class _Plan:
     readers: dict[str, PackReader]
     sizes: dict[str, int]
     replaced: list[str] = field(default_factory=list)
-    copied: dict[Key, tuple[PackReader, Entry]] = field(default_factory=dict)
+    copied: dict[_Place, tuple[PackReader, Entry]] = field(default_factory=dict)
     removed: int = 0
 
     @property
@@ -130,29 +130,34 @@ def _plan(repository: Core, kept: set[Key] | None, *, full: bool) -> _Plan:
     joined |= {name for name in by_size if not needed[name]}
     if len(joined) == 1 and not garbage[next(iter(joined))]:
         joined = set()  # it would be written anew as it is
-    held: dict[Key, tuple[PackReader, Entry]] = {}
+    signed = {entry.id for name in joined for entry in needed[name] if entry.type == ObjectType.SIGNATURE}
+    held: dict[_Place, tuple[PackReader, Entry]] = {}
     for name in by_size:
         for entry in readers[name] if name not in joined else ():
-            other = held.get((entry.id, entry.type))
+            if entry.type == ObjectType.SIGNATURE and entry.id not in signed:
+                continue  # its bytes need not be read
+            place = _place(readers[name], entry)
+            other = held.get(place)
             if other is None or entry.depth < other[1].depth:
-                held[entry.id, entry.type] = readers[name], entry
+                held[place] = readers[name], entry
     for name in sorted(joined):  # names begin with a number: oldest first
-        if any(_differs(readers[name], entry, held) for entry in needed[name]):
-            continue
         plan.replaced.append(name)
         plan.removed += readers[name].count - len(needed[name])
         for entry in sorted(needed[name], key=lambda entry: entry.offset):
-            other = held.get((entry.id, entry.type))
+            place = _place(readers[name], entry)
+            other = held.get(place)
             # The copy nearest to a whole object stays: differences from it may be from that very copy.
             if other is None or entry.depth < other[1].depth:
-                held[entry.id, entry.type] = plan.copied[entry.id, entry.type] = readers[name], entry
+                held[place] = plan.copied[place] = readers[name], entry
     return plan
 
 
-def _differs(reader: PackReader, entry: Entry, held: dict[Key, tuple[PackReader, Entry]]) -> bool:
-    """Whether a signature is another than the one held for its commit: a pack has room for one of each only."""
-    other = held.get((entry.id, entry.type)) if entry.type == ObjectType.SIGNATURE else None
-    return other is not None and other[0].stored(other[1]) != reader.stored(entry)
+_Place = tuple[bytes, int, bytes]
+
+
+def _place(reader: PackReader, entry: Entry) -> _Place:
+    """Return what tells one object from all others: id and type, and of a commit's signatures their bytes."""
+    return entry.id, entry.type, reader.stored(entry) if entry.type == ObjectType.SIGNATURE else b""
 
 
 def _needed(reader: PackReader, kept: set[Key] | None) -> list[Entry]:

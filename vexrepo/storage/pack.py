@@ -147,9 +147,17 @@ class PackReader:
         """Raise Tampered unless the file's bytes are those that its checksums are of."""
         if blake3(self._index).digest() != self.index_sum:
             raise self.corrupt("its index does not match its checksum")
-        rows = [(entry.id, entry.type) for entry in self]
-        if any(a >= b for a, b in pairwise(rows)):
-            raise self.corrupt("its index is not in order")
+        beside: dict[bytes, list[Entry]] = {}
+        for before, entry in pairwise(self):
+            if _order(before) >= _order(entry):
+                raise self.corrupt("its index is not in order")
+            if (before.id, before.type) == (entry.id, entry.type):
+                if entry.type != ObjectType.SIGNATURE:
+                    raise self.corrupt(f"it holds {entry.id.hex()[:12]} twice")
+                beside.setdefault(entry.id, [before]).append(entry)
+        for rows in beside.values():
+            if len({self.stored(entry) for entry in rows}) != len(rows):
+                raise self.corrupt(f"it holds a signature of {rows[0].id.hex()[:12]} twice")
         hasher = blake3()
         with wrapped("read", self.path), open(self.path, "rb", buffering=0) as file:
             left = self.index_at
@@ -168,9 +176,21 @@ def _read_exactly(file: FileIO, size: int) -> bytes:
     return raw
 
 
+def _order(entry: Entry) -> tuple[bytes, int, int]:
+    return entry.id, entry.type, entry.offset
+
+
 def pack_digest(index_sum: bytes, entries_sum: bytes) -> str:
     """Return the part of a pack's name that stands for its content."""
     return blake3(b"vex:pack:1\n" + index_sum + entries_sum).hexdigest()[:32]
+
+
+# Id, type, and what tells the signatures of one commit apart: their bytes, b"" for all other objects.
+_Place = tuple[bytes, int, bytes]
+
+
+def _place(identifier: bytes, kind: int, stored: bytes) -> _Place:
+    return identifier, kind, stored if kind == ObjectType.SIGNATURE else b""
 
 
 class PackWriter:
@@ -180,7 +200,7 @@ class PackWriter:
         self._files = files
         self._scratch = scratch
         self._lock = threading.Lock()
-        self._entries: dict[tuple[bytes, int], Entry] = {}
+        self._entries: dict[_Place, Entry] = {}
         self._hasher = blake3()
         with wrapped("write", scratch):
             files.step("create", scratch)
@@ -201,15 +221,11 @@ class PackWriter:
         return len(self._entries)
 
     def __contains__(self, identifier: bytes) -> bool:
-        return any((identifier, kind) in self._entries for kind in ObjectType if kind != ObjectType.SIGNATURE)
-
-    def has(self, identifier: bytes, kind: ObjectType) -> bool:
-        """Whether this pack holds the object already."""
-        return (identifier, kind) in self._entries
+        return any(self.entry(identifier, kind) for kind in ObjectType)
 
     def entry(self, identifier: bytes, kind: int) -> Entry | None:
-        """Return the row of an object written so far, None if it is not here."""
-        return self._entries.get((identifier, kind))
+        """Return the row of an object written so far, None if it is not here (or is a signature)."""
+        return self._entries.get((identifier, kind, b""))
 
     @property
     def size_bytes(self) -> int:
@@ -227,29 +243,31 @@ class PackWriter:
         base: Entry | None = None,
         chain: int = 0,
     ) -> None:
-        """Append an object.  ``base`` is the row of the object a difference is from, ``chain`` its version number."""
+        """Append an object unless it is here; a commit may have several signatures.
+
+        ``base`` is the row of the object a difference is from, ``chain`` its version number.
+        """
         whole, chain_bytes, depth = stored, 0, 0
         if base is not None:
             whole = base.id + stored
             chain_bytes, depth = base.chain_bytes + len(whole), base.depth + 1
         with self._lock:
-            if (identifier, kind) in self._entries:
+            place = _place(identifier, kind, whole)
+            if place in self._entries:
                 return
-            self._entries[(identifier, kind)] = Entry(
-                identifier, self._at, len(whole), size, chain_bytes, chain, kind, codec, depth
-            )
+            self._entries[place] = Entry(identifier, self._at, len(whole), size, chain_bytes, chain, kind, codec, depth)
             self._write(whole)
 
     def copy(self, entry: Entry, stored: bytes) -> None:
         """Append an object of another pack as it is stored there."""
         with self._lock:
-            self._entries[(entry.id, entry.type)] = entry._replace(offset=self._at)
+            self._entries[_place(entry.id, entry.type, stored)] = entry._replace(offset=self._at)
             self._write(stored)
 
     def finish(self, folder: Path, number: int) -> str:
         """Make the pack durable under its name in ``folder``; return the name."""
         entries_sum, index_at = self._hasher.digest(), self._at
-        rows = b"".join(ROW.pack(*entry) for _, entry in sorted(self._entries.items()))
+        rows = b"".join(ROW.pack(*entry) for entry in sorted(self._entries.values(), key=_order))
         index_sum = blake3(rows).digest()
         self._write(rows)
         self._write(FOOTER.pack(index_at, len(self._entries), index_sum, entries_sum, MAGIC))

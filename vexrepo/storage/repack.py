@@ -59,7 +59,6 @@ class Repacker:
         self._pack_bytes = pack_bytes
         self._pack: PackWriter | None = None
         self._done: list[PackReader] = []
-        self._signatures: list[list[tuple[CommitId, bytes]]] = []
         self.objects = 0
 
     def add(self, keys: Iterable[Key]) -> None:
@@ -79,12 +78,6 @@ class Repacker:
     def finish(self) -> list[Path]:
         """Return the packs written, the oldest first; their files are on the disk."""
         self._close()
-        for layer in self._signatures[1:]:  # a pack has room for one signature of a commit
-            for commit, payload in layer:
-                self._open().add(commit, ObjectType.SIGNATURE, Codec.RAW, payload, len(payload))
-                self.objects += 1
-            self._close()
-        self._signatures.clear()
         return [reader.path for reader in self._done]
 
     def abandon(self) -> None:
@@ -192,11 +185,6 @@ class Repacker:
         out.add(identifier, kind, form, stored, len(payload))
 
     def _add_signatures(self, commit: CommitId) -> None:
-        for number, payload in enumerate(self._store.signatures(commit)):
-            if number == len(self._signatures):
-                self._signatures.append([])
-            if number:
-                self._signatures[number].append((commit, payload))
-            else:
-                self._open().add(commit, ObjectType.SIGNATURE, Codec.RAW, payload, len(payload))
-                self.objects += 1
+        for payload in self._store.signatures(commit):
+            self._open().add(commit, ObjectType.SIGNATURE, Codec.RAW, payload, len(payload))
+            self.objects += 1
