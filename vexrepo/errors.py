@@ -186,6 +186,7 @@ CODES: dict[str, str] = {
     "host-version": "a host's repository was written by a newer vexrepo",
     "host-tampered": "a host gives bytes that are not those that were sealed",
     "host-rolled-back": "a host shows an older state than this machine has seen, or another history",
+    "host-unproven": "a host's state does not show that it is by somebody who shares it",
     "host-empty": "a host's repository holds nothing yet",
     "wrong-passphrase": "no key slot of a host opens with this passphrase",
     "wrong-key": "no key slot of a host opens with this identity",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -15,9 +16,12 @@ from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.signature import public_key
 from vexrepo.remotes.hosts.base import HostFile, HostMoved, Limits, OutcomeUnknown, Tip
-from vexrepo.remotes.hosts.header import Unlock
+from vexrepo.remotes.hosts.head import Head, HeadId, encode_head
+from vexrepo.remotes.hosts.header import Unlock, decode_header
+from vexrepo.remotes.hosts.members import SlotBook
 from vexrepo.remotes.hosts.memory import MemoryHost, Place
 from vexrepo.remotes.hosts.opening import Seen
+from vexrepo.remotes.hosts.seal import SealKeys, seal
 from vexrepo.remotes.hosts.slots import Cost
 from vexrepo.remotes.hosts.vault import Means, Recipient, Vault
 from vexrepo.storage.codec import Codec
@@ -230,6 +234,112 @@ def test_a_head_further_back_than_its_followers_say_is_let_pass(world: World) ->
         vault.publish(REFS)
     assert len(vault.head.previous) == 16 and vault.head.follows(seen.generation, seen.head) is None
     assert world.open(seen=lambda host_id: seen).head == vault.head
+
+
+# -- whose host it is --------------------------------------------------------------------------------------------------
+
+
+def put_own_key(world: World, victim: Identity, *, epoch: int = 1, generation: int = 1000) -> bytes:
+    """Do what a host can that knows somebody's public key: make it anew, for a key of its own; return that key."""
+    host, master = world.host(), secrets.token_bytes(32)
+    tip = host.read_tip()
+    assert tip is not None
+    host_id = decode_header(b"".join(raw for _, raw in host.fetch(tip, ["vexrepo"])), host.url).host
+    book = SlotBook(host_id, epoch, master, CHEAP)
+    book.add_recipient(Recipient("you", victim.key))
+    previous = tuple(HeadId(secrets.token_bytes(32)) for _ in range(min(16, generation - 1)))
+    header = book.header()
+    head = Head(host_id, generation, previous, header.digest, "0" * 32, 0, slots=book.notes)
+    sealed = seal(SealKeys(host_id, epoch, {epoch: master}), "head", encode_head(head, None))
+    host.publish(tip, {"vexrepo": header.encode(), "head": sealed}, [p for p in tip.files if p.startswith("packs/")])
+    return master
+
+
+def test_a_host_that_puts_its_own_key_in_place_of_ours_is_refused(world: World) -> None:
+    vault = world.create()
+    vault.publish(REFS, [world.pack("a")])
+    seen = vault.seen
+    put_own_key(world, identity(7))
+    for offered in ("open sesame", None):
+        with pytest.raises(Tampered) as error:
+            world.open(offered, identity(7), seen=lambda host_id: seen)
+        assert error.value.code == "host-unproven"
+    for epoch in (2, 7):
+        put_own_key(world, identity(7), epoch=epoch, generation=2000 + epoch)
+        with pytest.raises(Tampered) as error:
+            world.open(None, identity(7), seen=lambda host_id: seen)
+        assert error.value.code == "host-unproven"
+    with pytest.raises((Tampered, WrongKey)):
+        vault.refresh()
+
+
+def test_a_host_that_goes_back_to_an_earlier_key_is_refused(world: World) -> None:
+    vault = world.create()
+    vault.publish(REFS)
+    vault.rekey(passphrases={"p": "open sesame"}, recipients=[])
+    put_own_key(world, identity(7), epoch=1)
+    with pytest.raises(Tampered) as error:
+        world.open(None, identity(7), seen=lambda host_id: vault.seen)
+    assert error.value.code == "host-rolled-back"
+
+
+@pytest.mark.parametrize(("compacted", "later", "is_shown"), [(False, 40, True), (True, 10, True), (True, 40, False)])
+def test_a_new_master_key_is_taken_from_who_shows_that_he_knew_the_old_one(
+    world: World, compacted: bool, later: int, is_shown: bool
+) -> None:
+    vault = world.create()
+    vault.publish(REFS, [world.pack("a")])
+    seen = vault.seen
+    keep: tuple[str, ...] | None = () if compacted else None
+    packs = [world.pack("b")] if compacted else []
+    vault.rekey(passphrases={"p": "new"}, recipients=[], new_packs=packs, keep=keep, alone=compacted)
+    for _ in range(later):
+        vault.publish(REFS)
+    if is_shown:
+        assert world.open("new", seen=lambda host_id: seen).head == vault.head
+        return
+    with pytest.raises(Tampered) as error:
+        world.open("new", seen=lambda host_id: seen)
+    assert error.value.code == "host-unproven" and "ask them" in str(error.value)
+
+
+def test_who_made_a_host_seen_for_the_first_time_must_be_known(world: World) -> None:
+    asked: list[bytes | None] = []
+
+    def opened(passphrase: str | None, *known: bytes) -> Vault:
+        def vouches(key: bytes | None) -> bool:
+            asked.append(key)
+            return key in known
+
+        passphrases = None if passphrase is None else lambda: [passphrase]
+        offer = Unlock((identity(7),), passphrases, vouches)
+        return Vault.open(world.host(), world.means(), offer)
+
+    vault = world.create(identity=identity(3))
+    vault.publish(REFS)
+    assert opened("open sesame").head == vault.head and asked == []  # the passphrase shows it
+    vault.add_recipient(Recipient("you", identity(7).key))
+    with pytest.raises(Tampered) as error:
+        opened("open sesame")
+    assert error.value.code == "host-unproven" and "vex trust add" in str(error.value)
+    assert asked == [identity(3).key]
+    assert opened(None, identity(3).key).head == vault.head
+    put_own_key(world, identity(7))
+    with pytest.raises(Tampered) as error:
+        opened(None, identity(3).key)
+    assert error.value.code == "host-unproven" and asked[-1] is None
+
+
+def test_what_a_machine_remembers_comes_back_and_an_older_memory_too(world: World) -> None:
+    vault = world.create()
+    vault.publish(REFS)
+    seen = vault.seen
+    assert Seen.from_json(seen.to_json()) == seen and (seen.epoch, len(seen.key)) == (1, 64)
+    older = {name: value for name, value in seen.to_json().items() if name not in ("epoch", "key")}
+    assert world.open(seen=lambda host_id: Seen.from_json(older)).head == vault.head
+    for wrong in ({**seen.to_json(), "more": 1}, {**older, "epoch": 1}, {**seen.to_json(), "key": "zz"}, None):
+        with pytest.raises(InvalidData):
+            Seen.from_json(wrong)
 
 
 def test_a_host_exchanged_for_another_is_refused(world: World) -> None:

@@ -49,10 +49,15 @@ class Unlock:
 
     Identities are tried first.  ``passphrases`` is called only if none of them fits, and only if a slot wants one; what
     it gives is tried in turn until one fits, so that an iterator may ask somebody again.
+
+    Anybody can wrap a key for a public key.  So a host that this machine has not seen before and that an identity
+    opens is only used if ``vouches`` says of the key that signed its head (None: no signature) that it is trusted.
+    Without ``vouches`` any is taken: for what is only looked at, or where somebody has been asked.
     """
 
     identities: Sequence[Identity] = ()
     passphrases: Callable[[], Iterable[str]] | None = field(default=None, repr=False)
+    vouches: Callable[[bytes | None], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

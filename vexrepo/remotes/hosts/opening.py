@@ -20,27 +20,40 @@ from vexrepo.remotes.hosts.head import Head, HeadId
 from vexrepo.remotes.hosts.header import Header, Opened, Unlock, unlock
 from vexrepo.remotes.hosts.seal import SealKeys, open_sealed, sealed_size, tampered
 from vexrepo.remotes.hosts.slots import RecipientSlot, Slot, is_hex
+from vexrepo.storage.keys import fingerprint
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a machine saw of a host last.  Kept outside the repository, by host id."""
+    """What a machine saw of a host last.  Kept outside the repository, by host id.
+
+    ``key`` is the mark of the master key of ``epoch`` (``SealKeys.mark``), empty where it was not noted.
+    """
 
     host: str
     generation: int
     head: HeadId
+    epoch: int = 0
+    key: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"generation": self.generation, "head": self.head.hex(), "host": self.host}
+        value = {"generation": self.generation, "head": self.head.hex(), "host": self.host}
+        return {**value, "epoch": self.epoch, "key": self.key} if self.key else value
 
     @classmethod
     def from_json(cls, value: Any) -> Seen:
         """Return the value of its JSON form.  Raises: InvalidData (object-corrupt)."""
         match value:
-            case {"generation": int(generation), "head": str(head), "host": str(host), **rest} if not rest:
+            case {"generation": int(generation), "head": str(head), "host": str(host), **rest}:
                 if is_hex(head, 32) and is_hex(host, 16) and generation >= 1:
-                    return cls(host, generation, HeadId(bytes.fromhex(head)))
+                    seen = cls(host, generation, HeadId(bytes.fromhex(head)))
+                    match rest:
+                        case {"epoch": int(epoch), "key": str(key), **more} if not more and epoch >= 1:
+                            if is_hex(key, 32):
+                                return replace(seen, epoch=epoch, key=key)
+                        case _ if not rest:
+                            return seen
         raise InvalidData("not what a machine remembers of a host", code="object-corrupt")
 
 
@@ -72,7 +85,8 @@ def read(
 ) -> Opening:
     """Return the state of a tip.  ``known`` keys are used before any are asked for.
 
-    Raises: HostError (host-not-ours, host-version, …), WrongKey, Tampered (host-tampered, host-rolled-back).
+    Raises: HostError (host-not-ours, host-version, …), WrongKey, Tampered (host-tampered, host-rolled-back,
+    host-unproven).
     """
     if headers.PATH not in tip.files:
         raise headers.not_ours(host.url)
@@ -98,12 +112,16 @@ def read(
     master = opened.master
     keys = SealKeys(header.host, header.epoch, {header.epoch: master})
     head, signature = heads.decode_head(open_sealed(keys, heads.PATH, sealed))
+    keys = SealKeys(header.host, header.epoch, {**head.keys, header.epoch: master})
     _check_together(header, raw_header, head)
-    _check_seen(host.url, head, seen(header.host))
+    before = seen(header.host)
+    if before is not None:
+        _check_seen(host.url, header, head, keys, before)
+    elif isinstance(opened.slot, RecipientSlot):
+        _check_vouched(host.url, offer, signature)
     if not with_damage:
         for problem in iter_part_problems(tip, head):
             raise tampered(problem.path, problem.message)
-    keys = SealKeys(header.host, header.epoch, {**head.keys, header.epoch: master})
     return Opening(tip, header, raw_header, head, signature, keys, opened.slot)
 
 
@@ -125,13 +143,42 @@ def _check_together(header: Header, raw_header: bytes, head: Head) -> None:
         raise tampered(heads.PATH, "it does not name the key slots of the header")
 
 
-def _check_seen(url: str, head: Head, seen: Seen | None) -> None:
-    if seen is None:
-        return
+def _check_seen(url: str, header: Header, head: Head, keys: SealKeys, seen: Seen) -> None:
+    """Refuse what does not come after what was seen, or is by somebody who did not know its key.
+
+    Who does not know the master key cannot write a head under it, nor the id of a sealed one into ``previous``.  But
+    anybody can make a whole new host, with the same id, for somebody's public key.
+    """
     if head.generation < seen.generation:
         raise _rolled_back(url, f"generation {head.generation}, after generation {seen.generation} was seen")
-    if head.follows(seen.generation, seen.head) is False:
+    follows = head.follows(seen.generation, seen.head)
+    if follows is False:
         raise _rolled_back(url, f"another generation {seen.generation} in its history than was seen")
+    if header.epoch < seen.epoch:
+        raise _rolled_back(url, f"master key {header.epoch}, after master key {seen.epoch} was seen")
+    mark = keys.mark(seen.epoch)
+    is_shown = mark == seen.key if mark else follows is True
+    if seen.key and not is_shown:
+        raise Tampered(
+            f"{url} is sealed by somebody who does not show that he knew the key this machine has seen there; nothing "
+            "of it was used.  Either the host put a key of its own in place of yours, or others changed the master key, "
+            "compacted, and published 16 times since: ask them, and only then forget what was seen and clone again",
+            code="host-unproven",
+        )
+
+
+def _check_vouched(url: str, offer: Unlock, signature: Signature | None) -> None:
+    """Refuse a host seen for the first time that anybody could have made, as far as can be told.
+
+    A passphrase proves that who made it knew the passphrase.  An identity proves nothing: its public key is enough.
+    """
+    if offer.vouches is not None and not offer.vouches(signature.key if signature else None):
+        by = f"signed by {fingerprint(signature.key)}, a key you do not trust" if signature else "not signed"
+        raise Tampered(
+            f"{url} opens with your key, but anybody who knows your public key could have made it: its head is {by}.  "
+            "Trust that key if it is somebody's you share with (`vex trust add`), or open it once with its passphrase",
+            code="host-unproven",
+        )
 
 
 def _rolled_back(url: str, what: str) -> Tampered:

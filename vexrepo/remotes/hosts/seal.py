@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from vexrepo.errors import StorageFailure, Tampered
+from vexrepo.objects.digest import checksum
 
 MAGIC: Final = b"VEXSEAL1"
 SEGMENT_BYTES: Final = 1 << 16
@@ -56,6 +57,11 @@ class SealKeys:
         info = b"vex:host-seal:1\n" + bytes.fromhex(self.host) + path.encode()
         raw = HKDF(SHA256(), length=KEY_BYTES + 16, salt=salt, info=info).derive(self.masters[epoch])
         return raw[:KEY_BYTES], raw[KEY_BYTES:]
+
+    def mark(self, epoch: int) -> str | None:
+        """Return 64 digits by which an epoch's master key is known again and which tell nothing of it."""
+        master = self.masters.get(epoch)
+        return checksum(b"vex:host-key-mark:1\n", bytes.fromhex(self.host), master).hex() if master else None
 
 
 def padme(size: int) -> int:

@@ -174,7 +174,8 @@ class Vault:
     @property
     def seen(self) -> Seen:
         """What to remember of this host, outside the repository, for the next ``open``."""
-        return Seen(self.host_id, self.head.generation, self.head.id)
+        epoch = self.header.epoch
+        return Seen(self.host_id, self.head.generation, self.head.id, epoch, self.keys.mark(epoch) or "")
 
     @property
     def outdated_passphrases(self) -> list[SlotInfo]:
