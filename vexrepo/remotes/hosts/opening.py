@@ -161,7 +161,7 @@ def _check_seen(url: str, header: Header, head: Head, keys: SealKeys, seen: Seen
     if seen.key and not is_shown:
         raise Tampered(
             f"{url} is sealed by somebody who does not show that he knew the key this machine has seen there; nothing "
-            "of it was used.  Either the host put a key of its own in place of yours, or others changed the master key, "
+            "of it was used.  Either the host put its own key in place of yours, or others changed the master key, "
             "compacted, and published 16 times since: ask them, and only then forget what was seen and clone again",
             code="host-unproven",
         )
