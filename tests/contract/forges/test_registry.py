@@ -1,6 +1,8 @@
 """Which forge an address means, and a repository made and checked from the address alone."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -152,8 +154,10 @@ def test_from_an_address_alone_a_repository_is_made_and_found_again(fake):
     assert named.standing is Standing.EXISTS
 
 
-def test_every_provider_says_which_boxes_to_tick():
+def test_the_guide_names_the_boxes_as_the_messages_do():
+    page = (Path(__file__).parents[3] / "docs" / "guides" / "tokens.md").read_text()
     for kind in PROVIDERS.values():
-        assert kind.token_page.startswith("/")
-        assert "'" in kind.to_push or "write" in kind.to_push
-        assert kind.to_create and kind.push_scope
+        assert kind.token_page.removesuffix("/tokens") in page
+        for boxes in re.findall(r"'([^']+)'", kind.to_push + kind.to_create):
+            for word in boxes.split(": "):
+                assert word in page, boxes
