@@ -158,6 +158,6 @@ def test_the_guide_names_the_boxes_as_the_messages_do():
     page = (Path(__file__).parents[3] / "docs" / "guides" / "tokens.md").read_text()
     for kind in PROVIDERS.values():
         assert kind.token_page.removesuffix("/tokens") in page
-        for boxes in re.findall(r"'([^']+)'", kind.to_push + kind.to_create):
+        for boxes in re.findall(r"'([^']+)'", f"{kind.to_push} {kind.to_create}"):
             for word in boxes.split(": "):
                 assert word in page, boxes

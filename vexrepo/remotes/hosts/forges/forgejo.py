@@ -43,7 +43,7 @@ class Forgejo(ReposForge):
     push_scope: ClassVar = "write:repository"
     to_push: ClassVar = "access to all repositories and 'repository: Read and write' (write:repository)"
     to_create: ClassVar = (
-        "access to all repositories, 'repository: Read and write' and 'user: Read and write' (for an organisation's "
+        "access to all repositories, 'repository: Read and write' and 'user: Read and write' (for an organisation "
         "also 'organization: Read and write')"
     )
 
