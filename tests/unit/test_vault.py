@@ -364,10 +364,12 @@ class Hooked(MemoryHost):
         self.after = hooks.get("after")
         self.instead = hooks.get("instead")
         self.fetched: list[str] = []
+        self.requests = 0
         self.attempts = 0
 
     def fetch(self, tip: Tip, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
         self.fetched += paths
+        self.requests += 1
         yield from super().fetch(tip, paths)
 
     def publish(
@@ -871,6 +873,26 @@ def test_packs_come_in_any_order_of_their_parts(world: World) -> None:
     vault.publish(REFS, packs)
     vault.host.__class__ = Backwards
     assert contents(vault, world.folder / "in") == [pack.read_bytes() for pack in packs]
+
+
+def test_an_index_is_read_without_the_rest_of_its_pack(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vexrepo.remotes.hosts import parts
+    from vexrepo.storage.pack import PackReader
+
+    packs = [world.pack("a", 40_000), world.pack("b", 2000), world.pack("c", 50_000)]
+    for apart, part_bytes, requests in ((20_000, 9000, 1), (1 << 30, 9000, 1), (20_000, 80, 2), (20_000, 30, 6)):
+        world.place = Place()
+        monkeypatch.setattr(parts, "INDEX_APART", apart)
+        world.create(part_bytes=part_bytes).publish(REFS, packs)
+        host = Hooked(world)
+        vault = Vault.open(host, world.means(), Unlock(passphrases=lambda: ["open sesame"]))
+        host.requests = 0
+        found = {pack.digest: index for pack, index in vault.read_indexes(vault.head.packs)}
+        assert [found[pack.digest] for pack in vault.head.packs] == [PackReader(path).index for path in packs]
+        assert host.requests == requests
+        if apart == 20_000 and part_bytes == 9000:
+            assert [pack.parts[-1].size for pack in vault.head.packs] == [64 + 88, 8 + 2000 + 64 + 88, 64 + 88]
+        assert contents(vault, world.folder / "in") == [path.read_bytes() for path in packs]
 
 
 def test_nothing_of_the_memory_is_at_the_host(world: World) -> None:

@@ -6,7 +6,7 @@ every ref of every operation: commits, signatures, snapshots, trees (order, coun
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from vexrepo.errors import InvalidData, VexError
@@ -57,19 +57,18 @@ def check_signature(commit: CommitId, payload: bytes) -> None:
 
 
 class Checker:
-    """Checks a repository's objects and log."""
+    """Checks objects, and a repository's log."""
 
-    def __init__(self, store: ObjectStore, log: OperationLog, advance: Callable[[int], None]) -> None:
+    def __init__(self, store: ObjectStore, advance: Callable[[int], None] = lambda amount: None) -> None:
         self._store = store
-        self._log = log
         self._advance = advance
         self._trees = TreeCheck(store)
         self.report = Report()
 
-    def run(self) -> Report:
+    def run(self, log: OperationLog) -> Report:
         """Check everything."""
         self.check_packs()
-        self.check_history()
+        self.check_history(log)
         return self.report
 
     def check_packs(self) -> None:
@@ -96,14 +95,14 @@ class Checker:
                     self.report.add(error)
                 self._advance(entry.stored)
 
-    def check_history(self) -> None:
+    def check_history(self, log: OperationLog) -> None:
         """Check the operation log and everything its refs reach."""
         commits: set[CommitId] = set()
         mentioned: set[str] = set()
         replaced: set[str] = set()
         horizon, joined = 0, False
         try:
-            for identifier, operation in self._log.walk():
+            for identifier, operation in log.walk():
                 self.report.operations += 1
                 # Packs from before a gc may have been joined, and what only older operations needed, removed.
                 (replaced if joined else mentioned).update(operation.packs)
@@ -127,9 +126,10 @@ class Checker:
         extra = len(set(self._store.packs) - mentioned - replaced)
         if extra:
             self.report.notes.append(f"{extra} pack(s) of interrupted work that no operation mentions (harmless)")
-        self._check_commits(commits)
+        self.check_commits(commits)
 
-    def _check_commits(self, starts: set[CommitId]) -> None:
+    def check_commits(self, starts: Collection[CommitId]) -> None:
+        """Check commits, their ancestors and snapshots."""
         pending, done, snapshots = sorted(starts), set[CommitId](), set[SnapshotId]()
         while pending:
             identifier = pending.pop()

@@ -8,7 +8,7 @@ Everything the command line does goes through here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,17 @@ from vexrepo.repository.difference import Difference, EdgeDifference, Shown
 from vexrepo.storage.oplog import BRANCHES
 
 if TYPE_CHECKING:  # what a command does not use it does not import
+    from pathlib import Path
+
     from vexrepo.history.check import Report
     from vexrepo.history.matrix import VectorMatrix
     from vexrepo.repository.checkout import CheckedOut
+    from vexrepo.repository.cloning import Cloned
     from vexrepo.repository.commit import Committed
+    from vexrepo.repository.fetching import Fetched
+    from vexrepo.repository.pushing import Pushed
+    from vexrepo.repository.refspec import RefUpdate
+    from vexrepo.repository.remotes import Reach, Remote
 
 __all__ = [
     "CheckedOut",
@@ -287,7 +294,7 @@ class Repository(Core):
         from vexrepo.history.check import Checker
 
         self.objects.refresh()
-        return Checker(self.objects, self.log, advance).run()
+        return Checker(self.objects, advance).run(self.log)
 
     def ahead_behind(self, ours: CommitId, theirs: CommitId) -> tuple[int, int]:
         """Return how many commits only ``ours`` has, and how many only ``theirs`` has."""
@@ -301,9 +308,47 @@ class Repository(Core):
         from vexrepo.history.check import Checker
 
         signatures = self.signatures(commit)
-        checker = Checker(self.objects, self.log, lambda amount: None)
+        checker = Checker(self.objects)
         checker.check_snapshot(self.commit_at(commit).snapshot)
         return signatures, checker.report
+
+    # -- remotes -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def clone(
+        cls,
+        remote: Remote,
+        folder: Path,
+        around: Surroundings,
+        reach: Reach,
+        *,
+        branch: str | None = None,
+        configure: Callable[[Core], None] = lambda made: None,
+    ) -> tuple[Repository, Cloned]:
+        """Make a repository of what a host holds.  See ``cloning.clone``."""
+        from vexrepo.repository import cloning
+
+        return cloning.clone(cls, remote, folder, around, reach, branch=branch, configure=configure)
+
+    def push(
+        self,
+        remote: Remote,
+        reach: Reach,
+        updates: Sequence[RefUpdate],
+        *,
+        expect: Mapping[str, CommitId | None] | None = None,
+        dry_run: bool = False,
+    ) -> Pushed:
+        """Bring refs of a remote to commits of this repository.  See ``pushing.push``."""
+        from vexrepo.repository import pushing
+
+        return pushing.push(self, remote, reach, updates, expect=expect, dry_run=dry_run)
+
+    def fetch(self, remote: Remote, reach: Reach, *, dry_run: bool = False) -> Fetched:
+        """Receive what a remote has.  See ``fetching.fetch``."""
+        from vexrepo.repository import fetching
+
+        return fetching.fetch(self, remote, reach, dry_run=dry_run)
 
     def payload(self, identifier: bytes) -> tuple[ObjectType, bytes]:
         """Return an object's type and payload (``vex cat-object``)."""

@@ -97,16 +97,27 @@ class Core:
                 f"there is a repository in {folder} already; nothing was changed", code="repository-exists"
             )
         workspace = _relative(parse_address(store), parent) if store else None
+        first = Operation(os.urandom(16).hex(), 0, None, around.now_us(), "init", "", View(BRANCHES + FIRST_BRANCH))
+
+        def configure(made: Core) -> None:
+            if workspace is not None:
+                made.set_workspace(workspace)
+
+        return cls.establish(folder, around, first, configure)
+
+    @classmethod
+    def establish(
+        cls, folder: Path, around: Surroundings, first: Operation, configure: Callable[[Core], None] = lambda made: None
+    ) -> Self:
+        """Make a repository of a ``.vex`` folder, whose packs are there already if the first operation needs any."""
         files = around.files
         for name in ("packs", "operations"):
             files.make_folder(folder / name)
         repository = cls(folder, around)
-        first = Operation(os.urandom(16).hex(), 0, None, around.now_us(), "init", "", View(BRANCHES + FIRST_BRANCH))
         # The format file comes last: without it there is no repository, whatever a crash left behind.
         files.remove(folder / "operation")
         repository.log.append(first)
-        if workspace is not None:
-            repository.set_workspace(workspace)
+        configure(repository)
         files.write(folder / "format", FORMAT)
         repository._pin(first, first.encode()[0])
         repository.load_config()

@@ -78,6 +78,17 @@ def merge(
         return _attempt(repository, state, dry_run=dry_run, keep_conflicts=keep_conflicts)
 
 
+def begin(repository: Core, theirs: CommitId, name: str) -> MergeResult | None:
+    """Put a branch that has no commit yet at a commit; None where the current branch has some.  Raises: Locked."""
+    with repository.lock():
+        view = repository.view()
+        if view.commit is not None:
+            return None
+        _pass(repository, "merge", name, None, repository.records_root(theirs))
+        repository.record(view.with_commit(theirs), "merge", f"{view.branch} begins at {name}")
+    return MergeResult("fast-forward", theirs)
+
+
 def revert(
     repository: Core, commit: CommitId, name: str, policy: Policy, *, message: str = "", dry_run: bool = False
 ) -> MergeResult:

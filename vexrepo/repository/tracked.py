@@ -1,8 +1,9 @@
-"""What is remembered of remotes' branches when a remote gets another name or is forgotten."""
+"""What is remembered of a remote when it gets another name or is forgotten: its branches, and which host it led to."""
 
 from __future__ import annotations
 
 from vexrepo.repository.core import Core
+from vexrepo.repository.remotes import Base
 
 
 def rename(repository: Core, old: str, new: str) -> None:
@@ -12,13 +13,21 @@ def rename(repository: Core, old: str, new: str) -> None:
         moved = view.with_tracking(old, {}).with_tracking(new, view.tracking(old))
         if moved != view:
             repository.record(moved, "remote", f"rename {old} to {new}")
+    base = Base.of(repository)
+    base.memory.led_to(base.repository, new, base.memory.host_of(base.repository, old))
+    base.memory.led_to(base.repository, old, None)
 
 
 def forget(repository: Core, remote: str) -> int:
-    """Forget where a remote's branches were; return how many were known."""
+    """Forget where a remote's branches were; return how many were known.
+
+    What is remembered of the host itself stays: it may not show an older state under another name either.
+    """
     with repository.lock():
         view = repository.view()
         known = len(view.tracking(remote))
         if known:
             repository.record(view.with_tracking(remote, {}), "remote", f"remove {remote}")
-        return known
+    base = Base.of(repository)
+    base.memory.led_to(base.repository, remote, None)
+    return known

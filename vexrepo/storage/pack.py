@@ -83,6 +83,11 @@ class PackReader:
             code="pack-corrupt",
         )
 
+    @property
+    def index(self) -> bytes:
+        """The index as it is in the file."""
+        return self._index
+
     def entry(self, number: int) -> Entry:
         """Return index row ``number``."""
         entry = Entry._make(ROW.unpack_from(self._index, number * ROW.size))
@@ -191,6 +196,24 @@ _Place = tuple[bytes, int, bytes]
 
 def _place(identifier: bytes, kind: int, stored: bytes) -> _Place:
     return identifier, kind, stored if kind == ObjectType.SIGNATURE else b""
+
+
+def index_of(end: bytes, size: int) -> bytes | None:
+    """Return the index of a pack of ``size`` bytes, given the end of the file; None if more of it is needed.
+
+    Raises: Tampered (pack-corrupt).
+    """
+    if len(end) < min(FOOTER.size, size):
+        return None
+    if size >= len(MAGIC) + FOOTER.size:
+        index_at, count, index_sum, _, magic = FOOTER.unpack(end[-FOOTER.size :])
+        if magic == MAGIC and len(MAGIC) <= index_at and index_at + count * ROW.size + FOOTER.size == size:
+            if len(end) < size - index_at:
+                return None
+            index = end[len(end) - (size - index_at) : -FOOTER.size]
+            if blake3(index).digest() == index_sum:
+                return index
+    raise Tampered("a pack is damaged: what should be its end is not that of a pack", code="pack-corrupt")
 
 
 class PackWriter:

@@ -16,9 +16,10 @@ from vexrepo.remotes.hosts.base import Host, Tip
 from vexrepo.remotes.hosts.head import Pack, Part, part_path
 from vexrepo.remotes.hosts.seal import SealKeys, open_stream, seal_stream, sealed_size, tampered
 from vexrepo.storage.files import Files, wrapped
-from vexrepo.storage.pack import PackReader
+from vexrepo.storage.pack import PackReader, index_of
 
 PART_BYTES = (1 << 24) - 8  # with the eight bytes of its size in front it needs no padding
+INDEX_APART = 1 << 22  # past so many bytes of entries a pack's index is in parts of its own, to be read without them
 Progress = Callable[[str, int, int | None], None]
 _BLOCK = 1 << 22
 
@@ -41,10 +42,13 @@ def iter_sealed(
     entropy: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Iterator[tuple[Part, Path]]:
     """Yield the parts of a pack after those already ``done``, each sealed in a scratch file of ``folder``."""
+    index_at = PackReader(pack).index_at
     with wrapped("read", pack), open(pack, "rb", buffering=0) as source:
-        left = pack.stat().st_size - source.seek(sum(part.size for part in done))
-        while left:
-            size = min(left, part_bytes)
+        at = source.seek(sum(part.size for part in done))
+        end = pack.stat().st_size
+        while at < end:
+            before_index = index_at - at if index_at > INDEX_APART else 0
+            size = min(end - at, part_bytes, before_index if before_index > 0 else part_bytes)
             name = entropy(16).hex()
             part = Part(name, size, sealed_size(size))
             path = folder / name
@@ -52,7 +56,7 @@ def iter_sealed(
                 files.step("create", path)
                 with open(path, "xb") as target:
                     seal_stream(keys, part.path, source, size, target, entropy)
-            left -= size
+            at += size
             yield part, path
 
 
@@ -87,7 +91,7 @@ def iter_joined(
     try:
         for path, raw in host.fetch(tip, list(wanted)):
             if path not in wanted:
-                raise HostError(f"{host.url} gave {path}, which was not asked for", code="host-answer")
+                raise _not_asked(host, path)
             joining, part = wanted.pop(path)
             new = joining.scratch not in begun
             begun.add(joining.scratch)
@@ -104,6 +108,40 @@ def iter_joined(
         for scratch in begun:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
+
+
+def iter_indexes(host: Host, tip: Tip, keys: SealKeys, packs: Sequence[Pack]) -> Iterator[tuple[Pack, bytes]]:
+    """Yield the indexes of packs, read from the last parts of each; memory holds an index and a part a pack.
+
+    One request gets all of them where an index is in one part.
+    Raises: Tampered (host-tampered, pack-corrupt), HostError (host-file-missing, …).
+    """
+    ends = {pack.digest: b"" for pack in packs}
+    left = {part.path: (pack, part) for pack in packs for part in pack.parts[-1:]}
+    while left:
+        asked, left = left, {}
+        for path, raw in host.fetch(tip, list(asked)):
+            if path not in asked:
+                raise _not_asked(host, path)
+            pack, part = asked.pop(path)
+            target = BytesIO()
+            open_part(keys, part, raw, target)
+            end = ends[pack.digest] = target.getvalue() + ends[pack.digest]
+            number = pack.parts.index(part)
+            index = index_of(end, pack.size)
+            if index is not None:
+                yield pack, index
+                ends[pack.digest] = b""
+            elif number:
+                left[pack.parts[number - 1].path] = pack, pack.parts[number - 1]
+            else:
+                raise tampered(path, "it is not the beginning of a pack")
+        for path in asked:
+            raise HostError(f"{host.url} does not give the file {path}", code="host-file-missing")
+
+
+def _not_asked(host: Host, path: str) -> HostError:
+    return HostError(f"{host.url} gave {path}, which was not asked for", code="host-answer")
 
 
 def _write_part(keys: SealKeys, joining: _Joining, part: Part, raw: bytes, files: Files, *, new: bool) -> None:

@@ -131,8 +131,8 @@ class Publisher:
         before, means = self.state.head, self._means
         header, keys, raw_header = target.header, target.keys, target.header.encode()
         # Packs of before may be sealed with any earlier key.
-        old = {pack.digest for pack in before.packs}
-        earlier = keys.masters if any(pack.digest in old for pack in packs) else {}
+        old = {part.name for pack in before.packs for part in pack.parts}
+        earlier = keys.masters if any(part.name in old for pack in packs for part in pack.parts) else {}
         head = Head(
             host=header.host,
             generation=before.generation + 1,

@@ -203,6 +203,14 @@ class Vault:
             means = self._means
             yield from parts.iter_joined(self.host, self.tip, self.keys, packs, folder, means.files, means.progress)
 
+    def read_indexes(self, packs: Sequence[Pack]) -> Iterator[tuple[Pack, bytes]]:
+        """Yield packs with their indexes, the rest of them not fetched where that can be avoided.
+
+        Raises: Tampered (host-tampered, pack-corrupt), HostError.
+        """
+        if self.tip is not None and packs:
+            yield from parts.iter_indexes(self.host, self.tip, self.keys, packs)
+
     def check(
         self,
         *,
