@@ -171,6 +171,23 @@ def test_a_passphrase_is_asked_only_where_no_identity_fits(world: World) -> None
     assert error.value.code == "no-passphrase"
 
 
+def test_identities_are_taken_one_by_one_and_only_where_a_slot_may_be_theirs(world: World) -> None:
+    vault = world.create()
+    vault.publish(REFS)
+    taken: list[int] = []
+
+    def offered() -> Iterator[Identity]:
+        for number in (2, 1, 3):
+            taken.append(number)
+            yield identity(number)
+
+    Vault.open(world.host(), world.means(), Unlock(offered(), lambda: ["open sesame"]))
+    assert taken == []
+    vault.add_recipient(Recipient("laptop", identity(1).key))
+    Vault.open(world.host(), world.means(), Unlock(offered()))
+    assert taken == [2, 1]
+
+
 def test_a_host_without_passphrase_asks_for_none(world: World) -> None:
     host = world.host()
     Vault.create(host, world.means(), recipients=[Recipient("a", identity(1).key)]).publish(REFS)
@@ -514,6 +531,20 @@ def test_an_answer_that_never_comes_is_told_as_such(world: World) -> None:
     assert vault.head.generation == 1
 
 
+def test_what_cannot_be_looked_at_after_a_lost_answer_stays_in_doubt(world: World) -> None:
+    class Gone(Hooked):
+        def read_tip(self) -> Tip | None:
+            if self.attempts:
+                raise HostError("no route", code="host-unreachable")
+            return super().read_tip()
+
+    world.create().publish(REFS)
+    vault = Vault.open(Gone(world, after=lose), world.means(), Unlock(passphrases=lambda: ["open sesame"]))
+    with pytest.raises(OutcomeUnknown) as error:
+        vault.publish({})
+    assert isinstance(error.value.__cause__, HostError) and world.open().head.generation == 2
+
+
 def test_files_that_no_head_lists_may_come_meanwhile(world: World) -> None:
     world.create().publish(REFS)
 
@@ -632,6 +663,12 @@ def test_parts_and_commits_stay_below_what_a_host_takes(world: World) -> None:
     pack = world.pack("a", 200_000)
     vault.publish(REFS, [pack])
     assert contents(world.open(), world.folder / "in") == [pack.read_bytes()]
+
+
+def test_a_part_has_never_more_than_readers_take(world: World) -> None:
+    vault = world.create(part_bytes=1 << 30)
+    vault.publish(REFS, [world.pack("a", (1 << 24) + 1000)])
+    assert world.open().head.packs[0].parts[0].size == 1 << 24
 
 
 def test_a_pack_that_is_there_is_not_sent_again(world: World) -> None:

@@ -37,6 +37,10 @@ class Cost:
                 code="limit-exceeded",
             )
 
+    def is_below(self, other: Cost) -> bool:
+        """Whether guessing is cheaper than under another cost."""
+        return self.memory_kib < other.memory_kib or self.memory_kib * self.passes < other.memory_kib * other.passes
+
 
 def stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
     """Return the 32-byte key of a passphrase, taken as UTF-8 in Unicode's form NFC.

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vexrepo.errors import HostError, Tampered
+from vexrepo.errors import HostError
 from vexrepo.remotes.hosts.base import Host, Tip
 from vexrepo.remotes.hosts.head import Head, Pack
 from vexrepo.remotes.hosts.parts import Progress, iter_joined, open_part
-from vexrepo.remotes.hosts.seal import SealKeys
+from vexrepo.remotes.hosts.seal import HostTampered, SealKeys
 from vexrepo.storage.files import Files, wrapped
 
 GROUP_BYTES = 256 << 20  # packs fetched with one request
@@ -61,9 +61,11 @@ class DataCheck:
 
     def _join(self, packs: Sequence[Pack]) -> list[tuple[Pack, Path]] | None:
         """Return the packs as files, None if any of them is not whole."""
+        if any(part.path not in self._tip.files for pack in packs for part in pack.parts):
+            return None
         try:
             found = list(iter_joined(self._host, self._tip, self._keys, packs, self._folder, self._files, self._tell))
-        except Tampered:
+        except HostTampered:
             return None
         except HostError as error:
             if error.code != "host-file-missing":
@@ -89,11 +91,14 @@ class DataCheck:
             try:
                 for _, raw in self._host.fetch(self._tip, [part.path]):
                     open_part(self._keys, part, raw, _Nowhere())
-            except (Tampered, HostError) as error:
-                if isinstance(error, HostError) and error.code != "host-file-missing":
+            except HostTampered as error:
+                bad = True
+                yield Problem(error.code, part.path, error.why)
+            except HostError as error:
+                if error.code != "host-file-missing":
                     raise
                 bad = True
-                yield Problem(error.code, part.path, str(error))
+                yield Problem(error.code, part.path, "the host lists it and does not give it")
         if not bad:
             yield Problem(
                 "host-tampered", pack.parts[0].path, f"the parts of the pack {pack.digest[:12]} do not give its digest"

@@ -18,7 +18,7 @@ from vexrepo.objects import canonical
 from vexrepo.objects.digest import CommitId, ObjectId
 from vexrepo.objects.signature import Signature, is_good
 from vexrepo.remotes.hosts.header import MAX_EPOCH
-from vexrepo.remotes.hosts.seal import sealed_size, tampered
+from vexrepo.remotes.hosts.seal import HostTampered, sealed_size
 from vexrepo.remotes.hosts.slots import MASTER_BYTES, is_hex
 
 PATH: Final = "head"
@@ -146,15 +146,15 @@ def decode_head(content: bytes) -> SignedHead:
     """Return a head and its signature, which fits if there is one.  Raises: Tampered (host-tampered)."""
     raw = _decompress(content)
     if len(raw) < _LENGTH.size or (size := _LENGTH.unpack_from(raw)[0]) > len(raw) - _LENGTH.size:
-        raise tampered(PATH, "its body is of another size")
+        raise HostTampered(PATH, "its body is of another size")
     body, rest = raw[_LENGTH.size : _LENGTH.size + size], raw[_LENGTH.size + size :]
     try:
         head = _from_json(canonical.decode(body))
         signature = Signature.decode(rest) if rest else None
     except InvalidData as error:
-        raise tampered(PATH, str(error)) from error
+        raise HostTampered(PATH, str(error)) from error
     if signature is not None and not is_good(signature, message_of(HeadId.of(body))):
-        raise tampered(PATH, "its signature does not fit")
+        raise HostTampered(PATH, "its signature does not fit")
     return head, signature
 
 
@@ -162,14 +162,14 @@ def _decompress(content: bytes) -> bytes:
     try:
         frame = zstandard.get_frame_parameters(content)
         if not 0 < frame.content_size <= MAX_BYTES:
-            raise tampered(PATH, "it does not state its size, or too great a one")
+            raise HostTampered(PATH, "it does not state its size, or too great a one")
         # One frame and nothing after it: decompress() alone would not notice what follows.
         worker = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
         raw = worker.decompress(content)
     except zstandard.ZstdError:
-        raise tampered(PATH, "it cannot be decompressed") from None
+        raise HostTampered(PATH, "it cannot be decompressed") from None
     if not worker.eof or worker.unused_data or len(raw) != frame.content_size:
-        raise tampered(PATH, "it is not one compressed frame")
+        raise HostTampered(PATH, "it is not one compressed frame")
     return raw
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from vexrepo.errors import HostError, InvalidData, UsageError, WrongKey
 from vexrepo.objects import canonical
 from vexrepo.objects.digest import checksum
-from vexrepo.remotes.hosts.seal import tampered
+from vexrepo.remotes.hosts.seal import HostTampered
 from vexrepo.remotes.hosts.slots import PassphraseSlot, RecipientSlot, Slot, decode_slot, is_hex
 from vexrepo.storage.keys import Identity
 
@@ -47,15 +47,16 @@ class Header:
 class Unlock:
     """What somebody offers to open a host with.
 
-    Identities are tried first.  ``passphrases`` is called only if none of them fits, and only if a slot wants one; what
-    it gives is tried in turn until one fits, so that an iterator may ask somebody again.
+    Identities are tried first, each taken only if those before do not fit.  ``passphrases`` is called only if none of
+    them fits, and only if a slot wants one; what it gives is tried in turn until one fits, so that an iterator may ask
+    somebody again.
 
     Anybody can wrap a key for a public key.  So a host that this machine has not seen before and that an identity
     opens is only used if ``vouches`` says of the key that signed its head (None: no signature) that it is trusted.
     Without ``vouches`` any is taken: for what is only looked at, or where somebody has been asked.
     """
 
-    identities: Sequence[Identity] = ()
+    identities: Iterable[Identity] = ()
     passphrases: Callable[[], Iterable[str]] | None = field(default=None, repr=False)
     vouches: Callable[[bytes | None], bool] | None = None
 
@@ -89,7 +90,7 @@ def decode_header(raw: bytes, url: str) -> Header:
                 header = Header(host, epoch, _slots(slots))
                 if header.encode() == raw:
                     return header
-    raise tampered(PATH, "it is not a header as vex writes it")
+    raise HostTampered(PATH, "it is not a header as vex writes it")
 
 
 def not_ours(url: str) -> HostError:
@@ -129,14 +130,14 @@ def _slots(values: list[Any]) -> tuple[Slot, ...]:
         try:
             slot = decode_slot(value)
         except InvalidData as error:
-            raise tampered(PATH, str(error)) from error
+            raise HostTampered(PATH, str(error)) from error
         if slot is None:
-            raise tampered(PATH, "a key slot is not as vex writes it")
+            raise HostTampered(PATH, "a key slot is not as vex writes it")
         found.append(slot)
     if len({slot.id for slot in found}) != len(found):
-        raise tampered(PATH, "two key slots have the same id")
+        raise HostTampered(PATH, "two key slots have the same id")
     if not _are_few(found):
-        raise tampered(PATH, "it has too many passphrase slots")
+        raise HostTampered(PATH, "it has too many passphrase slots")
     return tuple(found)
 
 
@@ -145,14 +146,16 @@ def unlock(header: Header, offer: Unlock, url: str) -> Opened:
 
     Raises: WrongKey (wrong-passphrase, wrong-key, no-passphrase).
     """
-    for slot in header.slots:
-        if isinstance(slot, RecipientSlot):
-            for identity in offer.identities:
-                master = slot.unwrap(identity.seed, header.host, header.epoch)
-                if master is not None:
-                    return Opened(master, slot)
+    tried: list[str] = []
+    shared = [slot for slot in header.slots if isinstance(slot, RecipientSlot)]
+    for identity in offer.identities if shared else ():
+        tried.append(identity.name or "the given key")
+        for recipient in shared:
+            master = recipient.unwrap(identity.seed, header.host, header.epoch)
+            if master is not None:
+                return Opened(master, recipient)
     asked = [slot for slot in header.slots if isinstance(slot, PassphraseSlot)]
-    who = ", ".join(identity.name or "the given key" for identity in offer.identities) or "no identity"
+    who = ", ".join(tried) or "an identity of yours"
     if not asked:
         raise WrongKey(
             f"{url} is not shared with you: no key slot opens with {who}, and it has no passphrase; ask somebody who "

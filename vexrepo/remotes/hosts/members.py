@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from vexrepo.errors import UsageError
 from vexrepo.remotes.hosts.head import SlotNote
 from vexrepo.remotes.hosts.header import Header, check_counts
-from vexrepo.remotes.hosts.slots import Cost, Entropy, PassphraseSlot, Slot, wrap_passphrase, wrap_recipient
+from vexrepo.remotes.hosts.slots import Entropy, PassphraseSlot, Slot, wrap_passphrase, wrap_recipient
+from vexrepo.storage.passphrase import Cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from vexrepo.remotes.hosts.base import Host, Tip
 from vexrepo.remotes.hosts.checking import iter_part_problems
 from vexrepo.remotes.hosts.head import Head, HeadId
 from vexrepo.remotes.hosts.header import Header, Opened, Unlock, unlock
-from vexrepo.remotes.hosts.seal import SealKeys, open_sealed, sealed_size, tampered
+from vexrepo.remotes.hosts.seal import HostTampered, SealKeys, open_sealed, sealed_size
 from vexrepo.remotes.hosts.slots import RecipientSlot, Slot, is_hex
 from vexrepo.storage.keys import fingerprint
 
@@ -96,12 +96,12 @@ def read(
     present = [path for path in limits if path in tip.files]
     for path in present:
         if (tip.files[path].size or 0) > limits[path]:
-            raise tampered(path, "it is too large")
+            raise HostTampered(path, "it is too large")
     contents = dict(host.fetch(tip, present))
     raw_header = _taken(contents, headers.PATH, host)
     header = headers.decode_header(raw_header, host.url)
     if heads.PATH not in present:
-        raise tampered(heads.PATH, "it is missing")
+        raise HostTampered(heads.PATH, "it is missing")
     sealed = _taken(contents, heads.PATH, host)
     if known is not None and known.host != header.host:
         raise Tampered(f"{host.url} is another repository than a moment ago", code="host-tampered")
@@ -121,7 +121,7 @@ def read(
         _check_vouched(host.url, offer, signature)
     if not with_damage:
         for problem in iter_part_problems(tip, head):
-            raise tampered(problem.path, problem.message)
+            raise HostTampered(problem.path, problem.message)
     return Opening(tip, header, raw_header, head, signature, keys, opened.slot)
 
 
@@ -133,14 +133,14 @@ def _taken(contents: Mapping[str, bytes], path: str, host: Host) -> bytes:
 
 def _check_together(header: Header, raw_header: bytes, head: Head) -> None:
     if head.host != header.host:
-        raise tampered(heads.PATH, "it is the head of another host")
+        raise HostTampered(heads.PATH, "it is the head of another host")
     if head.header != checksum(raw_header).hex():
-        raise tampered(headers.PATH, "it is not the one that the head was written with")
+        raise HostTampered(headers.PATH, "it is not the one that the head was written with")
     if any(epoch >= header.epoch for epoch in head.keys):
-        raise tampered(heads.PATH, "it holds a key of an epoch that is not earlier")
+        raise HostTampered(heads.PATH, "it holds a key of an epoch that is not earlier")
     wanted = {slot.id: isinstance(slot, RecipientSlot) for slot in header.slots}
     if wanted != {name: note.key is not None for name, note in head.slots.items()}:
-        raise tampered(heads.PATH, "it does not name the key slots of the header")
+        raise HostTampered(heads.PATH, "it does not name the key slots of the header")
 
 
 def _check_seen(url: str, header: Header, head: Head, keys: SealKeys, seen: Seen) -> None:

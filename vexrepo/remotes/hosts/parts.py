@@ -14,7 +14,7 @@ from blake3 import blake3
 from vexrepo.errors import HostError
 from vexrepo.remotes.hosts.base import Host, Tip
 from vexrepo.remotes.hosts.head import Pack, Part, part_path
-from vexrepo.remotes.hosts.seal import SealKeys, open_stream, seal_stream, sealed_size, tampered
+from vexrepo.remotes.hosts.seal import HostTampered, SealKeys, Writable, open_stream, seal_stream, sealed_size
 from vexrepo.storage.files import Files, wrapped
 from vexrepo.storage.pack import PackReader, index_of
 
@@ -147,24 +147,24 @@ def _not_asked(host: Host, path: str) -> HostError:
 def _write_part(keys: SealKeys, joining: _Joining, part: Part, raw: bytes, files: Files, *, new: bool) -> None:
     with wrapped("write", joining.scratch):
         files.step("create" if new else "write", joining.scratch)
-        with open(joining.scratch, "w+b" if new else "r+b", buffering=0) as target:
+        with open(joining.scratch, "w+b" if new else "r+b") as target:
             target.seek(joining.offsets[part.path])
             size = open_part(keys, part, raw, target)
     if size != part.size:
-        raise tampered(part.path, f"it holds {size:,} bytes, expected {part.size:,}")
+        raise HostTampered(part.path, f"it holds {size:,} bytes, expected {part.size:,}")
 
 
-def open_part(keys: SealKeys, part: Part, raw: bytes, target: object) -> int:
+def open_part(keys: SealKeys, part: Part, raw: bytes, target: Writable) -> int:
     """Write the content of a part; return its size.  Raises: Tampered (host-tampered)."""
     if len(raw) != part.sealed:
-        raise tampered(part.path, f"it has {len(raw):,} bytes, expected {part.sealed:,}")
-    return open_stream(keys, part.path, BytesIO(raw), len(raw), target)  # type: ignore[arg-type]
+        raise HostTampered(part.path, f"it has {len(raw):,} bytes, expected {part.sealed:,}")
+    return open_stream(keys, part.path, BytesIO(raw), len(raw), target)
 
 
 def _finish(joining: _Joining, folder: Path, files: Files) -> Path:
     pack, scratch = joining.pack, joining.scratch
     if _digest(scratch) != (pack.digest, pack.size):
-        raise tampered(part_path(pack.parts[0].name), "the pack it is a part of is another than the head says")
+        raise HostTampered(part_path(pack.parts[0].name), "the pack it is a part of is another than the head says")
     with wrapped("write", scratch), open(scratch, "r+b") as file:
         files.sync(file, scratch)
     target = folder / f"{pack.digest}.pack"

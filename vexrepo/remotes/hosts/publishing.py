@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vexrepo.errors import HostError
 from vexrepo.objects.digest import CommitId
 from vexrepo.remotes.hosts import head as heads
 from vexrepo.remotes.hosts import header as headers
@@ -21,9 +22,10 @@ from vexrepo.remotes.hosts.head import Head, Pack, Part, SlotNote
 from vexrepo.remotes.hosts.header import Header
 from vexrepo.remotes.hosts.opening import Opening
 from vexrepo.remotes.hosts.seal import SealKeys, seal
-from vexrepo.remotes.hosts.slots import Cost, Entropy
+from vexrepo.remotes.hosts.slots import Entropy
 from vexrepo.storage.files import Files, wrapped
 from vexrepo.storage.keys import Identity
+from vexrepo.storage.passphrase import Cost
 
 COMMIT_BYTES = 1 << 30
 DEFAULT_COST = Cost()
@@ -101,7 +103,8 @@ class Publisher:
                 break
             made.append(part)
         limits = self._host.limits
-        part_bytes, commit_bytes = means.part_bytes, min(means.commit_bytes, limits.push_bytes or means.commit_bytes)
+        part_bytes = min(means.part_bytes, heads.MAX_PART_BYTES)
+        commit_bytes = min(means.commit_bytes, limits.push_bytes or means.commit_bytes)
         if limits.file_bytes is not None:  # sealing adds less than an eighth and some
             part_bytes = max(1, min(part_bytes, limits.file_bytes * 7 // 8 - 4096))
         for part, scratch in parts.iter_sealed(
@@ -174,29 +177,40 @@ class Publisher:
                 return self._host.publish(self.state.tip, add, remove, alone=alone)
             except OutcomeUnknown as error:
                 doubt = error
-                now = self._host.read_tip()
             except HostMoved:
-                now = self._host.read_tip()
-                if doubt is None and not self._is_same_head(now):
+                if doubt is None and not self._is_same_head(self._host.read_tip()):
                     raise
-            before = self.state.tip
-            if (now and now.version) == (before and before.version):
-                continue  # nothing happened (yet): if it still does, the next attempt is told so
-            if now is None or not self._is_same_head(now):
-                if now is not None and head is not None and doubt is not None:
-                    found = self._read(now, {**self.state.keys.masters, **keys.masters})
-                    if found.head.id == head.id:
-                        return now
-                    if found.head.follows(head.generation, head.id):
-                        self.state = found
-                        return None
-                raise HostMoved(f"somebody else published to {self._host.url} meanwhile", code="host-moved") from doubt
+            try:
+                now = self._host.read_tip()
+                before = self.state.tip
+                if (now and now.version) == (before and before.version):
+                    continue  # nothing happened (yet): if it still does, the next attempt is told so
+                if now is None or not self._is_same_head(now):
+                    return self._own(now, head, keys, doubt)
+            except HostMoved:
+                raise
+            except HostError as error:
+                if doubt is None:
+                    raise
+                raise doubt from error  # what cannot be looked at stays in doubt
             if head is None and all(path in now.files for path in add):
                 return now
             self.state = self.state.at(now)  # only files that no head lists came or went
-        if doubt is not None:
-            raise doubt
-        raise HostMoved(f"others keep publishing to {self._host.url}; run the command again", code="host-moved")
+        raise doubt or HostMoved(f"others keep publishing to {self._host.url}; try again later", code="host-moved")
+
+    def _own(self, now: Tip | None, head: Head | None, keys: SealKeys, doubt: OutcomeUnknown | None) -> Tip | None:
+        """Return the tip if its head is the one that was published, None if it follows that one (and adopt it).
+
+        Raises: HostMoved for any other.
+        """
+        if now is not None and head is not None and doubt is not None:
+            found = self._read(now, {**self.state.keys.masters, **keys.masters})
+            if found.head.id == head.id:
+                return now
+            if found.head.follows(head.generation, head.id):
+                self.state = found
+                return None
+        raise HostMoved(f"somebody else published to {self._host.url} meanwhile", code="host-moved") from doubt
 
     def _is_same_head(self, now: Tip | None) -> bool:
         """Whether a tip has the header and head that were read."""

@@ -79,13 +79,16 @@ def sealed_size(size: int) -> int:
     return _HEADER.size + padded + -(-padded // SEGMENT_BYTES) * TAG_BYTES
 
 
-def tampered(path: str, why: str) -> Tampered:
-    """Return the error that says what is wrong with a file of a host."""
-    return Tampered(
-        f"the host's file {path} is not what was put there: {why}; nothing of it was used.  It was damaged or "
-        "exchanged at the host: push again from a machine that has everything, into an empty repository",
-        code="host-tampered",
-    )
+class HostTampered(Tampered):
+    """A file of a host is not what was put there; ``why`` says what is wrong with it, in few words."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"the host's file {path} is not what was put there: {why}; nothing of it was used.  It was damaged or "
+            "exchanged at the host: push again from a machine that has everything, into an empty repository",
+            code="host-tampered",
+        )
+        self.why = why
 
 
 def seal_stream(
@@ -142,7 +145,7 @@ def open_stream(keys: SealKeys, path: str, source: Readable, sealed_bytes: int, 
     count = -(-body // (SEGMENT_BYTES + TAG_BYTES))
     padded = body - count * TAG_BYTES
     if count < 1 or padded < _SIZE.size or padded <= (count - 1) * SEGMENT_BYTES:
-        raise tampered(path, "it is too short")
+        raise HostTampered(path, "it is too short")
     cipher = _cipher(keys, path, source)
     sealed = memoryview(bytearray(min(count, BATCH) * (SEGMENT_BYTES + TAG_BYTES)))
     plain = memoryview(bytearray(min(count, BATCH) * SEGMENT_BYTES))
@@ -150,7 +153,7 @@ def open_stream(keys: SealKeys, path: str, source: Readable, sealed_bytes: int, 
     for first in range(0, count, BATCH):
         here = min(body - first * (SEGMENT_BYTES + TAG_BYTES), len(sealed))
         if _read_into(source, sealed[:here]) != here:
-            raise tampered(path, "it ends early")
+            raise HostTampered(path, "it ends early")
         at = 0
         for number in range(first, min(first + BATCH, count)):
             begin = (number - first) * (SEGMENT_BYTES + TAG_BYTES)
@@ -159,19 +162,19 @@ def open_stream(keys: SealKeys, path: str, source: Readable, sealed_bytes: int, 
             try:
                 cipher.decrypt_into(_nonce(number, count), segment, None, plain[at:end])
             except InvalidTag:
-                raise tampered(path, f"segment {number + 1:,} of {count:,} is not authentic") from None
+                raise HostTampered(path, f"segment {number + 1:,} of {count:,} is not authentic") from None
             at = end
         begin = 0
         if size < 0:
             (size,) = _SIZE.unpack_from(plain)
             begin, left = _SIZE.size, size
             if padme(_SIZE.size + size) != padded:
-                raise tampered(path, "its padding is of another size")
+                raise HostTampered(path, "its padding is of another size")
         taken = min(left, at - begin)
         target.write(plain[begin : begin + taken])
         left -= taken
         if plain[begin + taken : at] != bytes(at - begin - taken):
-            raise tampered(path, "its padding is not zero")
+            raise HostTampered(path, "its padding is not zero")
     return size
 
 
@@ -192,15 +195,15 @@ def open_sealed(keys: SealKeys, path: str, sealed: bytes) -> bytes:
 def _cipher(keys: SealKeys, path: str, source: Readable) -> AESGCM:
     raw = bytearray(_HEADER.size)
     if _read_into(source, memoryview(raw)) != _HEADER.size:
-        raise tampered(path, "it is too short")
+        raise HostTampered(path, "it is too short")
     magic, epoch, salt, commitment = _HEADER.unpack(raw)
     if magic != MAGIC:
-        raise tampered(path, "it does not start as a sealed file does")
+        raise HostTampered(path, "it does not start as a sealed file does")
     if epoch not in keys.masters:
-        raise tampered(path, f"it is sealed with key number {epoch}, which is not in use")
+        raise HostTampered(path, f"it is sealed with key number {epoch}, which is not in use")
     key, expected = keys.derive(epoch, salt, path)
     if not hmac.compare_digest(commitment, expected):
-        raise tampered(path, "it was sealed with another key, or as another file")
+        raise HostTampered(path, "it was sealed with another key, or as another file")
     return AESGCM(key)
 
 

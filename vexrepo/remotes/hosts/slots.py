@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 import struct
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -16,50 +15,18 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from vexrepo.errors import InvalidData, StorageFailure, UsageError
+from vexrepo.errors import InvalidData
 from vexrepo.objects.signature import is_proper_key
+from vexrepo.storage.passphrase import Cost, stretch
 
 MASTER_BYTES: Final = 32
 SALT_BYTES: Final = 16
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
-MAX_MEMORY_KIB: Final = 1 << 21
-MAX_PASSES: Final = 64
-MAX_LANES: Final = 16
-MAX_WORK: Final = 1 << 24  # KiB × passes: above this, trying a passphrase would take minutes
 Entropy: TypeAlias = Callable[[int], bytes]
 _PASSPHRASE_BYTES: Final = NONCE_BYTES + MASTER_BYTES + TAG_BYTES
 _RECIPIENT_BYTES: Final = 32 + MASTER_BYTES + TAG_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What turning a passphrase into a key takes (Argon2id): memory, passes over it, lanes."""
-
-    memory_kib: int = 262_144
-    passes: int = 3
-    lanes: int = 4
-
-    def check(self) -> None:
-        """Raise InvalidData (limit-exceeded) unless a reader may be asked for that much."""
-        if not (
-            1 <= self.lanes <= MAX_LANES
-            and 8 * self.lanes <= self.memory_kib <= MAX_MEMORY_KIB
-            and 1 <= self.passes <= MAX_PASSES
-            and self.memory_kib * self.passes <= MAX_WORK
-        ):
-            raise InvalidData(
-                f"a passphrase slot asks for {self.memory_kib} KiB, {self.passes} passes and {self.lanes} lanes, where "
-                f"{MAX_MEMORY_KIB} KiB, {MAX_PASSES} passes, {MAX_LANES} lanes and {MAX_WORK} KiB in all passes "
-                "are the most",
-                code="limit-exceeded",
-            )
-
-    def is_below(self, other: Cost) -> bool:
-        """Whether guessing is cheaper than under another cost."""
-        return self.memory_kib < other.memory_kib or self.memory_kib * self.passes < other.memory_kib * other.passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +53,9 @@ class PassphraseSlot:
     def unwrap(self, passphrase: str, host: str, epoch: int) -> bytes | None:
         """Return the master key, None if the passphrase does not fit.
 
-        Raises: StorageFailure (out-of-memory).
+        Raises: UsageError (bad-option) for what is no passphrase, StorageFailure (out-of-memory).
         """
-        cipher = AESGCM(_stretch(passphrase, self.salt, self.cost))
+        cipher = AESGCM(stretch(passphrase, self.salt, self.cost))
         try:
             return cipher.decrypt(self.wrapped[:NONCE_BYTES], self.wrapped[NONCE_BYTES:], binding(host, epoch, self.id))
         except InvalidTag:
@@ -129,11 +96,9 @@ def wrap_passphrase(
     master: bytes, passphrase: str, host: str, epoch: int, cost: Cost, entropy: Entropy = secrets.token_bytes
 ) -> PassphraseSlot:
     """Return a new slot.  Raises: UsageError (bad-option) for an unusable passphrase."""
-    if not passphrase:
-        raise UsageError("an empty passphrase protects nothing", code="bad-option")
     cost.check()
     slot, salt, nonce = entropy(8).hex(), entropy(SALT_BYTES), entropy(NONCE_BYTES)
-    wrapped = AESGCM(_stretch(passphrase, salt, cost)).encrypt(nonce, master, binding(host, epoch, slot))
+    wrapped = AESGCM(stretch(passphrase, salt, cost)).encrypt(nonce, master, binding(host, epoch, slot))
     return PassphraseSlot(slot, nonce + wrapped, salt, cost)
 
 
@@ -176,22 +141,6 @@ def decode_slot(value: Any) -> Slot | None:
 def is_hex(text: Any, size: int) -> bool:
     """Whether a value is ``size`` bytes in lower-case hexadecimal."""
     return type(text) is str and len(text) == 2 * size and not text.strip("0123456789abcdef")
-
-
-def _stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
-    try:
-        raw = unicodedata.normalize("NFC", passphrase).encode()
-    except UnicodeEncodeError:
-        raise UsageError("the passphrase is not text in UTF-8", code="bad-option") from None
-    try:
-        return Argon2id(
-            salt=salt, length=32, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib
-        ).derive(raw)
-    except MemoryError:
-        raise StorageFailure(
-            f"there is not enough memory to try a passphrase: {cost.memory_kib >> 10} MiB are needed",
-            code="out-of-memory",
-        ) from None
 
 
 def _suite() -> Suite:
