@@ -135,7 +135,7 @@ def iter_indexes(host: Host, tip: Tip, keys: SealKeys, packs: Sequence[Pack]) ->
             elif number:
                 left[pack.parts[number - 1].path] = pack, pack.parts[number - 1]
             else:
-                raise tampered(path, "it is not the beginning of a pack")
+                raise HostTampered(path, "it is not the beginning of a pack")
         for path in asked:
             raise HostError(f"{host.url} does not give the file {path}", code="host-file-missing")
 
