@@ -13,12 +13,12 @@ from vexrepo.history.ancestry import is_ancestor
 from vexrepo.history.lacking import commits_between
 from vexrepo.objects.digest import CommitId
 from vexrepo.remotes.hosts.base import HostMoved
-from vexrepo.remotes.hosts.slots import Cost
 from vexrepo.repository.core import Core
 from vexrepo.repository.packing import Packed, pack_commits
 from vexrepo.repository.refspec import RefUpdate
 from vexrepo.repository.remotes import Base, Reach, RefMove, Remote, Visit, visit
 from vexrepo.storage.oplog import BRANCHES, TAGS
+from vexrepo.storage.passphrase import Cost
 
 ATTEMPTS: Final = 8  # while others publish in between without touching what is pushed
 

@@ -24,12 +24,12 @@ from vexrepo.remotes.hosts.members import Recipient
 from vexrepo.remotes.hosts.opening import Seen
 from vexrepo.remotes.hosts.publishing import DEFAULT_COST, Means
 from vexrepo.remotes.hosts.registry import open_host
-from vexrepo.remotes.hosts.slots import Cost
 from vexrepo.remotes.hosts.tips import decode_tip, encode_tip
 from vexrepo.remotes.hosts.vault import Vault
 from vexrepo.repository.core import Core, Surroundings
 from vexrepo.storage.files import Files
 from vexrepo.storage.pack import PackReader
+from vexrepo.storage.passphrase import Cost
 
 Kind: TypeAlias = Literal["new", "forward", "forced", "deleted", "same"]
 
