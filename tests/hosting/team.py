@@ -153,16 +153,17 @@ class Machine:
 
 
 class Team:
-    """Machines around one host in memory."""
+    """Machines around one host, in memory if nothing else is said."""
 
-    def __init__(self, folder: Path, files: Files | None = None) -> None:
+    def __init__(self, folder: Path, files: Files | None = None, host: Callable[[], Host] | None = None) -> None:
         self.folder = folder
         self.files = files or QuickFiles()
         self.place = Place()
         self.machines: list[Machine] = []
+        self._host = host or (lambda: MemoryHost(REMOTE.url, self.place))
 
     def connect(self, url: str, access: Access) -> Host:
-        return MemoryHost(url, self.place)
+        return self._host()
 
     def machine(self, *, state: Path | None = None) -> Machine:
         number = len(self.machines)
