@@ -31,9 +31,9 @@ from vexrepo.remotes.hosts.header import Unlock
 from vexrepo.remotes.hosts.memory import MemoryHost, Place
 from vexrepo.remotes.hosts.recovery import format_recovery
 from vexrepo.remotes.hosts.seal import SEGMENT_BYTES, SealKeys, padme, seal, sealed_size
-from vexrepo.remotes.hosts.slots import Cost
 from vexrepo.remotes.hosts.vault import Means, Recipient, Vault
 from vexrepo.storage.keys import Identity
+from vexrepo.storage.passphrase import Cost
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "remotes/vectors/v1"
@@ -272,6 +272,16 @@ class Hostile:
         yield ("seen-other", "another head of the same generation", {}, code), {**now, "head": "0" * 64}
         earlier = {"generation": generation - 1, "head": "0" * 64}
         yield ("seen-other-earlier", "another history: not the head before", {}, code), earlier
+        yield from self._iter_marked(now)
+
+    def _iter_marked(self, now: dict[str, Any]) -> Iterator[tuple[Case, dict[str, Any]]]:
+        mark = self._keys.mark(2)
+        other = {**now, "epoch": 2, "key": "0" * 64}
+        yield ("seen-key", "another master key of the same epoch", {}, "host-unproven"), other
+        earlier = {**now, "epoch": 1, "key": "0" * 64}
+        yield ("seen-key-earlier", "another master key of an earlier epoch", {}, "host-unproven"), earlier
+        later = {**now, "epoch": 3, "key": mark}
+        yield ("seen-epoch", "an earlier master key than was seen", {}, "host-rolled-back"), later
 
     # -- header
 
@@ -530,6 +540,18 @@ def _flipped(raw: bytes, at: int) -> bytes:
     return raw[:at] + bytes((raw[at] ^ 1,)) + raw[at + 1 :]
 
 
+def _write_hostile(case: Case, seen: dict[str, Any] | None) -> None:
+    name, what, files, code = case
+    changed = {path: content.hex() if content is not None else None for path, content in files.items()}
+    value: dict[str, Any] = {"what": what, "code": code, "files": changed}
+    if seen is not None:
+        value["seen"] = seen
+    target = FOLDER / f"hostile/{name}.json"
+    target.parent.mkdir(exist_ok=True)
+    assert not target.exists(), name
+    target.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
 def main(arguments: list[str]) -> int:
     """Write or compare; return the number of differences."""
     write, different = "--write" in arguments, 0
@@ -555,16 +577,8 @@ def main(arguments: list[str]) -> int:
                 target.write_bytes(content)
             (FOLDER / "host.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", "utf-8")
             hostile = Hostile(states, states[-1], Path(scratch))
-            cases = [*((case, None) for case in hostile), *hostile.iter_seen()]
-            for (name, what, files, code), seen in cases:
-                changed = {path: content.hex() if content is not None else None for path, content in files.items()}
-                target = FOLDER / f"hostile/{name}.json"
-                target.parent.mkdir(exist_ok=True)
-                assert not target.exists(), name
-                value: dict[str, Any] = {"what": what, "code": code, "files": changed}
-                if seen is not None:
-                    value["seen"] = seen
-                target.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            for case, seen in [*((case, None) for case in hostile), *hostile.iter_seen()]:
+                _write_hostile(case, seen)
         print("wrote host, host.json, hostile")
     return different
 

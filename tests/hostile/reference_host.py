@@ -333,11 +333,19 @@ class Host:
                 need(len(files.get(self.path(part), b"")) == part["sealed"], "a part is missing or of another size")
 
     def compare(self, seen: dict[str, Any]) -> None:
-        """Refuse what contradicts a generation and head id seen before."""
+        """Refuse what contradicts what was seen before: generation, head id, perhaps epoch and mark of the key."""
         back = self.head["generation"] - seen["generation"]
         need(back >= 0, "rolled back")
         line = [self.head_id.hex(), *self.head["previous"]]
         need(back >= len(line) or line[back] == seen["head"], "another history")
+        if "key" in seen:
+            need(max(self.masters) >= seen["epoch"], "an earlier master key")
+            master = self.masters.get(seen["epoch"])
+            if master is None:
+                need(back < len(line), "a new master key that does not show who drew it")
+            else:
+                mark = blake3(b"vex:host-key-mark:1\n" + bytes.fromhex(self.id) + master).hexdigest()
+                need(mark == seen["key"], "another master key")
 
     def open(self, path: str) -> bytes:
         return open_sealed(self.id, self.masters, path, self.files[path])

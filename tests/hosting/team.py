@@ -17,7 +17,6 @@ from vexrepo.objects.signature import public_key
 from vexrepo.remotes.hosts.base import Access, Host
 from vexrepo.remotes.hosts.header import Unlock
 from vexrepo.remotes.hosts.memory import MemoryHost, Place
-from vexrepo.remotes.hosts.slots import Cost
 from vexrepo.repository import Repository, Surroundings
 from vexrepo.repository.cloning import Cloned
 from vexrepo.repository.fetching import Fetched
@@ -28,6 +27,7 @@ from vexrepo.repository.remotes import Reach, Remote
 from vexrepo.storage.files import Files
 from vexrepo.storage.keys import Identity
 from vexrepo.storage.oplog import BRANCHES
+from vexrepo.storage.passphrase import Cost
 
 CHEAP = Cost(64, 1, 1)
 PASSPHRASE = "open sesame"

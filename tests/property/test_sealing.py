@@ -30,7 +30,8 @@ from vexrepo.remotes.hosts.seal import (
     seal_stream,
     sealed_size,
 )
-from vexrepo.remotes.hosts.slots import Cost, wrap_passphrase, wrap_recipient
+from vexrepo.remotes.hosts.slots import wrap_passphrase, wrap_recipient
+from vexrepo.storage.passphrase import Cost
 
 KEYS = SealKeys("ab" * 16, 2, {1: bytes(32), 2: bytes(range(32))})
 SEALED_SEGMENT = SEGMENT_BYTES + TAG_BYTES

@@ -22,12 +22,12 @@ from vexrepo.remotes.hosts.members import SlotBook
 from vexrepo.remotes.hosts.memory import MemoryHost, Place
 from vexrepo.remotes.hosts.opening import Seen
 from vexrepo.remotes.hosts.seal import SealKeys, seal
-from vexrepo.remotes.hosts.slots import Cost
 from vexrepo.remotes.hosts.vault import Means, Recipient, Vault
 from vexrepo.storage.codec import Codec
 from vexrepo.storage.files import Files
 from vexrepo.storage.keys import Identity
 from vexrepo.storage.pack import PackWriter
+from vexrepo.storage.passphrase import Cost
 
 CHEAP = Cost(64, 1, 1)
 REFS = {"heads/main": CommitId(b"\1" * 32)}
