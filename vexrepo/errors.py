@@ -173,6 +173,7 @@ CODES: dict[str, str] = {
     "store-cannot-hold": "the store cannot hold a record as it is",
     "store-changed": "the store changed while it was being read",
     "no-workspace": "the repository has no workspace store",
+    "store-unseen": "the repository has never committed a store nor checked it out",
     # hosts
     "host-unreachable": "a host cannot be reached, or does not answer in time",
     "host-refused": "a host refuses: no rights, or a token that it does not know",

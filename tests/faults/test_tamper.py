@@ -80,9 +80,10 @@ class Sample:
         found = [code for code, _ in repository.check().problems]
         for name, commit in self.clean.refs.items():
             try:
-                signatures, report = repository.verify(commit)
-                found += [item.verdict.value for item in signatures if item.verdict.value != "good"]
-                found += [code for code, _ in report.problems]
+                [verified] = repository.verify([commit])
+                found += [item.verdict.value for item in verified.signatures if item.verdict.value != "good"]
+                if verified.damage is not None:
+                    raise verified.damage
                 root = repository.records_root(commit)
                 assert root is not None
                 read = [(item.key, item.to_json()) for item in iter_records(repository.objects, root)]

@@ -136,15 +136,21 @@ def test_the_frozen_repository_is_read_completely() -> None:
     assert set(expected["commits"]) == set(other.commits())
 
 
+def root_count(repository: OurRepository, commit: CommitId) -> int:
+    root = repository.records_root(commit)
+    assert root is not None
+    return root.count
+
+
 def test_the_frozen_repository_is_sound_and_signed() -> None:
     repository = ours(FROZEN / "vex")
     report = repository.check()
     assert report.problems == []
     assert report.commits >= 4 and report.operations >= 8
     for commit in repository.view().refs.values():
-        signatures, verified = repository.verify(commit)
-        assert [item.verdict for item in signatures] == [Verdict.GOOD]
-        assert verified.problems == []
+        [verified] = repository.verify([commit])
+        assert [item.verdict for item in verified.signatures] == [Verdict.GOOD]
+        assert verified.damage is None and verified.records == root_count(repository, commit)
 
 
 def test_the_frozen_repository_can_be_worked_with(tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ COMMANDS: dict[str, Entry] = {
     "validate": Entry(
         f"{_HERE}.validate:validate", "Check every record of a file or store against the format.", _FILES
     ),
-    "sign": Entry(f"{_HERE}.sign:sign", "Sign a vmig file.", _FILES),
+    "sign": Entry(f"{_HERE}.sign:sign", "Sign a vmig file, or commits.", _FILES),
     "adapters": Entry(f"{_HERE}.adapters:adapters", "List the kinds of store and projection adapters.", _FILES),
-    "verify": Entry(f"{_HERE}.verify:verify", "Check the signatures of a file or a commit.", _CARE),
+    "verify": Entry(f"{_HERE}.verify:verify", "Check the signatures of files, commits and stores.", _CARE),
     "trust": Entry(f"{_HERE}.trust:trust", "Say whose keys you know.", _CARE),
     "key": Entry(f"{_HERE}.keys:key", "Make, list, export or replace signing keys.", _CARE),
     "fsck": Entry(f"{_HERE}.care:fsck", "Read everything and report damage.", _CARE),

@@ -9,14 +9,14 @@ from vexrepo.cli.describe_trust import key_name
 from vexrepo.cli.output import added, changed, quiet, removed
 from vexrepo.cli.text import counted, memories, plain
 from vexrepo.objects.signature import Verdict
-from vexrepo.objects.trust import combined
+from vexrepo.objects.trust import Decision, decide
 from vexrepo.storage.keys import fingerprint
 
 if TYPE_CHECKING:
     from vexrepo.exchange.signing import FileVerdict, Finding
     from vexrepo.objects.commit import Commit
     from vexrepo.objects.digest import CommitId
-    from vexrepo.objects.trust import SignedBy
+    from vexrepo.objects.trust import Policy, SignedBy
     from vexrepo.repository import Repository
 
 MOST_SHOWN = 20  # findings on a terminal; JSON has all
@@ -36,22 +36,29 @@ def signature_line(signature: SignedBy) -> str:
             return removed(f"{signature.verdict.value.upper()}: {plain(signature.why)}")
 
 
-def missing_author(commit: Commit, signatures: Sequence[SignedBy]) -> str:
-    """Return the key a commit names as its author's if no signature is by it, else ""."""
-    key = commit.author.get("key")
-    return key if isinstance(key, str) and key not in {each.key.hex() for each in signatures} else ""
+def advice(signature: SignedBy) -> Iterator[str]:
+    """Yield what can be done about a signature that is not good."""
+    if signature.verdict is Verdict.UNKNOWN:
+        yield f"if you know whose it is: vex trust add {signature.key.hex()} --name NAME"
 
 
-def is_well_signed(commit: Commit, signatures: Sequence[SignedBy]) -> bool:
-    """Whether at least one signature is good, none is bad, and the author's own is not missing."""
-    return combined(signatures, commit.author.get("key", "")) is Verdict.GOOD
+def missing_author(author: str, signatures: Sequence[SignedBy]) -> str:
+    """Return the key a commit names as its author's ("": none) if no signature is by it, else ""."""
+    return author if author not in {each.key.hex() for each in signatures} else ""
+
+
+def is_enough(verdict: Verdict | None, policy: Policy | None) -> bool:
+    """Whether a verdict (None: unsigned) is enough for a policy; without one only good is."""
+    if policy is None:
+        return verdict is Verdict.GOOD
+    return decide(policy, verdict, is_remote=False) is not Decision.REFUSED
 
 
 def signature_lines(repository: Repository, identifier: CommitId, commit: Commit) -> list[str]:
     """Return one line a signature of a commit."""
     signatures = repository.signatures(identifier)
     lines = [signature_line(signature) for signature in signatures]
-    absent = missing_author(commit, signatures)
+    absent = missing_author(commit.author.get("key", ""), signatures)
     if absent:
         lines.append(removed(f"the author's signature ({plain(absent[:8])}) is missing"))
     return lines or ["unsigned"]

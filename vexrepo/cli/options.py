@@ -122,6 +122,17 @@ class Revision(click.types.StringParamType):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+class FileOrRevision(Revision):
+    """A file or a revision (or a store); completes files, branches and tags."""
+
+    name = "file|rev"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [*super().shell_complete(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
+
+
 REVISION = Revision()
 
 

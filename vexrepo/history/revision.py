@@ -49,6 +49,21 @@ def check_remote_name(name: str) -> str:
     return check_ref_name(name)
 
 
+def split_range(text: str) -> tuple[str, str] | None:
+    """Return the sides of ``A..B`` (either may be empty, for HEAD), None for a text that is no range.
+
+    Raises: UsageError (unknown-revision) for ``A...B``.
+    """
+    old, mark, new = text.partition("..")
+    if not mark:
+        return None
+    if new.startswith(".") or ".." in new:
+        raise UsageError(
+            f"cannot understand the range {text!r}; A..B are the commits of B that A has not", code="unknown-revision"
+        )
+    return old, new
+
+
 def resolve(text: str, view: View, store: ObjectStore, log: OperationLog, now_us: int) -> CommitId:
     """Return the commit a revision names.
 

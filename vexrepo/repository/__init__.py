@@ -8,13 +8,13 @@ Everything the command line does goes through here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vexrepo.errors import StateError, UsageError
 from vexrepo.history.ancestry import ahead_behind
-from vexrepo.history.revision import check_ref_name
+from vexrepo.history.revision import check_ref_name, split_range
 from vexrepo.history.walk import RecordAt, find_record
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # what a command does not use it does not import
     from vexrepo.repository.pushing import Pushed
     from vexrepo.repository.refspec import RefUpdate
     from vexrepo.repository.remotes import Reach, Remote
+    from vexrepo.repository.verifying import CommitVerdict, StoreVerdict
+    from vexrepo.storage.keys import Identity
 
 __all__ = [
     "CheckedOut",
@@ -300,17 +302,39 @@ class Repository(Core):
         """Return how many commits only ``ours`` has, and how many only ``theirs`` has."""
         return ahead_behind(self.commit_at, ours, theirs)
 
-    def verify(self, commit: CommitId) -> tuple[list[SignedBy], Report]:
-        """Check a commit's signatures and read its whole snapshot against its id.
+    def commits_in(self, text: str) -> list[CommitId]:
+        """Return the commits that a revision or range names, parents first; ``A..B``: those of B that A has not.
 
-        Raises: Tampered where the snapshot is damaged.
+        Raises: UsageError (unknown-revision, ambiguous-revision, unborn-branch).
         """
-        from vexrepo.history.check import Checker
+        found = split_range(text)
+        if found is None:
+            return [self.resolve(text)]
+        from vexrepo.history.lacking import commits_between
 
-        signatures = self.signatures(commit)
-        checker = Checker(self.objects)
-        checker.check_snapshot(self.commit_at(commit).snapshot)
-        return signatures, checker.report
+        view = self.view()
+        old, new = (self.resolve(side or "HEAD", view) for side in found)
+        return commits_between(self.commit_at, [old], [new])
+
+    def verify(self, commits: Iterable[CommitId]) -> Iterator[CommitVerdict]:
+        """Yield what commits are worth: each one's signatures, and its whole content against its id."""
+        from vexrepo.repository.verifying import verify_commits
+
+        return verify_commits(self, commits)
+
+    def verify_store(
+        self, store: Address, commit: CommitId | None = None, selection: Selection | None = None
+    ) -> StoreVerdict:
+        """Compare a store with the commit it was last seen at, or another, and judge that commit's signatures."""
+        from vexrepo.repository.verifying import verify_store
+
+        return verify_store(self, store, commit, selection)
+
+    def sign(self, commits: Iterable[CommitId], identity: Identity) -> list[CommitId]:
+        """Add a signature beside commits; return those that had none by that identity."""
+        from vexrepo.repository.verifying import sign_commits
+
+        return sign_commits(self, commits, identity)
 
     # -- remotes -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vexrepo.cli import sharing
+from vexrepo.cli.describe_signatures import is_enough
 from vexrepo.cli.describe_trust import key_name
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.options import filters
@@ -19,7 +20,7 @@ from vexrepo.objects.signature import Verdict
 if TYPE_CHECKING:
     from vexrepo.cli.sharing import Terms
     from vexrepo.exchange.proving import ProofVerdict
-    from vexrepo.objects.trust import Trust
+    from vexrepo.objects.trust import Policy, Trust
 
 _FOR_STORES = (
     ("source", "--from"),
@@ -85,7 +86,7 @@ def export_at(edge: Edge, given: dict[str, Any], terms: Terms) -> int:
     return DONE
 
 
-def verify_by_proof(edge: Edge, file: str, proof: str, trust: Trust, as_json: bool) -> int:
+def verify_by_proof(edge: Edge, file: str, proof: str, trust: Trust, policy: Policy | None, as_json: bool) -> int:
     """Judge the proof of a file."""
     from vexrepo.exchange.proving import verify_proof
 
@@ -97,11 +98,12 @@ def verify_by_proof(edge: Edge, file: str, proof: str, trust: Trust, as_json: bo
         edge.progress("verifying", done, None)
 
     found = verify_proof(Path(file), Path(proof), trust, edge.now_us(), advance=advance)
-    good = found.verdict is Verdict.GOOD
+    good = is_enough(found.verdict, policy)
     if as_json:
         emit(
             {
                 "ok": good,
+                "policy": policy.value if policy is not None else None,
                 "file": file,
                 "proof": proof,
                 "verdict": found.verdict.value,

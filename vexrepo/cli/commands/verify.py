@@ -1,4 +1,4 @@
-"""``vex verify``: of a file, or of a commit."""
+"""``vex verify``: of a file, of commits, or of a live store."""
 
 from __future__ import annotations
 
@@ -8,87 +8,113 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vexrepo.cli.describe_signatures import (
-    file_verdict_json,
-    file_verdict_lines,
-    is_well_signed,
-    missing_author,
-    signature_line,
-    signatures_json,
-)
-from vexrepo.cli.failures import DONE, FAILED
-from vexrepo.cli.options import Revision, as_json, example
-from vexrepo.cli.output import added, emit, emit_stream, heading, quiet, removed, say
+from vexrepo.cli.options import FileOrRevision, as_json, example, selecting
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.cli.text import memories, plain
-from vexrepo.errors import InvalidData, UsageError, VexError
-from vexrepo.objects.signature import Verdict
+from vexrepo.errors import UsageError
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
+    from vexrepo.objects.trust import Policy, Trust
+    from vexrepo.remotes.stores.address import Address
 
-    from vexrepo.objects.trust import Trust
-
-
-class FileOrRevision(Revision):
-    """A file or a revision; completes both."""
-
-    name = "file|rev"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        return [*super().shell_complete(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
+_FOR_FILES = ("key_file", "public_key", "signature", "proof", "compat")
+_FOR_STORES = ("revision", "namespaces", "components")
 
 
 @click.command(
     epilog=example(
-        "vex verify memory.vmig.jsonl", "vex verify memory.vmig.jsonl --public-key ed25519:BASE64", "vex verify HEAD"
+        "vex verify memory.vmig.jsonl",
+        "vex verify memory.vmig.jsonl --public-key ed25519:BASE64",
+        "vex verify HEAD",
+        "vex verify v1..main --policy signed",
+        "vex verify vektor:agent.db",
+        "vex verify from-afar.vmig.jsonl && vex import from-afar.vmig.jsonl --to vektor:agent.db",
     )
 )
-@click.argument("target", metavar="[FILE|REV]", default="HEAD", type=FileOrRevision())
+@click.argument("target", metavar="[FILE|REV|A..B|STORE]", default="HEAD", type=FileOrRevision())
+@click.option("--policy", metavar="POLICY", help="What is enough: integrity, signed, trusted (the default) or auto.")
 @click.option("--key", "key_file", metavar="FILE", type=click.Path(), help="Accept only the key in this file.")
 @click.option("--public-key", metavar="KEY", help="Accept only this key: 64 digits, or ed25519: and base64.")
 @click.option("--signature", metavar="SIG", type=click.Path(), help="The signature file, if it is not beside FILE.")
 @click.option("--proof", metavar="FILE", type=click.Path(), help="Check by this proof that FILE is part of a commit.")
 @click.option("--compat", is_flag=True, help="Read lines as loosely as the original tool; the key counts all the same.")
+@click.option("--at", "revision", metavar="REV", help="Compare STORE with this commit, not with the last.")
+@selecting
 @as_json
 @pass_edge
-def verify(
-    edge: Edge,
-    target: str,
-    key_file: str | None,
-    public_key: str | None,
-    signature: str | None,
-    proof: str | None,
-    compat: bool,
-    as_json: bool,
-) -> int:
-    """Check the signatures of a file or a commit.
+def verify(edge: Edge, /, target: str, policy: str | None, as_json: bool, **given: Any) -> int:
+    """Check the signatures of files, commits and stores.
 
-    FILE is an existing file, or ends with .jsonl; anything else is a revision (default: HEAD).  Of a file every line
-    is read against its .vmig.sig; good is only a signature by a key you know (your own, or one of vex trust), over
-    exactly these records.  Of a commit the whole snapshot is read against its id and each signature judged; good is
-    only one with a signature by a key you know and no bad one.  A file
-    without a signature but with a .vmig.proof is checked against that: good is only one whose commit is signed by a
-    key you know, and holds each of these records.  Exits with 0 for good, 1 for anything else.
+    FILE is an existing file, or ends with .jsonl.  Every line is read against its .vmig.sig; good is only a signature
+    over exactly these records, by a key you know (your own, or one of vex trust), that is valid and may sign for them.
+    A file without a signature but with a .vmig.proof is checked against that: good is only one whose commit is signed
+    by such a key, and holds each of these records.
+
+    REV (default: HEAD) is a commit: its whole snapshot is read against its id and each signature judged; good is only
+    one with a good signature, no bad one, and none missing.  A..B are the commits of B that A has not.
+
+    STORE is an address such as vektor:agent.db: what it holds now is compared with the commit it was last committed to
+    or checked out from (or --at REV), and that commit's signatures are judged.
+
+    Exits with 0 for good, 1 for anything else; --policy says what else is enough (see vex trust policy).
     """
-    if os.path.isfile(target) or target.endswith(".jsonl"):
-        if key_file is not None and public_key is not None:
-            raise click.UsageError("--key and --public-key exclude each other")
-        trust = _trust(edge, key_file, public_key)
-        proof = proof or _only_proof(target, signature)
-        if proof is not None:
-            from vexrepo.cli.commands.disclose import verify_by_proof
+    from vexrepo.objects.trust import parse_policy
 
-            return verify_by_proof(edge, target, proof, trust, as_json)
-        return _verify_file(edge, target, trust, signature, compat, as_json)
-    if any((key_file, public_key, signature, proof, compat)):
-        raise UsageError(
-            f"--key, --public-key, --signature, --proof and --compat are for files, and there is no file {target}",
-            code="bad-option",
+    wanted = parse_policy(policy, "--policy") if policy is not None else None
+    address = _store(edge, target, given)
+    if address is None and (os.path.isfile(target) or target.endswith(".jsonl")):
+        _check_unused(
+            given, _FOR_STORES, "for stores, and this is a file: vex verify jsonl:FILE compares it as a store"
         )
-    return _verify_commit(edge, target, as_json)
+        return _file(edge, target, wanted, given, as_json)
+    _check_unused(given, _FOR_FILES, f"for files, and there is no file {target}")
+    if address is not None:
+        from vexrepo.cli.commands.verify_store import verify_store
+
+        return verify_store(edge, address, wanted, given, as_json)
+    _check_unused(given, _FOR_STORES, f"for stores, and {target} names none")
+    from vexrepo.cli.commands.verify_commits import verify_commits
+
+    return verify_commits(edge, target, wanted, as_json)
+
+
+def _store(edge: Edge, target: str, given: dict[str, Any]) -> Address | None:
+    """Return the store that a target names: an address, or a database without an address that is no signed file."""
+    if ":" in target.split("@{", 1)[0] and not os.path.exists(target):
+        return edge.address(target)
+    if not os.path.isfile(target) or target.endswith(".jsonl") or any(given[name] for name in _FOR_FILES):
+        return None
+    from vexrepo.formats.signature_file import path_of
+    from vexrepo.remotes.stores.address import parse_address
+
+    path = Path(target)
+    if path.with_name(path_of(path.name)).exists():
+        return None
+    try:
+        address = parse_address(target)
+    except UsageError:
+        return None
+    return address if address.kind != "jsonl" else None
+
+
+def _check_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> None:
+    flags = {"key_file": "key", "revision": "at", "namespaces": "namespace"}
+    used = [f"--{flags.get(name, name).replace('_', '-')}" for name in names if given[name]]
+    if used:
+        raise UsageError(f"{' and '.join(used)}: {why}", code="bad-option")
+
+
+def _file(edge: Edge, target: str, policy: Policy | None, given: dict[str, Any], as_json: bool) -> int:
+    if given["key_file"] is not None and given["public_key"] is not None:
+        raise click.UsageError("--key and --public-key exclude each other")
+    trust = _trust(edge, given["key_file"], given["public_key"])
+    proof = given["proof"] or _only_proof(target, given["signature"])
+    if proof is not None:
+        from vexrepo.cli.commands.disclose import verify_by_proof
+
+        return verify_by_proof(edge, target, proof, trust, policy, as_json)
+    from vexrepo.cli.commands.verify_file import verify_file
+
+    return verify_file(edge, target, trust, given["signature"], policy, given["compat"], as_json)
 
 
 def _only_proof(file: str, signature: str | None) -> str | None:
@@ -120,64 +146,3 @@ def _trust(edge: Edge, key_file: str | None, public_key: str | None) -> Trust:
         return Trust.of({keyfile.public_of(keyfile.decode(raw, key_file)): key_file})
     # Bare digits are taken for a public key: anybody could sign with a private key of those digits.
     return Trust.of({parse_public_key(raw.decode("ascii", "replace"), key_file): key_file})
-
-
-def _verify_file(edge: Edge, file: str, trust: Trust, signature: str | None, compat: bool, as_json: bool) -> int:
-    from vexrepo.exchange.signing import verify_file
-    from vexrepo.formats.signature_file import path_of
-
-    path = Path(file)
-    beside = Path(signature) if signature is not None else path.with_name(path_of(path.name))
-    if not path.exists():
-        raise InvalidData(f"there is no file {path}; check the path", code="store-missing")
-    total = path.stat().st_size
-    done = 0
-
-    def advance(size_bytes: int) -> None:
-        nonlocal done
-        done += size_bytes
-        edge.progress("verifying bytes", done, total)
-
-    found = verify_file(path, beside, trust, edge.now_us(), compat=compat, advance=advance)
-    if as_json:
-        head, findings = file_verdict_json(found)
-        emit_stream({"ok": found.verdict is Verdict.GOOD, "file": file, **head}, "findings", findings, iter(()))
-    else:
-        for line in file_verdict_lines(file, found):
-            say(line)
-    return DONE if found.verdict is Verdict.GOOD else FAILED
-
-
-def _verify_commit(edge: Edge, revision: str, as_json: bool) -> int:
-    repository = edge.repository(trusts=True)
-    identifier = repository.resolve(revision)
-    commit = repository.commit_at(identifier)
-    damage: VexError | None = None
-    try:
-        signatures, report = repository.verify(identifier)
-        records = report.records
-    except VexError as error:
-        signatures, records, damage = repository.signatures(identifier), 0, error
-    good = damage is None and is_well_signed(commit, signatures)
-    if as_json:
-        value: dict[str, Any] = {"ok": good, "commit": identifier.hex(), "signatures": signatures_json(signatures)}
-        value["missing_signature"] = missing_author(commit, signatures) or None
-        value["records"] = records
-        value["damage"] = {"code": damage.code, "message": str(damage)} if damage else None
-        emit(value)
-        return DONE if good else FAILED
-    say(f"commit {heading(identifier.short)} {plain(commit.subject)}")
-    for each in signatures:
-        say(f"  {signature_line(each)}")
-        if each.verdict is Verdict.UNKNOWN:
-            say(quiet(f"    if you know whose it is: vex trust add {each.key.hex()} --name NAME"))
-    absent = missing_author(commit, signatures)
-    if absent:
-        say("  " + removed(f"the author's signature ({plain(absent[:8])}) is missing"))
-    elif not signatures:
-        say("  " + removed("unsigned: nothing says who made it"))
-    if damage is None:
-        say("  " + added(f"content intact: {memories(records)} read and checked against the commit's id"))
-    else:
-        say("  " + removed("content damaged: ") + plain(str(damage)) + quiet(f"  [{damage.code}]"))
-    return DONE if good else FAILED

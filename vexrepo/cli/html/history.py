@@ -252,7 +252,7 @@ def _signature(repository: Repository, each: Listed) -> str:
     signatures = repository.signatures(each.id)
     if not signatures:
         return '<span class="sign">unsigned</span>'
-    missing = missing_author(each.commit, signatures)
+    missing = missing_author(each.commit.author.get("key", ""), signatures)
     parts = []
     for signature in signatures[:4]:
         name = marked(signature.name[:60]) or fingerprint(signature.key)
