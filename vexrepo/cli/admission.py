@@ -25,9 +25,10 @@ def guard_for(edge: Edge, source: Address, policy: str | None, grant_file: str |
     Raises: UsageError (bad-policy), InvalidData (grant-…), Refused (no-verify-refused), Tampered for a repository
     around that is damaged.
     """
+    from vexrepo.cli.policies import ruling, store_source
     from vexrepo.exchange.admission import Guard
     from vexrepo.hooks.gate import Gate
-    from vexrepo.objects.trust import Policy, parse_policy
+    from vexrepo.objects.trust import parse_policy
 
     if edge.find() is not None:
         repository = edge.repository(trusts=True)
@@ -44,7 +45,11 @@ def guard_for(edge: Edge, source: Address, policy: str | None, grant_file: str |
         done += amount
         edge.progress("verifying bytes", done, total or None)
 
-    chosen = parse_policy(policy, "--policy") if policy is not None else Policy.AUTO
+    if policy is not None:
+        chosen = parse_policy(policy, "--policy")
+    else:
+        folder = edge.find()
+        chosen = ruling(store_source(source), edge.config(folder), folder).policy
     trust = around.trust
     if grant_file is not None:
         from vexrepo.cli.sharing import trust_by_grant

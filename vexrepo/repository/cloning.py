@@ -6,15 +6,16 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from vexrepo.errors import StateError, UsageError
 from vexrepo.objects.digest import CommitId
+from vexrepo.repository.admitting import admit
 from vexrepo.repository.core import FIRST_BRANCH, FOLDER, Core, Surroundings
 from vexrepo.repository.receiving import Received, receive
-from vexrepo.repository.remotes import Base, Reach, Remote, visit
+from vexrepo.repository.remotes import Base, Reach, RefMove, Remote, visit
 from vexrepo.storage.lock import writer_lock
 from vexrepo.storage.oplog import BRANCHES, TAGS, Operation, View
 from vexrepo.storage.store import ObjectStore
@@ -27,7 +28,8 @@ _LOCK_TIMEOUT_S = 1.0
 class Cloned:
     """What was cloned.  ``branch`` is the current one, at ``commit`` (None: it has none yet).
 
-    ``sealed_bytes`` were received, ``kept_bytes`` were there from an attempt that was interrupted.
+    ``sealed_bytes`` were received, ``kept_bytes`` were there from an attempt that was interrupted; ``said`` is what the
+    policy lets in but wants said of signatures.
     """
 
     branch: str
@@ -39,6 +41,7 @@ class Cloned:
     commits: int
     sealed_bytes: int
     kept_bytes: int
+    said: tuple[str, ...] = ()
 
 
 def clone(
@@ -57,7 +60,7 @@ def clone(
     made here, too.  What an interrupted clone has received is kept in the folder, and used when it is run again.
 
     Raises: StateError (repository-exists, folder-not-empty), UsageError (unknown-revision) for a branch the host has
-    not, HostError, WrongKey, Tampered, InvalidData, StorageFailure: then there is no repository.
+    not, HostError, WrongKey, Tampered, InvalidData, Refused, StorageFailure: then there is no repository.
     """
     place = folder / FOLDER
     _check_free(folder)
@@ -70,10 +73,16 @@ def clone(
             names = ObjectStore(place / "packs", around.files).adopt(received.packs)
             view = _view(remote, refs, chosen)
             first = Operation(first_id, 0, None, around.now_us(), "clone", remote.name, view, names)
-            made = cls.establish(place, around, first, configure)
+            said: list[str] = []
+
+            def let_in(made: Core) -> None:
+                configure(made)
+                said.extend(admit(made, remote, _as_moves(refs), received.checked.commits))
+
+            made = cls.establish(place, around, first, let_in)
         shutil.rmtree(scratch, ignore_errors=True)
         door.remember()
-    return made, _cloned(refs, chosen, received)
+    return made, replace(_cloned(refs, chosen, received), said=tuple(said))
 
 
 @contextlib.contextmanager
@@ -121,6 +130,10 @@ def _choose(remote: Remote, refs: Mapping[str, CommitId], wanted: str | None) ->
     if wanted is not None or not branches:
         return wanted or FIRST_BRANCH
     return FIRST_BRANCH if FIRST_BRANCH in branches else branches[0]
+
+
+def _as_moves(refs: Mapping[str, CommitId]) -> list[RefMove]:
+    return [RefMove(name, None, commit, "new") for name, commit in sorted(refs.items())]
 
 
 def _view(remote: Remote, refs: Mapping[str, CommitId], branch: str) -> View:

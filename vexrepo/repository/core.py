@@ -21,6 +21,7 @@ from vexrepo.objects.digest import CommitId, OperationId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.signature import message_of
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
+from vexrepo.objects.sources import Source, SourceKind
 from vexrepo.objects.trust import Policy, SignedBy, Trust
 from vexrepo.remotes.stores.address import Address, parse_address
 from vexrepo.storage.files import Files, wrapped
@@ -30,9 +31,13 @@ from vexrepo.storage.pins import Pin, read_pin, write_pin
 from vexrepo.storage.store import ObjectStore, Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from concurrent.futures import ThreadPoolExecutor
 
+    from vexrepo.errors import Refused
     from vexrepo.exchange.admission import Guard
+    from vexrepo.hooks.check import Change
+    from vexrepo.hooks.event import Event
     from vexrepo.hooks.gate import Gate, MakeChecks, Passed
     from vexrepo.repository.signatures import Acquaintance
     from vexrepo.storage.keys import Identity
@@ -56,6 +61,7 @@ class Surroundings:
     is remembered (None: not), ``progress`` is told (what, done, total) on long work; ``what`` ends
     in " bytes" where the amounts are bytes.  ``environ`` is what hooks see of the environment, ``checks`` makes the
     built-in checks of an event, ``heard`` is told what checks and hooks said; without ``verify`` neither are asked.
+    ``keep_apart`` is given what the gate refused before it is gone.
     """
 
     now_us: Callable[[], int]
@@ -69,6 +75,7 @@ class Surroundings:
     checks: MakeChecks = lambda event: ()
     verify: bool = True
     heard: Callable[[Passed], None] = lambda passed: None
+    keep_apart: Callable[[Refused, Event, Callable[[], Iterable[Change]]], None] = lambda error, event, changes: None
 
 
 class Core:
@@ -315,7 +322,14 @@ class Core:
         """Return who decides about what comes from a store."""
         from vexrepo.exchange.admission import Guard
 
-        return Guard(self.around.trust, self.around.now_us(), Policy.AUTO, self.gate(), self.around.heard)
+        policy = self.policy_for(source_of(source, os.path.realpath(self.root)))
+        return Guard(self.around.trust, self.around.now_us(), policy, self.gate(), self.around.heard)
+
+    def policy_for(self, source: Source) -> Policy:
+        """Return what signatures of a source must be worth.  Raises: InvalidData (bad-config)."""
+        from vexrepo.config import policy_for
+
+        return policy_for(self.config, source, Path(os.path.realpath(self.root))).policy
 
     def record(
         self,
@@ -524,6 +538,13 @@ class Core:
         """Take the repository as it is for the newest."""
         identifier, operation = self.log.current()
         self._pin(operation, identifier, anew=True)
+
+
+def source_of(address: Address, root: str) -> Source:
+    """Return a store as a source of a policy; a relative path is relative to the repository's folder."""
+    if not address.is_path:
+        return Source(SourceKind.STORE, str(address))
+    return Source(SourceKind.FILE, Path(os.path.realpath(os.path.join(root, address.location))).as_posix())
 
 
 def _relative(address: Address, root: Path) -> Address:

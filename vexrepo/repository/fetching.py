@@ -9,6 +9,7 @@ from pathlib import Path
 from vexrepo.errors import Tampered
 from vexrepo.history.ancestry import is_ancestor
 from vexrepo.objects.digest import CommitId
+from vexrepo.repository.admitting import admit, tell_of_fetch
 from vexrepo.repository.core import Core
 from vexrepo.repository.receiving import Received, receive
 from vexrepo.repository.remotes import Base, Kind, Reach, RefMove, Remote, Visit, visit
@@ -29,6 +30,7 @@ class Fetched:
     """What a fetch found.  ``moves`` are the remote's branches (``deleted``: no longer there), ``tags`` new ones.
 
     ``sealed_bytes`` were received, in ``packs`` with ``objects``; ``generation`` is that of the head that was read.
+    ``said`` is what the policy lets in but wants said of signatures.
     """
 
     moves: tuple[RefMove, ...]
@@ -39,6 +41,7 @@ class Fetched:
     commits: int = 0
     sealed_bytes: int = 0
     generation: int = 0
+    said: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -50,7 +53,7 @@ def fetch(repository: Core, remote: Remote, reach: Reach, *, dry_run: bool = Fal
     """Receive what a remote's branches and tags need; take note of where its branches are, and of tags that are new.
 
     Raises: HostError, WrongKey, Tampered (host-tampered, host-rolled-back, host-incomplete, …), InvalidData
-    (signature-bad, …): then nothing was changed.  StorageFailure, Locked.
+    (signature-bad, …), Refused: then nothing was changed.  StorageFailure, Locked.
     """
     with visit(Base.of(repository), remote, reach) as door, repository.scratch() as scratch:
         if dry_run:
@@ -79,11 +82,14 @@ def fetch_from(repository: Core, door: Visit, scratch: Path, *, all_tags: bool =
             received, _ = receive_all("again")
         names = repository.objects.adopt(received.packs)
         view, found = _plan(repository, repository.view(), remote, refs)
+        said = admit(repository, remote, (*found.moves, *found.tags), received.checked.commits, names)
         if view.refs != repository.view().refs:
             repository.record(view, "fetch", _detail(remote, found), names)
     door.remember()
+    tell_of_fetch(repository, remote, (*found.moves, *found.tags))
     return replace(
         found,
+        said=tuple(said),
         packs=len(received.packs),
         objects=received.checked.objects,
         commits=len(received.checked.commits),

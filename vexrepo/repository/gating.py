@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vexrepo.errors import Refused
 from vexrepo.history.diff import diff_trees
 from vexrepo.history.walk import iter_records
 from vexrepo.hooks.check import Change
@@ -55,14 +57,25 @@ def pass_gate(
     gate = repository.gate()
     if not gate.is_watched(event.name):
         return
-    try:
+    with undo_on_refusal(repository, event, changes, packs):
         passed = gate.pass_through(event, changes)
-    except BaseException:
+    repository.around.heard(passed)
+
+
+@contextlib.contextmanager
+def undo_on_refusal(
+    repository: Core, event: Event, changes: Callable[[], Iterable[Change]], packs: Sequence[str]
+) -> Iterator[None]:
+    """Remove new packs, that nothing refers to, where what is done inside fails; what was refused may be kept apart."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Refused):
+            repository.around.keep_apart(error, event, changes)
         for name in packs:
             repository.files.remove(repository.objects.folder / name)
         repository.objects.refresh()
         raise
-    repository.around.heard(passed)
 
 
 def tell(repository: Core, event: Event, changes: Callable[[], Iterable[Change]]) -> None:

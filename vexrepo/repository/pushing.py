@@ -13,6 +13,7 @@ from vexrepo.history.ancestry import is_ancestor
 from vexrepo.history.lacking import commits_between
 from vexrepo.objects.digest import CommitId
 from vexrepo.remotes.hosts.base import HostMoved
+from vexrepo.repository.admitting import pass_push, tell_of_push
 from vexrepo.repository.core import Core
 from vexrepo.repository.packing import Packed, pack_commits
 from vexrepo.repository.refspec import RefUpdate
@@ -71,7 +72,7 @@ def push(
     commits that this repository has seen there.
 
     Raises: StateError (not-fast-forward, host-moved) where the remote has what we have not: pull first; HostError,
-    WrongKey, Tampered, StorageFailure.
+    WrongKey, Tampered, Refused (a check or hook), StorageFailure.
     """
     if dry_run:  # an empty host is left empty, and nobody is asked for a passphrase that would not be used
         reach = replace(reach, new_passphrase=lambda: secrets.token_hex(16), recipients=(), cost=Cost(64, 1, 1))
@@ -91,6 +92,8 @@ def push(
             done = Pushed(moves, len(packed.paths), packed.objects, packed.size_bytes, created=created, retries=attempt)
             if dry_run:
                 return done
+            if not attempt:
+                pass_push(repository, remote, moves)
             try:
                 head = vault.publish(_refs_after(vault.head.refs, moves), packed.paths)
             except HostMoved:
@@ -101,7 +104,9 @@ def push(
             door.learn(new, packed.paths)
             sealed = sum(part.sealed for pack in new for part in pack.parts)
             done = replace(done, packs=len(new), sealed_bytes=sealed, generation=head.generation)
-            return _settle(repository, remote, door, done)
+            done = _settle(repository, remote, door, done)
+            tell_of_push(repository, remote, moves)
+            return done
         raise HostMoved(f"others keep publishing to {remote.url}; run the command again", code="host-moved")
 
 
