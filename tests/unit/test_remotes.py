@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.hosting.team import PASSPHRASE, REMOTE, Machine, Team, reach_to, refusal
+from tests.hosting.team import CHEAP, PASSPHRASE, REMOTE, Machine, Team, reach_to, refusal
 from vexrepo.errors import StateError
 from vexrepo.objects.digest import CommitId
+from vexrepo.remotes.hosts.base import Access
+from vexrepo.remotes.hosts.header import Unlock
+from vexrepo.remotes.hosts.members import Recipient
+from vexrepo.remotes.hosts.publishing import Means
+from vexrepo.remotes.hosts.vault import Vault
 from vexrepo.repository import Repository
 from vexrepo.repository.collect import collect
 from vexrepo.repository.hostcare import check_host, compact_host, open_host, rekey_host
@@ -329,6 +335,23 @@ def test_another_repository_in_place_of_a_remote_is_noticed(team: Team) -> None:
     assert tracked.forget(one.repository, REMOTE.name) == 1
     assert refusal(one.fetch) == "" and one.tracking() == other.tracking()
     team.place = kept
+
+
+def test_nothing_is_sent_to_a_host_that_was_made_for_our_public_key(team: Team, tmp_path: Path) -> None:
+    """An identity opens it, but its public key was all that took: whoever made it could read what we push."""
+    one = team.machine().init()
+    one.commit(k1="a secret")
+    identity = one.around.identity
+    assert identity is not None
+    means = Means(lambda: 1, tmp_path / "evil", cost=CHEAP)
+    Vault.create(team.connect(REMOTE.url, Access()), means, recipients=[Recipient("you", identity.key)]).publish({})
+    unlock = Unlock([identity], one.reach.unlock.passphrases)
+    one.reach = replace(one.reach, unlock=unlock)
+    before = dict(team.place.files)
+    assert refusal(one.push) == refusal(one.fetch) == refusal(lambda: one.push(force=True)) == "host-unproven"
+    assert team.place.files == before
+    one.reach = replace(one.reach, unlock=replace(unlock, vouches=lambda key: True))  # somebody was asked
+    assert refusal(one.push) == ""
 
 
 def test_a_remote_keeps_what_was_seen_under_another_name(team: Team) -> None:

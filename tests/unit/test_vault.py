@@ -16,12 +16,13 @@ from vexrepo.objects.digest import CommitId
 from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.signature import public_key
 from vexrepo.remotes.hosts.base import HostFile, HostMoved, Limits, OutcomeUnknown, Tip
-from vexrepo.remotes.hosts.head import Head, HeadId, encode_head
+from vexrepo.remotes.hosts.head import Head, HeadId, SlotNote, encode_head
 from vexrepo.remotes.hosts.header import Unlock, decode_header
 from vexrepo.remotes.hosts.members import SlotBook
 from vexrepo.remotes.hosts.memory import MemoryHost, Place
 from vexrepo.remotes.hosts.opening import Seen
 from vexrepo.remotes.hosts.seal import SealKeys, seal
+from vexrepo.remotes.hosts.slots import PassphraseSlot
 from vexrepo.remotes.hosts.vault import Means, Recipient, Vault
 from vexrepo.storage.codec import Codec
 from vexrepo.storage.files import Files
@@ -256,20 +257,24 @@ def test_a_head_further_back_than_its_followers_say_is_let_pass(world: World) ->
 # -- whose host it is --------------------------------------------------------------------------------------------------
 
 
-def put_own_key(world: World, victim: Identity, *, epoch: int = 1, generation: int = 1000) -> bytes:
-    """Do what a host can that knows somebody's public key: make it anew, for a key of its own; return that key."""
+def put_own_key(world: World, victim: Identity, *, epoch: int = 1, generation: int = 1000) -> None:
+    """Do what a host can that knows somebody's public key: make it anew, for a key of its own.
+
+    The passphrase slots of before are left in the header, for whoever would be put at rest by them.
+    """
     host, master = world.host(), secrets.token_bytes(32)
     tip = host.read_tip()
     assert tip is not None
-    host_id = decode_header(b"".join(raw for _, raw in host.fetch(tip, ["vexrepo"])), host.url).host
-    book = SlotBook(host_id, epoch, master, CHEAP)
+    before = decode_header(b"".join(raw for _, raw in host.fetch(tip, ["vexrepo"])), host.url)
+    book = SlotBook(before.host, epoch, master, CHEAP)
     book.add_recipient(Recipient("you", victim.key))
+    kept = [slot for slot in before.slots if isinstance(slot, PassphraseSlot)]
+    book.keep(kept, {slot.id: SlotNote("passphrase") for slot in kept})
     previous = tuple(HeadId(secrets.token_bytes(32)) for _ in range(min(16, generation - 1)))
     header = book.header()
-    head = Head(host_id, generation, previous, header.digest, "0" * 32, 0, slots=book.notes)
-    sealed = seal(SealKeys(host_id, epoch, {epoch: master}), "head", encode_head(head, None))
+    head = Head(before.host, generation, previous, header.digest, "0" * 32, 0, slots=book.notes)
+    sealed = seal(SealKeys(before.host, epoch, {epoch: master}), "head", encode_head(head, None))
     host.publish(tip, {"vexrepo": header.encode(), "head": sealed}, [p for p in tip.files if p.startswith("packs/")])
-    return master
 
 
 def test_a_host_that_puts_its_own_key_in_place_of_ours_is_refused(world: World) -> None:
@@ -336,15 +341,17 @@ def test_who_made_a_host_seen_for_the_first_time_must_be_known(world: World) -> 
     vault.publish(REFS)
     assert opened("open sesame").head == vault.head and asked == []  # the passphrase shows it
     vault.add_recipient(Recipient("you", identity(7).key))
-    with pytest.raises(Tampered) as error:
-        opened("open sesame")
-    assert error.value.code == "host-unproven" and "vex trust add" in str(error.value)
-    assert asked == [identity(3).key]
-    assert opened(None, identity(3).key).head == vault.head
+    assert opened(None, identity(3).key).head == vault.head  # the signature does
+    assert opened("open sesame").head == vault.head and asked[-1] == identity(3).key  # the passphrase does
+    for passphrase in (None, "another"):
+        with pytest.raises(Tampered) as error:
+            opened(passphrase)
+        assert error.value.code == "host-unproven" and "vex trust add" in str(error.value)
     put_own_key(world, identity(7))
-    with pytest.raises(Tampered) as error:
-        opened(None, identity(3).key)
-    assert error.value.code == "host-unproven" and asked[-1] is None
+    for passphrase in (None, "open sesame"):
+        with pytest.raises(Tampered) as error:
+            opened(passphrase, identity(3).key)
+        assert error.value.code == "host-unproven" and asked[-1] is None
 
 
 def test_what_a_machine_remembers_comes_back_and_an_older_memory_too(world: World) -> None:

@@ -52,8 +52,9 @@ class Unlock:
     somebody again.
 
     Anybody can wrap a key for a public key.  So a host that this machine has not seen before and that an identity
-    opens is only used if ``vouches`` says of the key that signed its head (None: no signature) that it is trusted.
-    Without ``vouches`` any is taken: for what is only looked at, or where somebody has been asked.
+    opens is only used if ``vouches`` says of the key that signed its head (None: no signature) that it is trusted, or
+    a passphrase opens it as well.  Without ``vouches`` any is taken: for what is only looked at, or where somebody
+    has been asked.
     """
 
     identities: Iterable[Identity] = ()

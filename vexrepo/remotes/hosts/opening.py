@@ -5,11 +5,12 @@ Rules: remotes/PROTOCOL.md, "Reading".
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vexrepo.errors import HostError, InvalidData, Tampered
+from vexrepo.errors import HostError, InvalidData, Tampered, WrongKey
 from vexrepo.objects.digest import checksum
 from vexrepo.objects.signature import Signature
 from vexrepo.remotes.hosts import head as heads
@@ -19,7 +20,7 @@ from vexrepo.remotes.hosts.checking import iter_part_problems
 from vexrepo.remotes.hosts.head import Head, HeadId
 from vexrepo.remotes.hosts.header import Header, Opened, Unlock, unlock
 from vexrepo.remotes.hosts.seal import HostTampered, SealKeys, open_sealed, sealed_size
-from vexrepo.remotes.hosts.slots import RecipientSlot, Slot, is_hex
+from vexrepo.remotes.hosts.slots import PassphraseSlot, RecipientSlot, Slot, is_hex
 from vexrepo.storage.keys import fingerprint
 
 
@@ -118,7 +119,7 @@ def read(
     if before is not None:
         _check_seen(host.url, header, head, keys, before)
     elif isinstance(opened.slot, RecipientSlot):
-        _check_vouched(host.url, offer, signature)
+        _check_vouched(host.url, header, opened, offer, signature)
     if not with_damage:
         for problem in iter_part_problems(tip, head):
             raise HostTampered(problem.path, problem.message)
@@ -167,18 +168,25 @@ def _check_seen(url: str, header: Header, head: Head, keys: SealKeys, seen: Seen
         )
 
 
-def _check_vouched(url: str, offer: Unlock, signature: Signature | None) -> None:
+def _check_vouched(url: str, header: Header, opened: Opened, offer: Unlock, signature: Signature | None) -> None:
     """Refuse a host seen for the first time that anybody could have made, as far as can be told.
 
-    A passphrase proves that who made it knew the passphrase.  An identity proves nothing: its public key is enough.
+    An identity that opens it proves nothing: its public key is enough.  A passphrase that opens the same key proves
+    that who made it knew the passphrase, so it is asked for where the signature is not enough.
     """
-    if offer.vouches is not None and not offer.vouches(signature.key if signature else None):
-        by = f"signed by {fingerprint(signature.key)}, a key you do not trust" if signature else "not signed"
-        raise Tampered(
-            f"{url} opens with your key, but anybody who knows your public key could have made it: its head is {by}.  "
-            "Trust that key if it is somebody's you share with (`vex trust add`), or open it once with its passphrase",
-            code="host-unproven",
-        )
+    if offer.vouches is None or offer.vouches(signature.key if signature else None):
+        return
+    if any(isinstance(slot, PassphraseSlot) for slot in header.slots) and offer.passphrases is not None:
+        with contextlib.suppress(WrongKey):
+            if unlock(header, replace(offer, identities=()), url).master == opened.master:
+                return
+    by = f"signed by {fingerprint(signature.key)}, a key you do not trust" if signature else "not signed"
+    raise Tampered(
+        f"{url} opens with your key, but anybody who knows your public key could have made it: its head is {by}, and "
+        "no passphrase shows who made it.  Give its passphrase, or trust that key if it is somebody's you share with "
+        "(`vex trust add`)",
+        code="host-unproven",
+    )
 
 
 def _rolled_back(url: str, what: str) -> Tampered:
