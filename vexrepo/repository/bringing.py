@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vexrepo.errors import StoreError
+from vexrepo.history.ancestry import is_ancestor
 from vexrepo.history.diff import Change, diff_trees
 from vexrepo.history.walk import RecordAt, iter_leaves, read_leaves
 from vexrepo.objects.digest import CommitId
@@ -17,10 +18,15 @@ from vexrepo.repository.checkout import CheckedOut, check_unchanged
 from vexrepo.repository.core import Core
 from vexrepo.repository.difference import diff_edges_with_store, diff_with_store
 from vexrepo.repository.restoring import Keys
+from vexrepo.storage.oplog import View
 
 
-def bring(repository: Core, commit: CommitId, address: Address, *, dry_run: bool = False) -> CheckedOut:
+def bring(
+    repository: Core, commit: CommitId, address: Address, *, head: str | None = None, dry_run: bool = False
+) -> CheckedOut:
     """Write into a store what changed from the commit it was last seen at to another; the rest of it stays as it is.
+
+    With ``head``, that is made the repository's head afterwards.
 
     A store that was never seen is taken to have begun empty; an empty one is filled.  Where the store holds exactly
     what it was last seen to hold, this is a checkout.
@@ -34,7 +40,7 @@ def bring(repository: Core, commit: CommitId, address: Address, *, dry_run: bool
     if base is not None and base not in repository.objects:  # a restored operation may name what gc has removed
         base = None
     if _is_plain(repository, base, address, seen.get("fingerprint")):
-        return _checkout.checkout(repository, commit, address, dry_run=dry_run)
+        return _checkout.checkout(repository, commit, address, head=head, dry_run=dry_run)
     old, new = repository.snapshot_of(base), repository.snapshot_of(commit)
     assert new is not None
     records = _changes(repository, old.records if old else None, new.records)
@@ -50,9 +56,27 @@ def bring(repository: Core, commit: CommitId, address: Address, *, dry_run: bool
     if not dry_run:
         with repository.lock():
             # Without the fingerprint, as the store does not hold exactly what the commit holds.
-            view = repository.view().with_store(name, {"commit": commit.hex(), "fingerprint": None})
-            repository.record(view, "checkout", f"changes up to {commit.short} to {name}")
+            before = repository.view()
+            view = before.with_store(name, {"commit": commit.hex(), "fingerprint": None})
+            if head is not None:
+                view = view.with_new_head(head, commit)
+            if view != before:
+                repository.record(view, "checkout", f"changes up to {commit.short} to {name}")
     return done
+
+
+def left_behind_at(repository: Core, address: Address) -> CommitId | None:
+    """Return the commit a store was last seen at, if the branch has moved on from there without it; else None.
+
+    A commit of such a store would take back what the branch has got since.
+    """
+    view = repository.view()
+    seen = view.stores.get(repository.store_name(address), {}).get("commit")
+    commit = CommitId.parse(seen) if seen else None
+    if commit is None or view.commit in (None, commit) or commit not in repository.objects:
+        return None
+    assert view.commit is not None
+    return commit if is_ancestor(repository.commit_at, commit, view.commit) else None
 
 
 def _is_plain(repository: Core, base: CommitId | None, address: Address, fingerprint: str | None) -> bool:
@@ -79,3 +103,12 @@ def _changes(repository: Core, old: TreeRoot | None, new: TreeRoot) -> Iterator[
 
 def _record(at: RecordAt | None) -> Record | None:
     return at.record if at else None
+
+
+def go_back(repository: Core, before: View, commit: CommitId) -> None:
+    """Put the current branch back to where it was in an earlier view, if it is still at ``commit``."""
+    with repository.lock():
+        view = repository.view()
+        if (view.head, view.commit) == (before.head, commit) and before.commit != commit:
+            where = view.with_ref(view.head, before.commit) if view.branch is not None else view.with_head(before.head)
+            repository.record(where, "undo", f"back from {commit.short}")

@@ -16,6 +16,7 @@ from vexrepo.storage.oplog import BRANCHES
 
 if TYPE_CHECKING:
     from vexrepo.objects.digest import CommitId
+    from vexrepo.remotes.outflow import Outflow
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import CheckedOut, Repository, Selection
 
@@ -26,6 +27,7 @@ _UNSURE = "the repository is as it was; `vex status` tells what the store holds"
     epilog=example(
         "vex checkout HEAD~1                              the workspace goes back one commit",
         "vex checkout HEAD --force                        drop what is not committed",
+        "vex checkout HEAD --merge                        keep it, and bring the rest along",
         "vex checkout main --to jsonl:copy.vmig.jsonl     into another store",
     )
 )
@@ -33,6 +35,9 @@ _UNSURE = "the repository is as it was; `vex status` tells what the store holds"
 @click.option("--to", "store", metavar="STORE", help="Write to this store instead of the workspace.")
 @selecting
 @click.option("-f", "--force", is_flag=True, help="Overwrite memories that no commit has.")
+@click.option(
+    "-m", "--merge", is_flag=True, help="Write only what changed since the store was last seen; keep the rest."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written, write nothing.")
 @no_verify
 @as_json
@@ -44,6 +49,7 @@ def checkout(
     namespaces: tuple[str, ...],
     components: tuple[str, ...],
     force: bool,
+    merge: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -51,8 +57,11 @@ def checkout(
 
     Only the difference is written.  Without --to the workspace is written and HEAD moves to REV: to the branch, if
     REV is one, else detached.  With --namespace or --components only those memories are written and HEAD stays.
-    Memories that no commit has are not overwritten without --force.
+    Memories that no commit has are not overwritten without --force.  With --merge they stay in the store, beside what
+    changed from the commit it was last seen at to REV; where both are about the same memory, nothing is written.
     """
+    if merge and (force or namespaces or components):
+        raise click.UsageError("--merge does not go with --force, --namespace or --components")
     repository = edge.repository()
     view = repository.view()
     commit = repository.resolve(revision, view)
@@ -62,9 +71,17 @@ def checkout(
         branch = branch_of(view, revision)
         head = BRANCHES + branch if branch else view.head if revision in ("HEAD", "@") else commit.hex()
     address = edge.address(store) if store is not None else repository.workspace()
-    done = _apply(edge, repository, commit, address, chosen, force=force, dry_run=dry_run, head=head)
+    if merge:
+        from vexrepo.repository.bringing import bring
+
+        edge.unsure = "" if dry_run else _UNSURE
+        done = bring(repository, commit, address, head=head, dry_run=dry_run)
+    else:
+        done = _apply(edge, repository, commit, address, chosen, force=force, dry_run=dry_run, head=head)
     if as_json:
         emit(_as_json(repository, done, address, dry_run))
+    elif merge:
+        say_brought(done, address, dry_run=dry_run)
     else:
         on = place_words(repository.view()) if head else ""
         _print(done, address, revision, dry_run, on, partial=chosen is not None)
@@ -106,19 +123,38 @@ def _as_json(repository: Repository, done: CheckedOut, address: Address, dry_run
     }
 
 
-def _print(
-    done: CheckedOut, address: Address, revision: str, dry_run: bool, head: str, *, partial: bool = False
-) -> None:
-    flow, total = done.outflow, done.snapshot.records.count
+def say_brought(done: CheckedOut, address: Address, *, dry_run: bool = False) -> None:
+    """Print what was written into a store beside what it holds of its own."""
+    flow = done.outflow
     name = plain(str(address))
+    what = ", ".join(_flow_words(flow)) or "nothing to do"
+    if not dry_run:
+        say(f" → {name} · {what}" if not flow.is_empty else f" → {name} · it has that already")
+        return
+    say(f"would bring {name} along to {done.commit.short}: {what}")
+    both = len(flow.unsaved) + len(flow.unsaved_edges)
+    if both:
+        say(
+            f"  refused as it stands: {counted(both, 'of these was', 'of these were')} changed there, too; commit first"
+        )
+
+
+def _flow_words(flow: Outflow) -> list[str]:
     parts = [
         f"{number:,} {word}"
         for number, word in ((flow.added, "added"), (flow.changed, "changed"), (flow.removed, "removed"))
         if number
     ]
     edges = len(flow.edge_upserts) + len(flow.edge_deletes)
-    if edges:
-        parts.append(counted(edges, "edge"))
+    return [*parts, counted(edges, "edge")] if edges else parts
+
+
+def _print(
+    done: CheckedOut, address: Address, revision: str, dry_run: bool, head: str, *, partial: bool = False
+) -> None:
+    flow, total = done.outflow, done.snapshot.records.count
+    name = plain(str(address))
+    parts = _flow_words(flow)
     if dry_run:
         would = ", ".join(parts) or "nothing to do"
         say(f"would bring {name} to {plain(revision)} ({done.commit.short}): {would}")

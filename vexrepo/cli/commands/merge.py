@@ -61,14 +61,14 @@ def _pairs(origin: str, texts: tuple[str, ...] | list[str]) -> dict[str, str]:
     return found
 
 
-_RULES = (
+MERGE_RULES = (
     "\b\nRules: fail (the default), ours, theirs, newest, highest-importance, union, max, sum, by-type.\n"
     "merge.policy, merge.types and merge.fields keep them in the configuration.\n\n"
 )
 
 
 @click.command(
-    epilog=_RULES
+    epilog=MERGE_RULES
     + example(
         "vex merge experiment",
         "vex merge experiment --dry-run",
@@ -128,7 +128,8 @@ def merge(
         else:
             say(f"dropped the {state.action} of {plain(state.name)}" if state else "dropped the merge under way")
         return DONE
-    bring = _workspace(repository, no_checkout or dry_run)
+    # While a merge waits, what was learned meanwhile cannot be committed: it stays in the store.
+    bring = _workspace(repository, no_checkout or dry_run, may_differ=go_on)
     if go_on:
         return finish(edge, repository, merging.proceed(repository), "the merge", bring, as_json)
     assert revision is not None
@@ -198,10 +199,12 @@ def _act(edge: Edge, act: Callable[..., MergeResult], verb: str, given: dict[str
     return finish(edge, repository, result, revision, bring, given["as_json"], verb=verb)
 
 
-def _workspace(repository: Repository, leave: bool) -> bool:
+def _workspace(repository: Repository, leave: bool, *, may_differ: bool = False) -> bool:
     """Whether the workspace store is to be brought along.  Raises: StateError (unsaved-changes) where it cannot be."""
     if leave or not repository.config["workspace.store"]:
         return False
+    if may_differ:
+        return True
     found = repository.status()
     if not found.is_clean:
         what = tally(found.learned, found.changed, found.forgotten)
@@ -225,15 +228,24 @@ def finish(
     verb: str = "merge",
 ) -> int:
     """Bring the workspace along and report."""
-    done = result.kind in ("merged", "fast-forward")
-    if done and bring:
-        view = repository.view()
-        repository.checkout(result.commit, repository.workspace(), head=view.head)
-    open_ones = result.outcome.conflicts
-    code = CONFLICTS if open_ones and result.kind in ("conflicts", "preview") else DONE
+    if bring and result.kind in ("merged", "fast-forward"):
+        from vexrepo.repository.bringing import bring as bring_along
+
+        bring_along(repository, result.commit, repository.workspace(), head=repository.view().head)
     if as_json:
-        emit(_result_json(result))
-        return code
+        emit(result_json(result))
+        return exit_code_of(result)
+    return report(edge, repository, result, name, verb)
+
+
+def exit_code_of(result: MergeResult) -> int:
+    """Return the exit code of a merge."""
+    return CONFLICTS if result.outcome.conflicts and result.kind in ("conflicts", "preview") else DONE
+
+
+def report(edge: Edge, repository: Repository, result: MergeResult, name: str, verb: str = "merge") -> int:
+    """Print what a merge did; return its exit code."""
+    open_ones = result.outcome.conflicts
     if result.kind == "up-to-date":
         say(f"already up to date: {place_words(repository.view())} has everything of {plain(name)}")
     elif result.kind == "fast-forward":
@@ -250,7 +262,7 @@ def finish(
     if result.kind in ("conflicts", "preview"):
         _say_conflicts(result, verb)
     _say_notes(result)
-    return code
+    return exit_code_of(result)
 
 
 def _counts(result: MergeResult) -> str:
@@ -293,7 +305,8 @@ def _say_notes(result: MergeResult) -> None:
         say(f"note: both sides changed the settings of the {plain(kind)} collection; ours were kept")
 
 
-def _result_json(result: MergeResult) -> dict[str, Any]:
+def result_json(result: MergeResult) -> dict[str, Any]:
+    """Return what a merge did as JSON."""
     outcome = result.outcome
     return {
         "result": result.kind,
