@@ -57,6 +57,14 @@ SETTINGS: dict[str, Setting] = {
     "push.remote": Setting(
         str, "", "the remote of push, fetch and pull where none is named; default: the only one, or origin"
     ),
+    "sync.database": Setting(
+        str,
+        "",
+        "the VEKTOR database that vex sync is about where none is named; set by vex sync init, in your own file",
+    ),
+    "sync.min_importance": Setting(
+        float, 0.0, "what vex sync push leaves out where it is not told: memories below this importance; 0: none"
+    ),
     "ssh.command": Setting(str, "", "what is run for ssh, e.g. ssh -i KEYFILE; default: ssh"),
     "http.proxy": Setting(str, "", "proxy for https and http; default: the environment's (HTTPS_PROXY, NO_PROXY)"),
     "http.ca_file": Setting(str, "", "file of certificates that vouch for hosts; default: the system's"),
@@ -77,6 +85,7 @@ FAMILIES: dict[str, dict[str, Setting]] = {
         "user": Setting(str, "", "user name that goes with the token, where the host asks for one"),
     },
 }
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _FAMILY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -114,6 +123,8 @@ class Config:
             setting = check_key(key)
         except UsageError as error:
             raise InvalidData(f"{origin}: {error}", code="bad-config") from None
+        if setting.kind is float and type(value) is int:
+            value = float(value)
         if type(value) is not setting.kind or (
             isinstance(value, dict) and not all(isinstance(each, str) for each in value.values())
         ):
@@ -149,7 +160,13 @@ class Config:
 
 
 def _kind(kind: type) -> str:
-    return {str: "text", bool: "true or false", int: "a whole number", dict: "a table of texts"}[kind]
+    return {
+        str: "text",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        dict: "a table of texts",
+    }[kind]
 
 
 def _flat(tables: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
@@ -204,6 +221,8 @@ def parse_value(key: str, text: str) -> Any:
         return text.lower() in ("true", "yes", "on", "1")
     if setting.kind is int and text.strip().lstrip("-").isdigit():
         return int(text)
+    if setting.kind is float and _NUMBER.fullmatch(text.strip()):
+        return float(text)
     if setting.kind is str:
         return text
     if setting.kind is dict:

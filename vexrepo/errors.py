@@ -172,6 +172,7 @@ CODES: dict[str, str] = {
     "wrong-token": "a backup opens neither with this token nor on this machine",
     "store-cannot-hold": "the store cannot hold a record as it is",
     "store-changed": "the store changed while it was being read",
+    "store-behind": "the branch has moved on without the store, so that a commit of it would take that back",
     "no-workspace": "the repository has no workspace store",
     "store-unseen": "the repository has never committed a store nor checked it out",
     # hosts
@@ -194,6 +195,8 @@ CODES: dict[str, str] = {
     "wrong-passphrase": "no key slot of a host opens with this passphrase",
     "wrong-key": "no key slot of a host opens with this identity",
     "no-passphrase": "a passphrase is needed and there is none",
+    "no-keyring": "there is no keyring to put a secret into",
+    "key-revoked": "a key that was withdrawn would be given access",
     "no-token": "what should give an access token does not",
     "unknown-slot": "a host has no such key slot",
     "last-slot": "the last key slot of a host cannot be removed",

@@ -135,7 +135,7 @@ def errors_page() -> str:
 
 def config_page() -> str:
     """Return docs/reference/config.md."""
-    kinds = {str: "text", bool: "true or false", int: "whole number", dict: "table"}
+    kinds = {str: "text", bool: "true or false", int: "whole number", float: "number", dict: "table"}
     lines = ["# Configuration", "", NOTE.strip(), ""]
     lines += [
         "Flags go before the environment, that before `.vex/config.toml` in the repository, that before your",

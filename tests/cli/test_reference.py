@@ -76,6 +76,8 @@ def test_commands_that_report_take_json():
         "vex trust",
         "vex config",
         "vex remote",
+        "vex remote recipient",
+        "vex sync",
         "vex hook",
         "vex quarantine",
         "vex help",

@@ -77,13 +77,12 @@ def test_a_path_does_not_depend_on_the_current_folder(folder):
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("", "expected the address"),
+        ("", "the address is empty"),
         ("https://", "names no repository"),
-        ("ftp://host/memory.git", "ftp:// is unknown"),
+        ("ftp://host/memory.git", "ftp:// is no way to a host"),
         ("vektor:agent.db", "the address of a store"),
-        ("https://a/b\nc", "expected the address"),
-        ("git@host:", "names no repository"),
-        ("-oProxyCommand=touch x:y", "names no repository"),
+        ("https://a/b\nc", "control characters"),
+        ("git@-oProxyCommand=x:y", "begins with a dash"),
         ("https://[::1/memory.git", "is no address"),
     ],
 )

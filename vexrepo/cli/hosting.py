@@ -1,22 +1,132 @@
-"""What a command needs to talk to a remote's host: the way there, and the keys."""
+"""What a command needs to talk to a remote's host: the way there, the keys, and a place to remember what was seen."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 from urllib.parse import urlsplit
 
 from vexrepo.cli.output import say
 from vexrepo.cli.remotes import check_no_secret
 from vexrepo.cli.text import plain
-from vexrepo.errors import UsageError
+from vexrepo.errors import HostError, UsageError, VexError, WrongKey
 
 if TYPE_CHECKING:
+    from vexrepo.cli.remotes import Remote
     from vexrepo.cli.secrets import Secrets
+    from vexrepo.cli.surroundings import Edge
     from vexrepo.config import Config
     from vexrepo.remotes.hosts.base import Access
+    from vexrepo.remotes.hosts.vault import Vault
+    from vexrepo.repository import Repository
+    from vexrepo.repository.remotes import Reach
+    from vexrepo.repository.remotes import Remote as Place
+    from vexrepo.storage.keys import Identity, KeyFolder
+
+
+def secrets_of(edge: Edge, remote: Remote, root: Path) -> Secrets:
+    """Return where the secrets of a remote come from; ``root`` is what relative paths in settings are relative to."""
+    from vexrepo.cli.secrets import Secrets, Terminal
+
+    return Secrets(edge.environ, remote, root, Terminal(edge.environ, edge.progress.clear))
+
+
+def reach_to(
+    edge: Edge,
+    remote: Remote,
+    repository: Repository | None,
+    secrets: Secrets,
+    *,
+    identities: bool = True,
+    recovery: Identity | None = None,
+) -> Reach:
+    """Return how to get to a remote's host and to open it: with the user's identities first, then a passphrase.
+
+    A host that a push makes is opened by the passphrase and by the identity that signs here.  ``identities`` off leaves
+    them out; ``recovery`` is one more.
+    """
+    from vexrepo.remotes.hosts.header import Unlock
+    from vexrepo.remotes.hosts.members import Recipient
+    from vexrepo.repository.remotes import Reach
+
+    config = repository.config if repository is not None else edge.config(None)
+    keys, current = edge.keys(), config["user.identity"]
+    first = [recovery] if recovery else []
+    if repository is not None and repository.around.identity is not None:
+        first.append(repository.around.identity)
+    own = [Recipient(self_name(edge, config), keys.look(current).key)] if current in keys.names() else []
+    return Reach(
+        access=access_to(remote.url, config, secrets, edge.environ, edge.progress),
+        unlock=Unlock(OwnIdentities(keys, current, first) if identities else (), secrets.passphrases),
+        new_passphrase=secrets.new_passphrase,
+        recipients=tuple(own),
+    )
+
+
+class OwnIdentities(Sequence["Identity"]):
+    """The user's identities, read when they are tried; of those that a passphrase seals, only the current one."""
+
+    def __init__(self, keys: KeyFolder, current: str, first: Sequence[Identity]) -> None:
+        self._keys, self._current, self._first = keys, current, first
+        self._read: list[Identity] | None = None
+
+    def _all(self) -> list[Identity]:
+        if self._read is None:
+            self._read = list(self._first)
+            known = {each.key for each in self._first}
+            looks = [self._keys.look(name) for name in self._keys.names()]
+            for look in sorted(looks, key=lambda each: (each.is_sealed, each.name != self._current, each.name)):
+                if look.key not in known and (not look.is_sealed or look.name == self._current):
+                    # A remote's own passphrase may be at hand where that of a key is not.
+                    with suppress(WrongKey):
+                        self._read.append(self._keys.read(look.name))
+        return self._read
+
+    @overload
+    def __getitem__(self, at: int) -> Identity: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Identity]: ...
+    def __getitem__(self, at: int | slice) -> Identity | list[Identity]:
+        return self._all()[at]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+@contextmanager
+def visiting(
+    edge: Edge,
+    repository: Repository,
+    remote: Remote,
+    secrets: Secrets,
+    *,
+    identities: bool = True,
+    recovery: Identity | None = None,
+) -> Iterator[Vault]:
+    """Open a remote's host, to look at who can open it or to change that.  Raises: HostError, WrongKey, Tampered."""
+    from vexrepo.repository.hostcare import open_host
+
+    reach = reach_to(edge, remote, repository, secrets, identities=identities, recovery=recovery)
+    with way_out(remote), open_host(repository, as_place(remote), reach) as vault:
+        yield vault
+    secrets.accepted()
+
+
+def as_place(remote: Remote) -> Place:
+    """Return what a repository needs to know of a remote."""
+    from vexrepo.repository.remotes import Remote as Place
+
+    return Place(remote.name, remote.url)
+
+
+def self_name(edge: Edge, config: Config) -> str:
+    """Return the name by which others know this user on this machine: ``alice on laptop``."""
+    import platform
+
+    return f"{config['user.name'] or edge.login()} on {platform.node() or 'this machine'}"
 
 
 def access_to(
@@ -59,3 +169,59 @@ def _proxy(url: str) -> str | None:
     if proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return found.get(parts.scheme) or found.get("all")
+
+
+def make_at_host(url: str, provider: str, access: Access, *, web: str | None = None) -> tuple[str, str]:
+    """Make a host's repository if it is missing, private; return its address and in words what was found or done.
+
+    ``url`` is a Git address, a folder, or PROVIDER:OWNER/NAME.  Warnings (it is public) go to stderr.
+    Raises: HostError, StorageFailure, UsageError (bad-option) for a host that has no interface for that.
+    """
+    from vexrepo.remotes.hosts.address import parse_git_address, scheme_of
+
+    if scheme_of(url) == "file" and not provider:
+        from vexrepo.remotes.hosts.git_directory import DirectoryHost
+
+        folder = Path(parse_git_address(url).path)
+        if folder.is_dir() and any(folder.iterdir()):
+            return url, f"{plain(url)} is there"
+        DirectoryHost.create(folder)
+        return url, f"made an empty bare repository in {plain(url)}"
+    from vexrepo.remotes.hosts.forges.ensure import ensure_repository
+
+    found = ensure_repository(url, access, provider=provider or None, web=web)
+    if found is None:
+        raise UsageError(
+            f"{url} has no interface to make a repository with: make an empty one there by hand, or say whose "
+            "interface it speaks with --provider",
+            code="bad-option",
+        )
+    found.check()
+    for warning in found.warnings:
+        say(f"note: {plain(warning)}", err=True)
+    is_address = "://" in url or "@" in url
+    return (url if is_address else found.https_url), plain(found.words)
+
+
+@contextmanager
+def way_out(remote: Remote) -> Iterator[None]:
+    """Say, where a host's repository is missing, how to make it."""
+    try:
+        yield
+    except HostError as error:
+        if error.code != "host-missing":
+            raise
+        raise HostError(f"{error}.  To make it: vex push {remote.name} --create", code=error.code) from error
+
+
+def warnings_of(remote: Remote, access: Access) -> tuple[str, ...]:
+    """Return what a host tells that should worry: that others can see the repository."""
+    if not remote.url.startswith(("https://", "http://")):
+        return ()
+    from vexrepo.remotes.hosts.forges.ensure import ensure_repository
+
+    try:
+        found = ensure_repository(remote.url, access, provider=remote.provider or None, create=False)
+    except VexError:  # a host that does not tell
+        return ()
+    return found.warnings if found else ()

@@ -15,10 +15,10 @@ from vexrepo.errors import UsageError
 
 if TYPE_CHECKING:
     from vexrepo.config import Config
+    from vexrepo.repository import Repository
 
-_SCHEMES = ("https", "http", "ssh", "git", "file")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_SCP = re.compile(r"(?:([^@/:]*)@)?([^@/:]+|\[[0-9A-Fa-f:.]+\]):(?!//)(.*)", re.DOTALL)  # git@host:path
+_SCP = re.compile(r"[^/:]+:.+")
 _TOKEN = re.compile(
     r"gh[a-z]_|github_pat_|gl[a-z]{2,6}-|cb_|x-access-token|oauth2?$|[0-9a-f]{40}$|(?=.*[0-9])[A-Za-z0-9_]{24,}$"
 )
@@ -89,6 +89,36 @@ def find_remote(config: Config, name: str | None) -> Remote:
     return remote
 
 
+def find_target(repository: Repository, text: str | None) -> Remote:
+    """Return the remote that push, fetch and pull are about.
+
+    Raises: UsageError (unknown-remote), with the way for a branch, a store or an address in its place.
+    """
+    config = repository.config
+    if text is None or text in config.names(_FAMILY):
+        return find_remote(config, text)
+    if text in {ref.partition("/")[2] for ref in repository.view().own_refs}:
+        raise UsageError(
+            f"{text} is a branch here, and no remote: name the remote before it (known: "
+            f"{', '.join(config.names(_FAMILY)) or 'none'})",
+            code="unknown-remote",
+        )
+    if _URL.match(text) or _SCP.fullmatch(text):
+        kind = text.partition(":")[0]
+        if _is_store(kind):
+            raise UsageError(
+                f"{hidden(text)} is a store, and no remote: bring it to a commit with `vex checkout REV --to "
+                f"{hidden(text)}`",
+                code="unknown-remote",
+            )
+        check_no_secret(text)
+        raise UsageError(
+            f"{hidden(text)} has no name yet: vex remote add NAME {hidden(text)}, then use the name",
+            code="unknown-remote",
+        )
+    return find_remote(config, text)
+
+
 # -- addresses -----------------------------------------------------------------------------------------------------
 
 
@@ -102,8 +132,7 @@ def check_no_secret(url: str) -> None:
     except ValueError:
         raise UsageError(f"{hidden(url)!r} is no address", code="bad-address") from None
     user, mark, _ = parts.netloc.rpartition("@")[0].partition(":")
-    token = parts.scheme in ("http", "https") and _TOKEN.match(user)
-    if mark or token or (parts.scheme in ("http", "https") and (parts.query or parts.fragment)):
+    if mark or _TOKEN.match(user) or parts.query or parts.fragment:
         raise UsageError(
             f"the address {hidden(url)} would hold a secret: passwords and tokens do not belong there, where files, "
             "logs and the list of processes show them.  Give the address without it; the token comes from VEX_TOKEN, "
@@ -134,38 +163,30 @@ def parse_url(text: str, *, home: Path) -> str:
 
     Raises: UsageError (bad-address) for a secret in it, a store's address, a scheme that is no host's.
     """
+    from vexrepo.remotes.hosts.address import SCHEMES, parse_git_address, scheme_of
+    from vexrepo.remotes.hosts.registry import schemes
+
     check_no_secret(text)
-    if not text.strip() or any(ord(mark) < 0x20 for mark in text):
+    kind, colon, _ = text.partition(":")
+    if colon and "@" not in kind and not os.path.exists(text) and _is_store(kind):
         raise UsageError(
-            "expected the address of a host's repository, e.g. https://codeberg.org/alice/memory.git",
+            f"{hidden(text)} is the address of a store, expected a Git host (https://, ssh://, git@host:path, a "
+            "folder); memory goes into a store with `vex checkout REV --to STORE`",
             code="bad-address",
         )
-    if found := _URL.match(text):
-        scheme = found[1].lower()
-        if scheme not in _SCHEMES:
-            kind = f"{scheme}:// is the address of a store" if _is_store(scheme) else f"{scheme}:// is unknown"
-            raise UsageError(
-                f"{kind}, expected a Git host: https://, ssh://, git://, file://, git@host:path or a folder; "
-                "memory goes into a store with `vex checkout REV --to STORE`",
-                code="bad-address",
-            )
-        if not text[found.end() :].strip("/"):
-            raise UsageError(f"the address {hidden(text)} names no repository", code="bad-address")
-        return text
-    scp = _SCP.fullmatch(text)
-    if scp is not None and not (os.name == "nt" and len(scp[2]) == 1) and not os.path.exists(text):
-        if scp[1] is None and _is_store(scp[2]):
-            raise UsageError(
-                f"{plain(text)} is the address of a store, expected a Git host (https://, ssh://, git@host:path, a "
-                "folder); memory goes into a store with `vex checkout REV --to STORE`",
-                code="bad-address",
-            )
-        if text.startswith("-") or not scp[3]:
-            raise UsageError(f"the address {plain(text)} names no repository", code="bad-address")
-        return text
-    if text == "~" or text.startswith(("~/", "~\\")):
-        text = str(home) + text[1:]
-    return os.path.abspath(text)
+    scheme = scheme_of(text)
+    if scheme not in SCHEMES and scheme not in schemes():
+        raise UsageError(
+            f"{scheme}:// is no way to a host; known: {', '.join(schemes())}, git@host:path, or a folder",
+            code="bad-address",
+        )
+    if scheme == "file" and not _URL.match(text) and text.strip():
+        if text == "~" or text.startswith(("~/", "~\\")):
+            text = str(home) + text[1:]
+        text = os.path.abspath(text)
+    if scheme in SCHEMES:
+        parse_git_address(text)
+    return text
 
 
 def _is_store(kind: str) -> bool:

@@ -23,16 +23,17 @@ from vexrepo.cli.output import say
 from vexrepo.cli.remotes import hidden, host_words
 from vexrepo.cli.strength import ADVICE, FAIR_BITS, WEAK_BITS, strength
 from vexrepo.cli.text import plain
-from vexrepo.errors import HostError, UsageError, WrongKey
+from vexrepo.errors import HostError, InvalidData, UsageError, WrongKey
 
 if TYPE_CHECKING:
     from vexrepo.cli.remotes import Remote
     from vexrepo.remotes.hosts.base import Token
+    from vexrepo.storage.keys import Identity
 
 TRIES = 3  # on a terminal
 MOST_BYTES = 65536
 KEYRING_PASSPHRASE, KEYRING_TOKEN = "vexrepo passphrase", "vexrepo token"
-_OURS = re.compile(r"VEX_((KEY_(NEW_)?)?PASSPHRASE|TOKEN(_.*)?)$")
+_OURS = re.compile(r"VEX_((KEY_)?(NEW_)?PASSPHRASE|TOKEN(_.*)?)$")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -54,6 +55,12 @@ class Terminal:
         """Return what is typed, unseen; "" for an empty line.  Raises: click.Abort for Ctrl-C and Ctrl-D."""
         self._clear()
         found: str = click.prompt(question, hide_input=True, default="", show_default=False, err=True)
+        return found
+
+    def ask_visibly(self, question: str) -> str:
+        """Return what is typed: a secret too long to be typed blindly."""
+        self._clear()
+        found: str = click.prompt(question, default="", show_default=False, err=True)
         return found
 
     def confirm(self, question: str) -> bool:
@@ -98,7 +105,7 @@ class Secrets:
         self._remote = remote
         self._root = root
         self._terminal = terminal
-        self._passphrase: str | None = None  # the one typed last
+        self.last = ""  # the passphrase tried, or chosen, last
         self._from_git: dict[str, str] | None = None
         self._token_refused = False
 
@@ -107,47 +114,66 @@ class Secrets:
     def passphrases(self) -> Iterator[str]:
         """Yield what to try: the one that was given; or one from the keyring, then what is typed, up to three times.
 
-        Raises: WrongKey (no-passphrase) where there is none and nobody to ask.
+        The one that fitted is ``last``.  Raises: WrongKey (no-passphrase) where there is none and nobody to ask.
         """
-        if self._passphrase is not None:
-            yield self._passphrase
+        if self.last:  # the master key was changed meanwhile, and most often not the passphrase
+            yield self.last
         given = self._given_passphrase()
         if given is not None:
+            self.last = given
             yield given
             return
         kept = read_keyring(KEYRING_PASSPHRASE, self._remote.url)
         if kept is not None:
+            self.last = kept
             yield kept
-            # It was changed elsewhere, since.
-            say("the passphrase in the keyring does not fit", err=True)
+            say("the passphrase in the keyring does not fit", err=True)  # it was changed elsewhere, since
         if not self._terminal.can_ask:
             if kept is None:
                 raise WrongKey(self._how_passphrase("a passphrase is needed for"), code="no-passphrase")
             return
         for answer in self._terminal.tries(f"Passphrase of {host_words(self._remote.url)}"):
-            self._passphrase = answer
+            self.last = answer
             yield answer
 
-    def new_passphrase(self, what: str = "New passphrase") -> str:
-        """Return the passphrase for a host that has none, or another for one that has; typed twice.
+    def new_passphrase(self) -> str:
+        """Return the passphrase for a host that has none yet; typed twice.
 
         Raises: WrongKey (no-passphrase) where there is none and nobody to ask.
         """
         given = self._given_passphrase()
-        if given is not None:
-            if strength(given) < WEAK_BITS:
-                say(f"note: the passphrase of {plain(self._remote.name)} is weak ({ADVICE})", err=True)
-            return given
-        return self.typed_passphrase(what)
+        return self._judged(given) if given is not None else self.typed_passphrase()
 
-    def typed_passphrase(self, what: str = "New passphrase") -> str:
+    def another_passphrase(self) -> str:
+        """Return the passphrase that is to be in the place of the present one; typed twice.
+
+        Raises: WrongKey (no-passphrase) where there is none and nobody to ask.
+        """
+        text, path = (self._environ.get(f"VEX_NEW_PASSPHRASE{each}") for each in ("", "_FILE"))
+        if text is not None:
+            return self._judged(filled(text, "VEX_NEW_PASSPHRASE"))
+        if path:
+            return self._judged(read_secret_file(Path(os.path.expanduser(path)), "VEX_NEW_PASSPHRASE_FILE"))
+        return self.typed_passphrase("VEX_NEW_PASSPHRASE or VEX_NEW_PASSPHRASE_FILE")
+
+    def _judged(self, passphrase: str) -> str:
+        if strength(passphrase) < WEAK_BITS:
+            say(f"note: the passphrase of {plain(self._remote.name)} is weak ({ADVICE})", err=True)
+        self.last = passphrase
+        return passphrase
+
+    def typed_passphrase(self, variables: str = "VEX_PASSPHRASE or VEX_PASSPHRASE_FILE") -> str:
         """Return a new passphrase, typed twice.  Raises: WrongKey (no-passphrase) where there is nobody to ask."""
         if not self._terminal.can_ask:
-            raise WrongKey(self._how_passphrase("a passphrase is needed to protect"), code="no-passphrase")
+            raise WrongKey(
+                f"a new passphrase is needed to protect {host_words(self._remote.url)}, and there is no terminal to "
+                f"ask on: set {variables}",
+                code="no-passphrase",
+            )
         place = host_words(self._remote.url)
         say(f"What {place} gets is sealed with a passphrase.  Nobody can restore it for you: write it down.", err=True)
-        self._passphrase = self._terminal.choose(what)
-        return self._passphrase
+        self.last = self._terminal.choose("New passphrase")
+        return self.last
 
     def _given_passphrase(self) -> str | None:
         """Return the passphrase that need not be typed, None if there is none."""
@@ -175,10 +201,44 @@ class Secrets:
         )
 
     def keep(self) -> bool:
-        """Put the passphrase that was typed into the keyring; False if none was typed, or there is no keyring."""
-        if self._passphrase is None:
+        """Put the passphrase into the keyring; False if there is no keyring."""
+        return write_keyring(KEYRING_PASSPHRASE, self._remote.url, self.last)
+
+    def renew_keyring(self) -> bool:
+        """Put the passphrase into the keyring in place of the one there; False if none is there."""
+        if read_keyring(KEYRING_PASSPHRASE, self._remote.url) is None:
             return False
-        return write_keyring(KEYRING_PASSPHRASE, self._remote.url, self._passphrase)
+        return self.keep()
+
+    # -- recovery key ------------------------------------------------------------------------------------------
+
+    def recovery_identity(self) -> Identity:
+        """Return the key pair of a recovery key, from VEX_RECOVERY_KEY_FILE or typed.
+
+        Raises: InvalidData (key-unreadable), WrongKey (no-passphrase) where there is none and nobody to ask.
+        """
+        from vexrepo.objects.signature import public_key
+        from vexrepo.remotes.hosts.recovery import parse_recovery
+        from vexrepo.storage.keys import Identity
+
+        path = self._environ.get("VEX_RECOVERY_KEY_FILE")
+        if path:
+            seed = parse_recovery(read_secret_file(Path(os.path.expanduser(path)), "VEX_RECOVERY_KEY_FILE"))
+            return Identity("recovery key", public_key(seed), seed)
+        if not self._terminal.can_ask:
+            raise WrongKey(
+                "there is no terminal to ask for the recovery key on: name a file that holds it, VEX_RECOVERY_KEY_FILE",
+                code="no-passphrase",
+            )
+        for left in reversed(range(TRIES)):
+            try:
+                seed = parse_recovery(self._terminal.ask_visibly(f"Recovery key of {host_words(self._remote.url)}"))
+                return Identity("recovery key", public_key(seed), seed)
+            except InvalidData as error:
+                if not left:
+                    raise
+                say(str(error), err=True)
+        raise AssertionError("unreachable")
 
     # -- token -------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ ENVIRONMENT: dict[str, str] = {
     "VEX_PASSPHRASE_FILE": "a file that holds it; both go before remote.NAME.passphrase_command and passphrase_file",
     "VEX_KEY_PASSPHRASE": "the passphrase of sealed private keys (VEX_KEY_PASSPHRASE_FILE: a file that holds it)",
     "VEX_KEY_NEW_PASSPHRASE": "the passphrase that vex key passphrase sets (VEX_KEY_NEW_PASSPHRASE_FILE: a file)",
+    "VEX_NEW_PASSPHRASE": "the new one for vex remote passphrase and rekey, or VEX_NEW_PASSPHRASE_FILE",
+    "VEX_RECOVERY_KEY_FILE": "a file that holds a recovery key, for --recovery-key",
     "VEX_TOKEN_<REMOTE>": "access token for the host of one remote, e.g. VEX_TOKEN_BACKUP",
     "VEX_TOKEN": "access token for the hosts of all remotes that have none of their own",
     "VEKTOR_DB": "the vektor database of export, import and migrate where no flag names one (or VEKTOR_DB_PATH)",
@@ -168,11 +170,17 @@ class Edge:
         ``signs``: commits will be made; ``trusts``: signatures will be judged.  Raises: NoRepository, Tampered,
         UsageError (no-identity).
         """
-        from vexrepo.repository import Repository
-
         folder = self.find()
         if folder is None:
             self.no_repository()
+        return self.open(folder, signs=signs, trusts=trusts, accept_rollback=accept_rollback)
+
+    def open(
+        self, folder: Path, *, signs: bool = False, trusts: bool = False, accept_rollback: bool = False
+    ) -> Repository:
+        """Return the repository whose ``.vex`` folder is ``folder``.  As ``repository`` otherwise."""
+        from vexrepo.repository import Repository
+
         config = self.config(folder)
         self.check_verify(config)
         around = self.surroundings(config, signs=signs, trusts=trusts)

@@ -126,6 +126,18 @@ def diff(
     return FAILED if exit_code and (totals or edges) else DONE
 
 
+def show(repository: Repository, old: Side, new: Side, limit: int | None, as_json: bool) -> bool:
+    """Print how two sides differ; return whether they do."""
+    totals = Totals()
+    changes = first_and_rest(totals.counting(relevant(_changes(repository, old, new, None), "exact")))
+    edges = _edges(repository, old, new)
+    if as_json:
+        _print_json(old, new, changes, totals, edges, "exact", limit, False)
+    else:
+        _print(old, new, changes, totals, edges, "exact", limit, False, False)
+    return bool(totals or edges)
+
+
 def _in_words(change: Difference, mode: str, as_json: bool) -> str | None:
     """Return a change as it is printed, after its memory's name; None where it does not count."""
     if not is_relevant(change, mode):

@@ -31,6 +31,12 @@ _COMMANDS = {
     "set-url": Entry(f"{_HERE}.remote:set_url", "Change a remote's address.", _SETUP),
     "rename": Entry(f"{_HERE}.remote:rename", "Give a remote another name.", _SETUP),
     "remove": Entry(f"{_HERE}.remote:remove", "Forget a remote; its host keeps what it has.", _SETUP),
+    "recipient": Entry(f"{_HERE}.remote_keys:recipient", "Say who can open a remote, beside the passphrase.", _KEYS),
+    "recovery-key": Entry(f"{_HERE}.remote_keys:recovery_key", "Make a key to be kept on paper.", _KEYS),
+    "passphrase": Entry(f"{_HERE}.remote_keys:passphrase", "Change a remote's passphrase.", _KEYS),
+    "rekey": Entry(f"{_HERE}.remote_care:rekey", "Draw a new master key, for those who stay.", _KEYS),
+    "check": Entry(f"{_HERE}.remote_care:check", "Check that a host holds everything, and nothing else's.", _CARE),
+    "compact": Entry(f"{_HERE}.remote_care:compact", "Drop what a host no longer needs.", _CARE),
 }
 
 

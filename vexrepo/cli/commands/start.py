@@ -14,6 +14,8 @@ from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import plain
 
 if TYPE_CHECKING:
+    from vexrepo.remotes.stores.address import Address
+    from vexrepo.repository import Repository
     from vexrepo.storage.keys import Identity, KeyFile
 
 
@@ -29,11 +31,32 @@ def init(edge: Edge, folder: str, store: str | None, as_json: bool) -> None:
     the live memory, its workspace, so that other commands need not name it.  If you have no signing key yet,
     one is made and kept in your own configuration folder, never beside the data.
     """
-    from vexrepo.repository import Repository
-    from vexrepo.storage.keys import fingerprint
-
-    parent = Path(folder)
     address = edge.address(store) if store is not None else None
+    repository, identity, fresh = make_repository(edge, Path(folder), address)
+    missing = address is not None and address.is_path and not os.path.exists(address.location)
+    if as_json:
+        emit(
+            {
+                "repository": os.path.abspath(repository.folder),
+                "workspace": repository.store_name(address) if address else None,
+                "identity": {"name": identity.name, "key": identity.key.hex(), "new": fresh},
+            }
+        )
+        return
+    say(made_words(repository, address, identity, fresh))
+    if missing and address is not None:
+        say(f"  there is no {plain(address.location)} yet: it is read at the first commit, or made by a checkout")
+    elif address is None:
+        say("  name the store each time (--from STORE), or bind it: vex config set workspace.store STORE")
+
+
+def make_repository(edge: Edge, parent: Path, address: Address | None) -> tuple[Repository, Identity | KeyFile, bool]:
+    """Make a repository, and an identity if there is none yet; return both and whether the identity is new.
+
+    Raises: StateError (repository-exists), WrongKey, StorageFailure.
+    """
+    from vexrepo.repository import Repository
+
     config = edge.config(None)
     name = config["user.identity"]
     keys = edge.keys()
@@ -46,23 +69,16 @@ def init(edge: Edge, folder: str, store: str | None, as_json: bool) -> None:
     around = edge.surroundings(config)
     repository = Repository.init(parent, around, store=str(address) if address else None)
     assert identity is not None
-    missing = address is not None and address.is_path and not os.path.exists(address.location)
-    if as_json:
-        emit(
-            {
-                "repository": os.path.abspath(repository.folder),
-                "workspace": repository.store_name(address) if address else None,
-                "identity": {"name": identity.name, "key": identity.key.hex(), "new": fresh},
-            }
-        )
-        return
+    return repository, identity, fresh
+
+
+def made_words(repository: Repository, address: Address | None, identity: Identity | KeyFile, fresh: bool) -> str:
+    """Return ``Memory repository in .vex · workspace vektor:agent.db · identity 4f2a 91c0 (new)``."""
+    from vexrepo.storage.keys import fingerprint
+
     workspace = f"workspace {plain(str(address))}" if address else "no workspace store"
     key = fingerprint(identity.key) + (" (new)" if fresh else "")
-    say(f"Memory repository in {plain(str(repository.folder))} · {workspace} · identity {key}")
-    if missing and address is not None:
-        say(f"  there is no {plain(address.location)} yet: it is read at the first commit, or made by a checkout")
-    elif address is None:
-        say("  name the store each time (--from STORE), or bind it: vex config set workspace.store STORE")
+    return f"Memory repository in {plain(str(repository.folder))} · {workspace} · identity {key}"
 
 
 @click.command("help", epilog=example("vex help commit"))

@@ -90,7 +90,7 @@ def add(edge: Edge, /, key: str, name: str | None, as_json: bool, **limiting: An
     from vexrepo.storage.trust import parse_public_key
 
     if os.path.isfile(key):
-        public = _key_in(Path(key))
+        public = key_in(Path(key))
         default = Path(key).name.split(".")[0]
     else:
         public = parse_public_key(key, "KEY")
@@ -131,7 +131,7 @@ def _moment(edge: Edge, text: str, option: str) -> int | None:
     return point_in_time(text, edge.now_us(), option, ahead=True) // 1000 * 1000
 
 
-def _key_in(path: Path) -> bytes:
+def key_in(path: Path) -> bytes:
     """Return the public key in a file.  Raises: InvalidData (key-unreadable, weak-key, signature-file-corrupt)."""
     from vexrepo.formats import signature_file
     from vexrepo.objects.rotation import MAX_BYTES

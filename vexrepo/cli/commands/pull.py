@@ -1,0 +1,221 @@
+"""``vex pull``: fetch, merge, and bring the workspace along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from vexrepo.cli.commands.checkout import say_brought
+from vexrepo.cli.commands.merge import MERGE_RULES, deciding, exit_code_of, policy_of, report, result_json
+from vexrepo.cli.commands.push import fetched_json, receive, say_fetched
+from vexrepo.cli.failures import DONE
+from vexrepo.cli.hosting import as_place, reach_to, secrets_of, way_out
+from vexrepo.cli.options import BRANCH, REMOTE, as_json, example, no_verify
+from vexrepo.cli.output import emit, say
+from vexrepo.cli.remotes import Remote, find_target
+from vexrepo.cli.surroundings import Edge, pass_edge
+from vexrepo.cli.text import memories, plain
+from vexrepo.errors import StateError, UsageError
+
+if TYPE_CHECKING:
+    from vexrepo.objects.digest import CommitId
+    from vexrepo.remotes.stores.address import Address
+    from vexrepo.repository import CheckedOut, Repository
+    from vexrepo.repository.pulling import Pulled
+
+
+@click.command(
+    epilog=MERGE_RULES
+    + example(
+        "vex pull",
+        "vex pull backup experiment",
+        "vex pull --field metadata.importance=max --field metadata.tags=union",
+        "vex pull --dry-run",
+    )
+)
+@click.argument("remote", required=False, metavar="[REMOTE]", type=REMOTE)
+@click.argument("branch", required=False, metavar="[BRANCH]", type=BRANCH)
+@click.option("-m", "--message", metavar="TEXT", help="The merge commit's message.")
+@deciding
+@click.option("--ff-only", is_flag=True, help="Only move the branch forward; refuse if it has moved on itself.")
+@click.option("--no-ff", is_flag=True, help="Make a merge commit even where moving forward would do.")
+@click.option("--allow-unrelated-histories", is_flag=True, help="Merge what has no commit in common.")
+@click.option("--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves.")
+@click.option("-n", "--dry-run", is_flag=True, help="Receive, and say what would be merged; change nothing of yours.")
+@no_verify
+@as_json
+@pass_edge
+def pull(
+    edge: Edge,
+    remote: str | None,
+    branch: str | None,
+    message: str | None,
+    policy: str | None,
+    types: tuple[str, ...],
+    fields: tuple[str, ...],
+    ff_only: bool,
+    no_ff: bool,
+    allow_unrelated_histories: bool,
+    no_checkout: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Fetch, merge, and bring the workspace along.
+
+    The remote's branch of the same name (or BRANCH) is merged into the current one, as vex merge does: field by field,
+    and with exit code 4 where both sides changed the same one.  What changed is then written into the workspace store;
+    what that holds and no commit has yet stays in it.  Where both are about the same memory, nothing is changed: commit
+    first, then pull.
+    """
+    if ff_only and no_ff:
+        raise click.UsageError("--ff-only and --no-ff exclude each other")
+    repository = edge.repository(signs=not dry_run)
+    place = find_target(repository, remote)
+    rules = policy_of(repository, policy, types, fields)
+    forward: Literal["allowed", "only", "never"] = "only" if ff_only else "never" if no_ff else "allowed"
+    workspace = repository.workspace() if repository.config["workspace.store"] and not no_checkout else None
+    if dry_run:
+        return preview(
+            edge,
+            repository,
+            place,
+            branch,
+            workspace,
+            as_json,
+            policy=rules,
+            allow_unrelated=allow_unrelated_histories,
+            fast_forward=forward,
+        )
+    done, brought = pull_and_bring(
+        edge,
+        repository,
+        place,
+        branch,
+        workspace,
+        policy=rules,
+        message=message or "",
+        allow_unrelated=allow_unrelated_histories,
+        fast_forward=forward,
+    )
+    if as_json:
+        value = {"fetched": fetched_json(done.fetched, place, dry_run), **result_json(done.result)}
+        emit({**value, "workspace": brought_json(repository, brought, workspace)})
+        return exit_code_of(done.result)
+    say_fetched(edge, done.fetched, place, dry_run)
+    code = report(edge, repository, done.result, done.name)
+    if (
+        brought is not None
+        and workspace is not None
+        and not (brought.outflow.is_empty and done.result.kind == "up-to-date")
+    ):
+        say_brought(brought, workspace)
+    return code
+
+
+def pull_and_bring(
+    edge: Edge,
+    repository: Repository,
+    place: Remote,
+    branch: str | None,
+    workspace: Address | None,
+    *,
+    again: str = "vex commit -m MESSAGE",
+    **options: Any,
+) -> tuple[Pulled, CheckedOut | None]:
+    """Pull, and write what changed into a store; where that cannot be, the branch stays where it was.
+
+    A store that was left behind by an earlier merge is brought along, too.  ``again`` keeps what the store holds.
+    Raises: StateError (unsaved-changes), HostError, WrongKey, Tampered, StoreError.
+    """
+    from vexrepo.repository.bringing import bring, go_back
+    from vexrepo.repository.pulling import pull as pull_from
+
+    secrets = secrets_of(edge, place, repository.root)
+    reach = reach_to(edge, place, repository, secrets)
+    before = repository.view()
+    with way_out(place):
+        done = pull_from(repository, as_place(place), reach, branch, **options)
+    secrets.accepted()
+    if workspace is None or done.result.kind == "conflicts":
+        return done, None
+    edge.unsure = "what was pulled is in the repository; `vex status` tells what the store holds"
+    try:
+        return done, bring(repository, done.result.commit, workspace)
+    except StateError as error:
+        if error.code != "unsaved-changes":
+            raise
+        go_back(repository, before, done.result.commit)
+        raise StateError(
+            f"{done.name} brings other values for memories that were changed in {workspace} since the last commit; "
+            f"nothing was changed there, and {before.branch} is where it was.  Keep what it holds with `{again}`, then "
+            f"pull again: both are merged.  ({error})",
+            code="unsaved-changes",
+        ) from None
+
+
+def preview(
+    edge: Edge,
+    repository: Repository,
+    place: Remote,
+    branch: str | None,
+    workspace: Address | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Fetch, and print what a pull would do; return its exit code."""
+    from vexrepo.repository import merging
+    from vexrepo.repository.bringing import bring
+
+    view = repository.view()
+    branch = branch or view.branch
+    if branch is None:
+        raise UsageError(f"HEAD is on no branch: name the branch of {place.name} to pull", code="bad-option")
+    found = receive(edge, repository, place)
+    theirs = repository.view().tracking(place.name).get(branch)
+    if theirs is None:
+        raise UsageError(f"{place.name} has no branch {branch}; see `vex branch -r`", code="unknown-revision")
+    name = f"{place.name}/{branch}"
+    value: dict[str, Any] = {"fetched": fetched_json(found, place, False)}
+    if not as_json:
+        say_fetched(edge, found, place, False)
+    code, forward = DONE, True
+    if view.commit is None:
+        value |= {"result": "preview", "commit": theirs.hex()}
+        if not as_json:
+            say(f"would begin {plain(branch)} at {plain(name)}: {memories(_records(repository, theirs))}")
+    else:
+        result = merging.merge(repository, theirs, name, dry_run=True, **options)
+        code, value = exit_code_of(result), value | result_json(result)
+        forward = not result.outcome.conflicts and result.commit == theirs
+        if not as_json:
+            report(edge, repository, result, name, "pull")
+    # What a merge would make is not there to be compared with.
+    brought = bring(repository, theirs, workspace, dry_run=True) if workspace is not None and forward else None
+    if as_json:
+        emit({**value, "workspace": brought_json(repository, brought, workspace)})
+    elif brought is not None and workspace is not None:
+        say_brought(brought, workspace, dry_run=True)
+    return code
+
+
+def _records(repository: Repository, commit: CommitId) -> int:
+    root = repository.records_root(commit)
+    return root.count if root else 0
+
+
+def brought_json(
+    repository: Repository, brought: CheckedOut | None, workspace: Address | None
+) -> dict[str, Any] | None:
+    """Return what was written into a store as JSON, None for nothing."""
+    if brought is None or workspace is None:
+        return None
+    flow = brought.outflow
+    return {
+        "store": repository.store_name(workspace),
+        "added": flow.added,
+        "changed": flow.changed,
+        "removed": flow.removed,
+        "edges_written": len(flow.edge_upserts),
+        "edges_removed": len(flow.edge_deletes),
+    }

@@ -1,0 +1,244 @@
+"""``vex push`` and ``vex fetch``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vexrepo.cli.failures import DONE, PARTLY
+from vexrepo.cli.hosting import as_place, make_at_host, reach_to, secrets_of, warnings_of, way_out
+from vexrepo.cli.options import BRANCH, REMOTE, as_json, example
+from vexrepo.cli.output import emit, heading, quiet, say
+from vexrepo.cli.remotes import Remote, find_target, host_words, read_remotes
+from vexrepo.cli.surroundings import Edge, pass_edge
+from vexrepo.cli.text import counted, plain, seconds_words, size_words
+from vexrepo.storage.oplog import BRANCHES, TAGS
+
+if TYPE_CHECKING:
+    from vexrepo.repository import Repository
+    from vexrepo.repository.fetching import Fetched
+    from vexrepo.repository.pushing import Pushed
+    from vexrepo.repository.remotes import RefMove
+
+
+@click.command(
+    epilog=example(
+        "vex push                        the current branch",
+        "vex push backup main experiment",
+        "vex push backup --all --tags",
+        "vex push backup HEAD~2:published    a commit as a branch of another name",
+        "vex push backup --delete experiment",
+    )
+)
+@click.argument("remote", required=False, metavar="[REMOTE]", type=REMOTE)
+@click.argument("branches", nargs=-1, metavar="[BRANCH]…", type=BRANCH)
+@click.option("--all", "all_branches", is_flag=True, help="All branches.")
+@click.option("--tags", is_flag=True, help="All tags.")
+@click.option("-d", "--delete", is_flag=True, help="Remove the branches named from the remote.")
+@click.option(
+    "-f",
+    "--force",
+    "--force-with-lease",
+    is_flag=True,
+    help="Leave behind what the remote has and you have not, as far as you have seen it.",
+)
+@click.option("--create", is_flag=True, help="Make the host's repository, private, if it is missing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be sent; send nothing.")
+@as_json
+@pass_edge
+def push(
+    edge: Edge,
+    remote: str | None,
+    branches: tuple[str, ...],
+    all_branches: bool,
+    tags: bool,
+    delete: bool,
+    force: bool,
+    create: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Send commits to a remote, sealed.
+
+    Without a name, the current branch goes to the only remote (or to push.remote, or origin).  The host gets what it
+    lacks as sealed packs and learns their sizes.  All branches named move together, or none does.
+
+    A branch that somebody else moved on is not overwritten: pull first.  --force does so, but only where the remote is
+    still as you last saw it.  The first push to an empty repository asks for a passphrase, twice; this machine's key
+    opens it, too.
+    """
+    from vexrepo.repository.pushing import push as send
+    from vexrepo.repository.refspec import parse_refspecs
+
+    if delete and not branches:
+        raise click.UsageError("--delete: name the branches to remove from the remote")
+    if delete and (all_branches or tags):
+        raise click.UsageError("--delete does not go with --all or --tags")
+    repository = edge.repository(signs=not dry_run)
+    place = find_target(repository, remote)
+    updates = parse_refspecs(
+        repository,
+        () if delete else branches,
+        all_branches=all_branches,
+        tags=tags,
+        delete=branches if delete else (),
+        force=force,
+    )
+    secrets = secrets_of(edge, place, repository.root)
+    reach = reach_to(edge, place, repository, secrets)
+    if create and not dry_run:
+        say(make_at_host(place.url, place.provider, reach.access)[1], err=as_json)
+    with way_out(place):
+        done = send(repository, as_place(place), reach, updates, dry_run=dry_run)
+    secrets.accepted()
+    for warning in warnings_of(place, reach.access) if done.created and not dry_run else ():
+        say(f"note: {plain(warning)}", err=True)
+    if as_json:
+        emit(pushed_json(done, place, dry_run))
+    else:
+        say_pushed(edge, done, place, dry_run)
+    return DONE if done.noted else PARTLY
+
+
+def say_pushed(edge: Edge, done: Pushed, place: Remote, dry_run: bool) -> None:
+    """Print what a push did."""
+    where = host_words(place.url)
+    if done.is_empty:
+        names = ", ".join(_ref_words(move.name) for move in done.moves)
+        say(f"nothing to send: {where} has {names} as it is here" if names else f"nothing to send to {where}")
+        return
+    size = done.sealed_bytes or done.pack_bytes
+    packs = f"{counted(done.packs, 'pack')}, {size_words(size)}" if done.packs else "no pack, only names"
+    verb = "Would seal" if dry_run else "Sealed"
+    took = "" if dry_run else f" · {seconds_words(edge.elapsed_s())}"
+    say(f"{verb} {packs} → {where} · the host sees sizes, nothing else{took}")
+    for move in done.moves:
+        if move.kind != "same":
+            say(f"  {move_words(move)}")
+    if done.created and not dry_run:
+        say(
+            quiet("  opened by your passphrase, and by this machine's key; a key for paper: vex remote recovery-key ")
+            + place.name
+        )
+    if not done.noted:
+        say(f"note: it is all there, but could not be noted here: vex fetch {place.name}", err=True)
+
+
+def pushed_json(done: Pushed, place: Remote, dry_run: bool) -> dict[str, Any]:
+    """Return what a push did as JSON."""
+    return {
+        "remote": place.name,
+        "dry_run": dry_run,
+        "created": done.created,
+        "refs": [move_json(move) for move in done.moves],
+        "packs": done.packs,
+        "objects": done.objects,
+        "pack_bytes": done.pack_bytes,
+        "sealed_bytes": done.sealed_bytes,
+        "generation": done.generation,
+        "retries": done.retries,
+        "noted": done.noted,
+    }
+
+
+def move_words(move: RefMove, prefix: str = "") -> str:
+    """Return ``main  3f9c2d1 → 8ad2c11``."""
+    name = prefix + _ref_words(move.name)
+    if move.new is None:
+        return f"{name}  gone (was {move.old.short if move.old else 'nothing'})"
+    if move.old is None:
+        return f"{name}  {heading(move.new.short)}  new"
+    mark = "  forced" if move.kind == "forced" else ""
+    return f"{name}  {move.old.short} → {heading(move.new.short)}{mark}"
+
+
+def move_json(move: RefMove) -> dict[str, Any]:
+    """Return what became of a ref as JSON."""
+    return {
+        "name": move.name,
+        "old": move.old.hex() if move.old else None,
+        "new": move.new.hex() if move.new else None,
+        "result": move.kind,
+    }
+
+
+def _ref_words(name: str) -> str:
+    return plain(f"tag {name[len(TAGS) :]}" if name.startswith(TAGS) else name.removeprefix(BRANCHES))
+
+
+@click.command(epilog=example("vex fetch", "vex fetch backup && vex log main..backup/main", "vex fetch --all"))
+@click.argument("remote", required=False, metavar="[REMOTE]", type=REMOTE)
+@click.option("--all", "all_remotes", is_flag=True, help="From all remotes.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what there is; receive nothing but the list of it.")
+@as_json
+@pass_edge
+def fetch(edge: Edge, remote: str | None, all_remotes: bool, dry_run: bool, as_json: bool) -> int:
+    """Receive what a remote has, and change nothing of yours.
+
+    Its branches are then known as REMOTE/BRANCH, and its new tags are yours.  Everything is checked before it counts:
+    that it was sealed with the remote's keys, that every id fits, that the host shows no older state than it once did.
+    vex merge REMOTE/BRANCH brings it into your branch; vex pull does both.
+    """
+    if all_remotes and remote is not None:
+        raise click.UsageError("give a REMOTE or --all")
+    repository = edge.repository()
+    places = read_remotes(repository.config) if all_remotes else [find_target(repository, remote)]
+    results = [(place, receive(edge, repository, place, dry_run=dry_run)) for place in places]
+    if as_json:
+        values = [fetched_json(found, place, dry_run) for place, found in results]
+        emit(values if all_remotes else values[0])
+        return DONE
+    for place, found in results:
+        say_fetched(edge, found, place, dry_run)
+    return DONE
+
+
+def receive(edge: Edge, repository: Repository, place: Remote, *, dry_run: bool = False) -> Fetched:
+    """Fetch from a remote.  Raises: HostError, WrongKey, Tampered."""
+    from vexrepo.repository.fetching import fetch as bring
+
+    secrets = secrets_of(edge, place, repository.root)
+    reach = reach_to(edge, place, repository, secrets)
+    with way_out(place):
+        found = bring(repository, as_place(place), reach, dry_run=dry_run)
+    secrets.accepted()
+    return found
+
+
+def say_fetched(edge: Edge, found: Fetched, place: Remote, dry_run: bool) -> None:
+    """Print what a fetch found."""
+    where = host_words(place.url)
+    if found.is_empty:
+        say(f"nothing new at {where}")
+    else:
+        what = f"{counted(found.commits, 'commit')}, {size_words(found.sealed_bytes)}"
+        verb = (
+            "would receive from" if dry_run else f"{what} received from" if found.packs else "nothing to receive from"
+        )
+        say(f"{verb} {where}" + ("" if dry_run else f" · {seconds_words(edge.elapsed_s())}"))
+    for move in (*found.moves, *found.tags):
+        if move.kind != "same":
+            say("  " + move_words(move, "" if move.name.startswith(TAGS) else f"{place.name}/"))
+    for kept in found.tags_kept:
+        say(
+            f"note: tag {plain(kept.name)} is at {kept.theirs.short} there, and stays at {kept.ours.short} here",
+            err=True,
+        )
+
+
+def fetched_json(found: Fetched, place: Remote, dry_run: bool) -> dict[str, Any]:
+    """Return what a fetch found as JSON."""
+    return {
+        "remote": place.name,
+        "dry_run": dry_run,
+        "refs": [move_json(move) for move in (*found.moves, *found.tags)],
+        "tags_kept": [
+            {"name": each.name, "ours": each.ours.hex(), "theirs": each.theirs.hex()} for each in found.tags_kept
+        ],
+        "packs": found.packs,
+        "objects": found.objects,
+        "commits": found.commits,
+        "sealed_bytes": found.sealed_bytes,
+        "generation": found.generation,
+    }
