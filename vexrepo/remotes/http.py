@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +39,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Network:
     """How to get out: a proxy, the certificates to trust (a PEM file in place of the system's), and patience.
 
-    ``timeout_s`` is how long to wait for the next bytes, ``whole_s`` how long for a whole answer.
+    ``timeout_s`` is how long to wait for the next bytes, ``whole_s`` how long for the whole body of an answer.
     """
 
     proxy: str | None = field(default=None, repr=False)  # may hold a password
@@ -345,6 +346,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, standard) else "")
 
 
+@lru_cache(maxsize=4)  # reading the system's certificates takes some 30 ms
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
     try:
         trust = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
