@@ -11,6 +11,7 @@ import pytest
 from tests.hosting.team import CHEAP, PASSPHRASE, REMOTE, Machine, Team, reach_to, refusal
 from vexrepo.errors import StateError
 from vexrepo.objects.digest import CommitId
+from vexrepo.objects.trust import KnownKey, Trust
 from vexrepo.remotes.hosts.base import Access
 from vexrepo.remotes.hosts.header import Unlock
 from vexrepo.remotes.hosts.members import Recipient
@@ -19,7 +20,7 @@ from vexrepo.remotes.hosts.vault import Vault
 from vexrepo.repository import Repository
 from vexrepo.repository.collect import collect
 from vexrepo.repository.hostcare import check_host, compact_host, open_host, rekey_host
-from vexrepo.repository.remotes import Remote
+from vexrepo.repository.remotes import Remote, with_vouches
 from vexrepo.storage.oplog import BRANCHES, TAGS
 from vexrepo.storage.pack import PackReader
 
@@ -352,6 +353,24 @@ def test_nothing_is_sent_to_a_host_that_was_made_for_our_public_key(team: Team, 
     assert team.place.files == before
     one.reach = replace(one.reach, unlock=replace(unlock, vouches=lambda key: True))  # somebody was asked
     assert refusal(one.push) == ""
+
+
+def test_a_host_whose_head_a_revoked_or_ended_key_signed_is_not_vouched_for(team: Team) -> None:
+    one = team.begun()
+    identity = one.around.identity
+    assert identity is not None
+    now_us = one.around.now_us()
+    for limits, wanted in (
+        ({}, True),
+        ({"valid_until_us": now_us + 10**12}, True),
+        ({"valid_until_us": now_us - 10**12}, False),
+        ({"revoked_us": now_us + 10**12}, False),
+    ):
+        trust = Trust({identity.key: KnownKey("me", identity.key, **limits)})
+        unlock = with_vouches(Unlock(), replace(one.around, trust=trust))
+        assert unlock.vouches is not None
+        assert unlock.vouches(identity.key) is wanted, limits
+        assert not unlock.vouches(None) and not unlock.vouches(bytes(32))
 
 
 def test_a_remote_keeps_what_was_seen_under_another_name(team: Team) -> None:

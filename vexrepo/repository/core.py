@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vexrepo.hooks.check import Change
     from vexrepo.hooks.event import Event
     from vexrepo.hooks.gate import Gate, MakeChecks, Passed
-    from vexrepo.repository.signatures import Acquaintance
+    from vexrepo.repository.signatures import Evidence
     from vexrepo.storage.keys import Identity
 
 FOLDER = ".vex"
@@ -88,7 +88,7 @@ class Core:
         self.objects = ObjectStore(folder / "packs", around.files)
         self.log = OperationLog(folder / "operations", folder / "operation", around.files)
         self.config = Config()
-        self._acquaintance: tuple[OperationId, Acquaintance] | None = None
+        self._evidence: tuple[OperationId, Evidence] | None = None
 
     # -- opening -----------------------------------------------------------------------------------------------
 
@@ -252,18 +252,16 @@ class Core:
 
         return signatures_of(self, identifier)
 
-    def held_since(self, commit: CommitId) -> int | None:
-        """Return since when this repository has held a commit as this machine can vouch for (microseconds since 1970).
-
-        None where there is no evidence.
-        """
-        from vexrepo.repository.signatures import Acquaintance
+    def evidence(self) -> Evidence:
+        """Return what this repository knows of when its commits were made, beside what they say themselves."""
+        from vexrepo.repository.signatures import Evidence
 
         newest, operation = self.log.current()
-        if self._acquaintance is None or self._acquaintance[0] != newest:
+        if self._evidence is None or self._evidence[0] != newest:
             pin = self._read_pin(operation.repository)
-            self._acquaintance = newest, Acquaintance(self.log, self.objects, pin.since_us if pin else None)
-        return self._acquaintance[1].since(commit)
+            seen_since_us = pin.since_us if pin is not None else None
+            self._evidence = newest, Evidence(self.objects, self.log, self.around.now_us(), seen_since_us)
+        return self._evidence[1]
 
     # -- changing ----------------------------------------------------------------------------------------------
 

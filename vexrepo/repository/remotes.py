@@ -16,6 +16,8 @@ import orjson
 
 from vexrepo.errors import HostError, InvalidData, StorageFailure, Tampered, WrongKey
 from vexrepo.objects.digest import CommitId, checksum
+from vexrepo.objects.signature import Verdict
+from vexrepo.objects.trust import SigningTime, judge
 from vexrepo.remotes.hosts.base import Access, Host
 from vexrepo.remotes.hosts.contents import Contents
 from vexrepo.remotes.hosts.head import Pack
@@ -213,7 +215,7 @@ def visit(
         before = None if accept_rollback else base.memory.host_of(base.repository, remote.name)
         seen = (lambda host_id: None) if accept_rollback else base.memory.seen
         try:
-            vault = Vault.open(host, means, _with_vouches(reach.unlock, around), seen, with_damage=with_damage)
+            vault = Vault.open(host, means, with_vouches(reach.unlock, around), seen, with_damage=with_damage)
         except HostError as error:
             if error.code == "host-empty" and before is not None:
                 raise Tampered(
@@ -234,10 +236,17 @@ def visit(
         yield Visit(base, remote, vault)
 
 
-def _with_vouches(unlock: Unlock, around: Surroundings) -> Unlock:
+def with_vouches(unlock: Unlock, around: Surroundings) -> Unlock:
+    """Return how a host is opened, where a head counts that a key signed which is good today."""
     if unlock.vouches is not None:
         return unlock
-    return replace(unlock, vouches=lambda key: key is not None and bool(around.trust.name_of(key)))
+
+    def vouches(key: bytes | None) -> bool:
+        # A head is what a host shows today, whatever time it says: its key has to be good today.
+        now_us = around.now_us()
+        return key is not None and judge(key, SigningTime(now_us), (), (), around.trust).verdict is Verdict.GOOD
+
+    return replace(unlock, vouches=vouches)
 
 
 def _make(host: Host, means: Means, reach: Reach) -> Vault:

@@ -52,20 +52,8 @@ def _signing_time(repository: Core, identifier: CommitId, commit: Commit, *, is_
     now_us = repository.around.now_us()
     if not is_needed:
         return SigningTime(now_us, commit.time_us, is_protected=True)
-    after_us = max(_times_below(repository, commit, now_us), default=None)
-    return SigningTime(now_us, commit.time_us, True, after_us, repository.held_since(identifier))
-
-
-def _times_below(repository: Core, commit: Commit, now_us: int) -> Iterator[int]:
-    """Yield the times of a commit's ancestors, but those that have not come yet: a wrong clock is no evidence."""
-    pending, seen = list(commit.parents), set(commit.parents)
-    while pending:
-        found = repository.commit_at(pending.pop())
-        if found.time_us <= now_us:
-            yield found.time_us
-        new = [parent for parent in found.parents if parent not in seen]
-        seen.update(new)
-        pending.extend(new)
+    evidence = repository.evidence()
+    return SigningTime(now_us, commit.time_us, True, evidence.newest_below(identifier), evidence.held_since(identifier))
 
 
 class _Touched:
@@ -123,30 +111,70 @@ def _values(change: Change) -> Iterator[dict[str, Any]]:
             yield body_value(record.body)
 
 
-class Acquaintance:
-    """Since when a repository has held which commits, as this machine can vouch for.
+class Evidence:
+    """What a repository knows of when commits were made, beside what they say themselves.
 
-    The evidence is the operation log, but no part of it from before this machine first saw the repository: one that
-    came from elsewhere may say anything about its past.
+    ``seen_since_us`` is when this machine first saw the repository (None: nothing says).
     """
 
-    def __init__(self, log: OperationLog, objects: ObjectStore, seen_since_us: int | None) -> None:
-        self._since: dict[CommitId, int] = {}
-        if seen_since_us is None:
-            return
-        newest = seen_since_us
-        for operation in reversed([operation for _, operation in log.walk()]):
-            newest = max(newest, operation.time_us)  # a clock that was put back makes nothing older
-            view = operation.view
-            self._take(objects, [*view.refs.values(), *([view.commit] if view.commit is not None else [])], newest)
+    def __init__(self, objects: ObjectStore, log: OperationLog, now_us: int, seen_since_us: int | None) -> None:
+        self._objects = objects
+        self._log = log
+        self._now_us = now_us
+        self._seen_since_us = seen_since_us
+        self._below: dict[CommitId, int | None] = {}
+        self._held: dict[CommitId, int] | None = None
 
-    def _take(self, objects: ObjectStore, commits: list[CommitId], time_us: int) -> None:
+    def newest_below(self, commit: CommitId) -> int | None:
+        """Return the newest time among a commit's ancestors, None for one without any.
+
+        A time that has not come yet is left out: a wrong clock is no evidence.
+        """
+        pending = [commit]
+        while pending:
+            identifier = pending[-1]
+            parents = () if identifier in self._below else read_commit(self._objects, identifier).parents
+            missing = [parent for parent in parents if parent not in self._below]
+            if missing:
+                pending += missing
+                continue
+            pending.pop()
+            if identifier not in self._below:
+                self._below[identifier] = max(
+                    (time for parent in parents for time in self._times(parent)), default=None
+                )
+        return self._below[commit]
+
+    def _times(self, parent: CommitId) -> Iterator[int]:
+        below = self._below[parent]
+        if below is not None:
+            yield below
+        own = read_commit(self._objects, parent).time_us
+        if own <= self._now_us:
+            yield own
+
+    def held_since(self, commit: CommitId) -> int | None:
+        """Return since when the repository has held a commit, as this machine can vouch for; None: no evidence.
+
+        The evidence is the operation log, but no part of it from before this machine first saw the repository: one
+        that came from elsewhere may say anything about its past.
+        """
+        if self._held is None:
+            self._held = {}
+            if self._seen_since_us is not None:
+                self._read_log(self._seen_since_us)
+        return self._held.get(commit)
+
+    def _read_log(self, newest_us: int) -> None:
+        for operation in reversed([operation for _, operation in self._log.walk()]):
+            newest_us = max(newest_us, operation.time_us)  # a clock that was put back makes nothing older
+            view = operation.view
+            self._take([*view.refs.values(), *([view.commit] if view.commit is not None else [])], newest_us)
+
+    def _take(self, commits: list[CommitId], time_us: int) -> None:
+        assert self._held is not None
         while commits:
             identifier = commits.pop()
-            if identifier not in self._since and identifier in objects:  # gc may have removed it
-                self._since[identifier] = time_us
-                commits.extend(read_commit(objects, identifier).parents)
-
-    def since(self, commit: CommitId) -> int | None:
-        """Return the time, None where there is no evidence."""
-        return self._since.get(commit)
+            if identifier not in self._held and identifier in self._objects:  # gc may have removed it
+                self._held[identifier] = time_us
+                commits.extend(read_commit(self._objects, identifier).parents)
