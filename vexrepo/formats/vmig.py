@@ -6,6 +6,7 @@ reason.  Format of a record: objects/FORMAT.md, "Records".
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -107,19 +108,19 @@ def format_record(item: Record, complete: str | None = None) -> bytes:
     """
     texts = {vec.space.name: vector.to_json_text(vec) for vec in item.vectors}
     main = texts.pop(MAIN, None)
-    try:
-        value = orjson.loads(item.body)
-    except orjson.JSONDecodeError:  # an integer above the range of a double
-        value = record.body_value(item.body)
     body = item.body
+    try:
+        value = orjson.loads(body)
+        # Where printing what was read gives the body again, printing it in another order is exact as well.
+        is_exact = complete is None and orjson.dumps(value) == body
+    except orjson.JSONDecodeError:  # an integer above the range of a double
+        value, is_exact = record.body_value(body), False
     if complete is not None:
         _fill(value, item, complete)
     if main is not None:
         value["vector"] = None
-    ordered = {name: value.pop(name) for name in MEMBER_ORDER if name in value}
-    if value:
-        ordered.update(value)
-    line = _dumps(ordered)
+    ordered = {name: value[name] for name in _order(tuple(value))}
+    line = orjson.dumps(ordered) if is_exact else _dumps(ordered)
     if line is None:
         if complete is not None:
             value = record.body_value(body)
@@ -138,6 +139,13 @@ def format_record(item: Record, complete: str | None = None) -> bytes:
         named = b",".join(canonical.encode(name) + b":" + texts[name] for name in sorted(texts))
         line = line[:-1] + b',"vectors":{' + named + b"}}"
     return line
+
+
+@functools.lru_cache(maxsize=32)  # most records have the same few members
+def _order(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of a record's members in the order they are written."""
+    known = [name for name in MEMBER_ORDER if name in names]
+    return (*known, *(name for name in names if name not in MEMBER_ORDER))
 
 
 def _fill(value: dict[str, Any], item: Record, kind: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from vexrepo.history.walk import LeafReader, iter_leaves
 from vexrepo.objects.digest import ID_BYTES
 from vexrepo.objects.snapshot import TreeRoot
-from vexrepo.storage.rows import MappedRows, RowFile
+from vexrepo.storage.rows import BLOCK_ROWS, MappedRows, RowFile
 from vexrepo.storage.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -28,11 +28,12 @@ class IdTable:
 
         self._rows = rows
         self._width = width // 8
-        first = rows.words[:, 0].copy()
-        rows.release()
-        order = np.argsort(first, kind="stable")
-        self._first = first[order]
-        self._order = order.astype(np.uint32)
+        self._first = np.empty(len(rows), np.uint64)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            self._first[start : start + BLOCK_ROWS] = rows.words[start : start + BLOCK_ROWS, 0]
+            rows.release()
+        self._order = np.argsort(self._first, kind="stable").astype(np.uint32)
+        self._first.sort(kind="stable")
 
     @classmethod
     def of_ids(cls, pieces: Iterable[bytes], path: Path) -> Self:

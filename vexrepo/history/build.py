@@ -268,8 +268,7 @@ def _patch_column(writer: Writer, origin: LeafReader, column: Column, rows: list
         block = bytearray(matrix.payload)
         for number, raw in changed.items():
             block[matrix.start + number * len(raw) : matrix.start + (number + 1) * len(raw)] = raw
-        payload = bytes(block)
-        del block
+        payload: bytes | bytearray = block
     else:
         # A row may be empty (a sparse vector of nothing).
         held = [changed[n] if n in changed else matrix.row(n) for n in range(matrix.count)]
@@ -279,7 +278,9 @@ def _patch_column(writer: Writer, origin: LeafReader, column: Column, rows: list
     return Column(space, vectors_id, column.members)
 
 
-def put_vectors(writer: Writer, space: Space, identifier: VectorsId, payload: bytes, base: VectorsId | None) -> None:
+def put_vectors(
+    writer: Writer, space: Space, identifier: VectorsId, payload: bytes | bytearray, base: VectorsId | None
+) -> None:
     """Write the vectors of one space, as a difference from ``base`` where that is smaller."""
     writer.put(
         ObjectType.VECTORS,

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections import Counter
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import orjson
@@ -115,7 +116,8 @@ def _are_plain(members: dict[str, Any], depth: int) -> bool:
     except TypeError:
         return False
     # Most members are strings, integers, booleans and nulls: one look at their types settles them.
-    return all(is_plain(item, depth) for item in members.values() if type(item) not in _PLAIN_TYPES)
+    rest = [item for item in members.values() if type(item) not in _PLAIN_TYPES]
+    return all(map(is_plain, rest, repeat(depth)))
 
 
 def _encode_slowly(value: Json) -> bytes:

@@ -348,6 +348,12 @@ class Matrix:
             return bytes(self.payload[at : at + size])
         return bytes(self.payload[self.offsets[number] : self.offsets[number + 1]])
 
+    def rows(self) -> list[bytes]:
+        """Return the bytes of all rows."""
+        raw: bytes = self.payload.obj  # type: ignore[assignment]
+        bounds = self.offsets or range(self.start, len(raw) + 1, self.space.row_bytes)
+        return [raw[start:end] for start, end in pairwise(bounds)]
+
     @property
     def dense(self) -> memoryview:
         """The rows of a dense space as one block, row after row."""
@@ -415,8 +421,8 @@ def assemble(leaf: Leaf, bodies: Sized, matrices: Sequence[Matrix]) -> list[tupl
         rows = members_rows(column.members, count)
         if matrix.space != column.space or matrix.count != len(rows):
             raise InvalidData(f"a leaf and its vectors disagree on {column.space.label}", code="object-corrupt")
-        for number, row in enumerate(rows):
-            held[row].append(Vector(matrix.space, matrix.row(number)))
+        for row, raw in zip(rows, matrix.rows(), strict=True):
+            held[row].append(Vector(matrix.space, raw))
     for found in held:
         if len(found) > 1:
             found.sort(key=_by_name)

@@ -260,7 +260,7 @@ def numbers_json(dtype: Dtype, raw: bytes | memoryview) -> bytes:
         values = values.astype("<f8")
     text: bytes = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
     # Exponents and integer values are printed otherwise; the array is searched for the latter, being the shorter.
-    if (values == np.rint(values)).any():
+    if b"\1" in (values == np.rint(values)).tobytes():
         return _ODD_NUMBER.sub(_as_javascript, text)
     return _exponents(text) if b"e" in text else text
 
@@ -295,7 +295,12 @@ def from_text(name: str, model: str | None, text: bytes) -> Vector:
     dtype, raw = pack_text(text)
     dims = len(raw) // ITEM_BYTES[dtype]
     _check_dims(dims)
-    return Vector(Space(name, "dense", model, dims, dtype), raw)
+    return Vector(_dense(name, model, dims, dtype), raw)
+
+
+@functools.lru_cache(maxsize=256)
+def _dense(name: str, model: str | None, dims: int, dtype: Dtype) -> Space:
+    return Space(name, "dense", model, dims, dtype)
 
 
 def from_json(name: str, model: str | None, value: Any) -> Vector | None:

@@ -42,14 +42,14 @@ def path_for(folder: Path, address: str) -> Path:
 
 
 class KnownLines:
-    """The lines of a cache, with where in a base the record of each is.  Memory: 20 bytes a line."""
+    """The lines of a cache, with where in a base the record of each is.  Memory: 16 bytes a line."""
 
     def __init__(self, rows: MappedRows, base: IdTable) -> None:
         import numpy as np
 
         self._rows = rows
         self._table = IdTable(rows, DIGEST_BYTES)
-        self._positions = np.empty(len(rows), np.int64)
+        self._positions = np.empty(len(rows), np.int32)
         for start in range(0, len(rows), BLOCK_ROWS):
             ids = rows.words[start : start + BLOCK_ROWS, DIGEST_BYTES // 8 :].tobytes()
             self._positions[start : start + BLOCK_ROWS] = base.match(ids)

@@ -90,18 +90,18 @@ def _decompress(stored: bytes | memoryview, size: int, prefix: bytes | None = No
     return raw
 
 
-def encode(payload: bytes, item_bytes: int = 0) -> tuple[Codec, bytes]:
+def encode(payload: bytes | bytearray, item_bytes: int = 0) -> tuple[Codec, bytes]:
     """Return the stored form of a payload on its own.  ``item_bytes`` (4 or 8) says it is a matrix of numbers."""
     if len(payload) < SMALL:
-        return Codec.RAW, payload
+        return Codec.RAW, bytes(payload)
     if item_bytes:
         stored = _numbers_compressor().compress(_shuffle(payload, item_bytes))
         return (Codec.SHUFFLE4 if item_bytes == 4 else Codec.SHUFFLE8), stored
     stored = _bodies_compressor().compress(payload)
-    return (Codec.ZSTD, stored) if len(stored) < len(payload) else (Codec.RAW, payload)
+    return (Codec.ZSTD, stored) if len(stored) < len(payload) else (Codec.RAW, bytes(payload))
 
 
-def encode_prefix(payload: bytes, base: bytes) -> bytes:
+def encode_prefix(payload: bytes | bytearray, base: bytes) -> bytes:
     """Return a payload compressed with ``base`` as raw-content prefix."""
     # With default parameters the tables are too small for prefixes past ~200 KB and the matches are lost.
     parameters = zstandard.ZstdCompressionParameters.from_level(
@@ -133,7 +133,7 @@ def decode(codec: int, stored: bytes | memoryview, size: int, base: bytes | None
     return raw
 
 
-def _shuffle(payload: bytes | memoryview, item_bytes: int) -> bytes:
+def _shuffle(payload: bytes | bytearray | memoryview, item_bytes: int) -> bytes:
     import numpy as np
 
     whole = len(payload) - len(payload) % item_bytes
@@ -186,7 +186,7 @@ def _unshuffle(shuffled: bytes, item_bytes: int) -> bytes:
     return wide.tobytes() + shuffled[count * item_bytes :]
 
 
-def encode_rows(payload: bytes, base: bytes, head: int, row_bytes: int, item_bytes: int) -> bytes | None:
+def encode_rows(payload: bytes | bytearray, base: bytes, head: int, row_bytes: int, item_bytes: int) -> bytes | None:
     """Return a matrix as the difference from another of the same row size, or None if little is shared.
 
     Both start with ``head`` bytes, given in full.  Stored: head size, row size, then runs of (first base row, rows
