@@ -14,4 +14,7 @@ def main() -> None:
         from vexrepo.cli.app import vex
     except KeyboardInterrupt:
         sys.exit(130)
-    vex.main(prog_name="vex")
+    try:
+        vex.main(prog_name="vex")
+    finally:
+        gc.freeze()  # else the interpreter looks through all there is once more before it ends

@@ -12,7 +12,7 @@ from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.objects.tree import Child
 from vexrepo.storage.store import ObjectStore
 
-_BLOCK = 16 * ID_BYTES
+_BLOCK = 4 * ID_BYTES
 
 
 class Change(NamedTuple):
