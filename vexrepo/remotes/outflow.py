@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 EdgeChange: TypeAlias = tuple[bytes, Record | None, Record | None]  # key, before, after
-TURNS = (0, 1, 0, 1, 1)
+TURNS = (0, 1, 1, 0, 1, 1, 1)
 SPLIT_RECORDS = 20_000  # snapshots below this are written by one process
 BLOCK = 256  # records handed on at once
 
