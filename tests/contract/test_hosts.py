@@ -25,11 +25,12 @@ class TestMemory(HostContract):
 class TestDirectory(HostContract):
     """A bare repository on a disk."""
 
+    @pytest.fixture(autouse=True)
+    def _make(self, tmp_path: Path) -> None:
+        DirectoryHost.create(tmp_path / "memory.git")
+
     def open_host(self, tmp_path: Path) -> Host:
-        path = tmp_path / "memory.git"
-        if not path.exists():
-            make_bare(path)
-        return DirectoryHost.open(str(path), Access())
+        return DirectoryHost.open(str(tmp_path / "memory.git"), Access())
 
 
 class OverHttp(HostContract):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -30,9 +31,9 @@ def git(*arguments: str, cwd: Path | None = None, check: bool = True) -> str:
         "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@localhost",
         "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@localhost",
     }  # fmt: skip
-    done = subprocess.run(["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(["git", *arguments], cwd=cwd, env=environment, capture_output=True, check=False)
     assert not check or done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return os.fsdecode(done.stdout).strip()
 
 
 def make_bare(path: Path, config: dict[str, str] | None = None) -> Path:
@@ -58,11 +59,13 @@ Bend = Callable[[BaseHTTPRequestHandler], Answer | None]
 class HttpBackend:
     """The server.  ``requests`` lists (method, path with query, protocol version) of each request."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tls: ssl.SSLContext | None = None) -> None:
         self.root = root
         self.requests: list[tuple[str, str, str]] = []
         self.bend: Bend | None = None
         self.token: tuple[str, str] | None = (USER, SECRET)
+        self.busy = 0
+        self.changed = threading.Condition()
         self.backend = [f"{git('--exec-path')}/git-http-backend"]
         outer = self
 
@@ -85,6 +88,8 @@ class HttpBackend:
                 pass
 
         self.server = Server(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
@@ -100,7 +105,22 @@ class HttpBackend:
         self.server.server_close()
         self.thread.join()
 
+    def wait_until_idle(self) -> None:
+        """Return when nothing is being served, what a client no longer waits for included."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: not self.busy, 60)
+
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
+        with self.changed:
+            self.busy += 1
+        try:
+            self._serve(handler)
+        finally:
+            with self.changed:
+                self.busy -= 1
+                self.changed.notify_all()
+
+    def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append((handler.command, handler.path, handler.headers.get("Git-Protocol", "")))
         if self.bend is not None and (bent := self.bend(handler)) is not None:
             drain(handler)
@@ -140,7 +160,7 @@ class HttpBackend:
             self.backend, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             assert process.stdin is not None and process.stdout is not None
-            feeder = threading.Thread(target=feed, args=(handler, process.stdin), daemon=True)
+            feeder = threading.Thread(target=feed, args=(handler, process), daemon=True)
             feeder.start()
             status, headers = 200, {}
             while (line := process.stdout.readline().strip()) != b"":
@@ -192,17 +212,25 @@ def drain(handler: BaseHTTPRequestHandler) -> None:
         pass
 
 
-def feed(handler: BaseHTTPRequestHandler, pipe: Any) -> None:
-    """Hand a request's body to http-backend, which unpacks gzip by itself."""
-    with suppress(OSError, ValueError), pipe:
+def feed(handler: BaseHTTPRequestHandler, process: subprocess.Popen[bytes]) -> None:
+    """Hand a request's body to http-backend, which unpacks gzip by itself.
+
+    One that ends early ends the program, as web servers do: it would wait for the rest for ever, and busily.
+    """
+    assert process.stdin is not None
+    left = int(handler.headers.get("Content-Length") or 0)
+    with suppress(OSError, ValueError), process.stdin:
         for chunk in body_of(handler):
-            pipe.write(chunk)
+            process.stdin.write(chunk)
+            left -= len(chunk)
+    if left > 0:
+        process.kill()
 
 
 @contextmanager
-def http_backend(root: Path) -> Iterator[HttpBackend]:
+def http_backend(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[HttpBackend]:
     """Run the server while the context lasts."""
-    server = HttpBackend(root)
+    server = HttpBackend(root, tls)
     try:
         yield server
     finally:

@@ -41,7 +41,10 @@ def read_all(host: Host) -> dict[str, bytes]:
 
 
 class HostContract(ABC):
-    """Tests that every host passes.  ``open_host`` opens the same, at first empty, host at every call of a test."""
+    """Tests that every host passes.
+
+    ``open_host`` opens the same, at first empty, host at every call of a test, from several threads as well.
+    """
 
     writers = 4  # at once, in the test of races
 

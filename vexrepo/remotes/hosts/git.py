@@ -15,10 +15,11 @@ from typing import ClassVar, Final, Self, TypeVar
 from vexrepo.errors import HostError
 from vexrepo.remotes.hosts.address import GitAddress, parse_git_address
 from vexrepo.remotes.hosts.base import Access, Host, Limits, Tip
-from vexrepo.remotes.hosts.git_errors import Unreachable
+from vexrepo.remotes.hosts.git_errors import Spoken, Unreachable
 from vexrepo.remotes.hosts.git_objects import (
     BLOB,
     MOST_BYTES,
+    GitObject,
     is_blob,
     list_files,
     make_object,
@@ -27,9 +28,8 @@ from vexrepo.remotes.hosts.git_objects import (
 )
 from vexrepo.remotes.hosts.git_pack_in import PackIn
 from vexrepo.remotes.hosts.git_push import deliver, make_push
-from vexrepo.remotes.hosts.git_received import Received
+from vexrepo.remotes.hosts.git_received import BaseMissing, Received
 from vexrepo.remotes.hosts.git_wire import (
-    RECEIVE,
     UPLOAD,
     Advert,
     Packets,
@@ -55,8 +55,9 @@ class GitHost(Host):
 
     kind: ClassVar[str] = "git"
 
-    def __init__(self, url: str, wire: Wire, access: Access) -> None:
-        super().__init__(url)
+    def __init__(self, address: GitAddress, wire: Wire, access: Access) -> None:
+        super().__init__(address.url)
+        self._limits = limits_of(address.host)
         self._wire = wire
         self._access = access
         self._tip: Tip | None = None
@@ -68,11 +69,11 @@ class GitHost(Host):
     @classmethod
     def open(cls, url: str, access: Access) -> Self:
         address = parse_git_address(url)
-        return cls(address.url, _wire(address, access), access)
+        return cls(address, _wire(address, access), access)
 
     @property
     def limits(self) -> Limits:
-        return limits_of(self.url)
+        return self._limits
 
     def recall(self, tip: Tip) -> None:
         if self._tip is None:
@@ -109,35 +110,33 @@ class GitHost(Host):
         advert = self._upload = session.advert
         if advert.tip is None:
             raise HostError(f"{self.url} lost its branch main while it was read; try again", code="host-answer")
-        received = self._receive(session, advert.tip, before.version if before is not None else None)
-        trees = dict(received.others)
-        if before is not None:
-            trees |= {
-                id: tree.content
-                for id, tree in make_trees(before.files, self.url)[1].items()
-                if isinstance(tree.content, bytes)
-            }
+        trees = {} if before is None else _contents(make_trees(before.files, self.url)[1])
         try:
-            tip = Tip(advert.tip, list_files(root_of(received.others[advert.tip], self.url), trees, self.url))
-        except KeyError as error:
-            received.close()
+            received = self._receive(session, advert.tip, before.version if before is not None else None, trees)
+            try:
+                root = root_of(received.others[advert.tip], self.url)
+                files = list_files(root, {**trees, **received.others}, self.url)
+            except BaseException:
+                received.close()
+                raise
+        except (BaseMissing, KeyError) as error:
             if before is None:
                 raise HostError(f"{self.url} did not send all folders of its tip", code="host-answer") from error
-            with closing(self._wire.begin(UPLOAD, self._upload)) as again:
+            with closing(self._wire.begin(UPLOAD, advert)) as again:
                 return self._list(again, None)
         if "filter" in advert.abilities:
             received.close()
         else:
             self._keep(received)
-        return tip
+        return Tip(advert.tip, files)
 
     def _keep(self, received: Received) -> None:
         if self._received is not None:
             self._received.close()
         self._received = received
 
-    def _receive(self, session: Session, tip: str, known: str | None) -> Received:
-        """Fetch a tip without history: without its files where the host can, without what ``known`` has."""
+    def _receive(self, session: Session, tip: str, known: str | None, trees: Mapping[str, bytes]) -> Received:
+        """Fetch a tip without history: without its files where the host can, without what ``known`` has (``trees``)."""
         abilities = session.advert.abilities
         if "filter" not in abilities:
             self._tell(
@@ -146,7 +145,7 @@ class GitHost(Host):
             )
         request = upload_request([tip], abilities, known=known, one_deep=True, no_files=True)
         packets = self._packets(session.exchange([request], len(request)), MOST_BYTES * 1024)
-        return Received(read_pack(packets, abilities, self.url, one_deep=True), self.url, self._access.scratch)
+        return Received(read_pack(packets, abilities, self.url, one_deep=True), self.url, trees, self._access.scratch)
 
     def fetch(self, tip: Tip, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
         left: dict[str, list[str]] = {}
@@ -206,7 +205,7 @@ class GitHost(Host):
             if session.advert.tip == tip.version:
                 without = Advert(session.advert.tip, session.advert.abilities - {"filter"})
                 session.advert = without
-                self._keep(self._receive(session, tip.version, None))
+                self._keep(self._receive(session, tip.version, None, {}))
 
     def _by_id(self, ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield files by their ids, as one pack brings them; not those that it holds as differences."""
@@ -228,12 +227,16 @@ class GitHost(Host):
     def _pack(self, ids: Collection[str]) -> PackIn | None:
         """Return the pack of files by the best way that the host allows, None where it allows none."""
         while self._ways:
+            way = self._ways[0]
             try:
-                chunks = self._ways[0](ids)
+                chunks = way(ids)
                 if chunks is not None:
                     return PackIn(chunks, self.url, most_objects=len(ids))
-            except HostError as error:
-                if isinstance(error, Unreachable) or error.code == "host-refused":
+            except Spoken as error:
+                if error.code != "host-answer":
+                    raise
+            except Unreachable:  # also how a host ends that does not know the protocol's version
+                if way != self._ask_2:
                     raise
             self._ways.pop(0)
         return None
@@ -300,9 +303,12 @@ class GitHost(Host):
         alone: bool = False,
     ) -> Tip:
         push = make_push(self.url, self.limits, expected, add, remove, alone=alone)
-        session = self._patiently(lambda: self._wire.begin(RECEIVE))
-        self._tip = deliver(push, self._wire, session, self._access)
+        self._tip = self._patiently(lambda: deliver(push, self._wire, self._access))
         return self._tip
+
+
+def _contents(trees: Mapping[str, GitObject]) -> dict[str, bytes]:
+    return {id: tree.content for id, tree in trees.items() if isinstance(tree.content, bytes)}
 
 
 def _until_closed(chunks: Iterator[bytes], session: Session) -> Iterator[bytes]:

@@ -16,7 +16,9 @@ _TOO_LARGE: Final = re.compile(
     r"quota|GH001",
     re.IGNORECASE,
 )
-_SIZE: Final = re.compile(r"(?:limit|maximum|max|than)\D{0,40}?(\d[\d.,]* ?(?:bytes|[KMGT]i?B?)\b)", re.IGNORECASE)
+_SIZE: Final = re.compile(
+    r"(?:limit|maximum|max|than|exceeds? the)\D{0,40}?(\d[\d.,]* ?(?:bytes|[KMGT]i?B?)\b)", re.IGNORECASE
+)
 _RACE: Final = re.compile(r"lock|but expected|already exists|failed to update ref|fetch first|stale", re.IGNORECASE)
 
 
@@ -29,6 +31,10 @@ class Unreachable(HostError):
         self.after_s = after_s
 
 
+class Spoken(HostError):
+    """A host's own words, sent where an answer was due."""
+
+
 def clean(words: bytes | str, secrets: Collection[str] = ()) -> str:
     """Return a host's words fit to be shown: one line, no control characters, no secret that it echoes, not long."""
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
@@ -39,6 +45,11 @@ def clean(words: bytes | str, secrets: Collection[str] = ()) -> str:
 def is_race(words: str) -> bool:
     """Return whether a refused ref may have been refused because another writer is at it."""
     return bool(_RACE.search(words))
+
+
+def is_cut_off(words: str) -> bool:
+    """Return whether a host could not unpack a push because its end did not come."""
+    return bool(re.search(r"early EOF|unexpected disconnect", words, re.IGNORECASE))
 
 
 def limit_error(where: str, words: str) -> HostError:
@@ -69,12 +80,12 @@ def spoken(where: str, words: str) -> HostError:
     if re.search(
         r"not found|does not exist|does not appear to be a git repo|no such|not exported|could not be found", low
     ):
-        return HostError(
+        return Spoken(
             f"no repository at {where}, or none that this account may see: {words}; create it, or look at the address",
             code="host-missing",
         )
     if re.search(r"denied|not allowed|unauthori[sz]ed|forbidden|authenticat|permission|read.only|not permitted", low):
-        return HostError(f"{where} refused: {words}", code="host-refused")
+        return Spoken(f"{where} refused: {words}", code="host-refused")
     if _TOO_LARGE.search(words):
         return limit_error(where, words)
-    return HostError(f"{where} gave up: {words}", code="host-answer")
+    return Spoken(f"{where} gave up: {words}", code="host-answer")

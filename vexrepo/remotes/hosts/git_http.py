@@ -8,13 +8,14 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     NameResolutionError,
+    NewConnectionError,
     ProxyError,
     ReadTimeoutError,
     SSLError,
@@ -25,7 +26,17 @@ from vexrepo.errors import HostError, UsageError
 from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.hosts.base import Access, Token
 from vexrepo.remotes.hosts.git_errors import Unreachable, clean, limit_error
-from vexrepo.remotes.hosts.git_wire import MOST_ADVERT, Advert, Pace, Packets, Service, Session, Wire, read_advert
+from vexrepo.remotes.hosts.git_wire import (
+    MOST_ADVERT,
+    Advert,
+    Pace,
+    Packets,
+    Service,
+    Session,
+    Wire,
+    patience_s,
+    read_advert,
+)
 
 _READ: Final = 1 << 16
 _MOST_WORDS: Final = 1 << 16
@@ -50,9 +61,8 @@ class HttpWire(Wire):
         if known is not None:
             return HttpSession(self, service, known)
         response = self._get(f"/info/refs?service={service}")
-        kind = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
-        if kind != f"application/x-{service}-advertisement":
-            raise self._not_git(kind, self._answer(response))
+        if kind_of(response) != f"application/x-{service}-advertisement":
+            raise self.not_git(response)
         packets = Packets(self.chunks(response), self.where, MOST_ADVERT, self.secrets)
         if packets.next() != f"# service={service}\n".encode() or packets.next() is not None:
             raise HostError(f"{self.where} answered a list of refs that does not begin as one", code="host-answer")
@@ -88,7 +98,10 @@ class HttpWire(Wire):
         try:
             return self._manager().request(
                 method, url, body=body, headers=headers, redirect=False, retries=False, preload_content=False,
-                timeout=urllib3.Timeout(self._access.timeout_s),
+                decode_content=False,
+                timeout=urllib3.Timeout(
+                    connect=self._access.timeout_s, read=patience_s(self._access.timeout_s, size)
+                ),
             )  # fmt: skip
         except (HTTPError, OSError) as error:
             raise self.lost(error) from error
@@ -145,7 +158,9 @@ class HttpWire(Wire):
             return Unreachable(
                 f"cannot reach {self.where}: the name {host} is not known; look at the address", again=False
             )
-        if isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError)):
+        if isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError)) and not (
+            isinstance(error, NewConnectionError)  # one of them, by inheritance
+        ):
             return self._slow()
         if isinstance(error, ProxyError):
             return Unreachable(f"cannot reach {self.where}: the proxy does not let us through ({_reason(error)})")
@@ -202,7 +217,11 @@ class HttpWire(Wire):
             code="host-refused",
         )
 
-    def _not_git(self, kind: str, answer: Answer) -> HostError:
+    def not_git(self, response: BaseHTTPResponse) -> HostError:
+        """Return the error of an answer that is not of the kind asked for."""
+        answer = self._answer(response)
+        if not answer.body:  # http.client takes headers that end early for all there are
+            return Unreachable(f"{self.where} closed the connection before it answered; try again")
         if answer.is_page:
             words = answer.words()
             return HostError(
@@ -210,7 +229,8 @@ class HttpWire(Wire):
                 "the address; it may also be a sign-in page or a proxy's",
                 code="host-answer",
             )
-        return self._nonsense(f"{self.where} answered with {clean(kind) or 'something'} that is not Git's protocol")
+        kind = clean(kind_of(response)) or "something"
+        return self._nonsense(f"{self.where} answered with {kind} that is not Git's protocol")
 
     def _nonsense(self, what: str) -> HostError:
         return HostError(f"{what}; look at the address", code="host-answer")
@@ -255,7 +275,9 @@ class HttpWire(Wire):
                     raise UsageError("the proxy's address must begin with http:// or https://", code="bad-address")
                 headers = None
                 if proxy.username:
-                    headers = urllib3.make_headers(proxy_basic_auth=f"{proxy.username}:{proxy.password or ''}")
+                    headers = urllib3.make_headers(
+                        proxy_basic_auth=f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+                    )
                 self._pool = urllib3.ProxyManager(
                     f"{proxy.scheme}://{proxy.hostname}:{proxy.port or (443 if proxy.scheme == 'https' else 80)}",
                     proxy_headers=headers,
@@ -287,13 +309,17 @@ class HttpSession(Session):
         response = self._wire.request("POST", f"/{self._service}", request, size, headers)
         if response.status != 200:
             raise self._wire.failed(response)
-        if response.headers.get("Content-Type", "").split(";")[0].strip().lower() != headers["Accept"]:
-            response.close()
-            raise HostError(f"{self._wire.where} answered with what is not Git's protocol", code="host-answer")
+        if kind_of(response) != headers["Accept"]:
+            raise self._wire.not_git(response)
         return self._wire.chunks(response)
 
     def close(self) -> None:
         """Nothing is kept."""
+
+
+def kind_of(response: BaseHTTPResponse) -> str:
+    """Return the media type of an answer, empty where it has none."""
+    return response.headers.get("Content-Type", "").split(";")[0].strip().lower()
 
 
 def trusted(access: Access) -> ssl.SSLContext:

@@ -19,7 +19,7 @@ BRANCH: Final = "refs/heads/main"
 ABSENT: Final = "0" * 40  # how Git's protocol writes the id of a ref that is not there
 COMMIT, TREE, BLOB = 1, 2, 3  # types as packs number them
 NAMES: Final = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
-MOST_FILES: Final = 1_000_000  # a few kilobytes of trees can list billions of files
+MOST_FILES: Final = 500_000  # a few kilobytes of trees can list billions of files
 MOST_LEVELS: Final = 128
 MOST_BYTES: Final = 1 << 26  # of one file: a hostile host may claim any size
 

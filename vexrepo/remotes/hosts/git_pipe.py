@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from queue import Empty, Full, Queue
 from typing import Final
 
 from vexrepo.errors import HostError, UsageError
@@ -28,9 +29,10 @@ from vexrepo.remotes.hosts.git_wire import (
     Service,
     Session,
     Wire,
+    packet,
+    patience_s,
     read_advert,
 )
-from vexrepo.remotes.hosts.git_wire import packet as make_packet
 
 _READ: Final = 1 << 16
 _MOST_WORDS: Final = 1 << 14
@@ -38,7 +40,7 @@ _FAREWELL_S: Final = 2.0  # how long a program may take to end when it has nothi
 _GIT_PORT: Final = 9418
 _UNREACHABLE: Final = re.compile(
     r"could not resolve|name or service not known|connection (refused|timed out|reset|closed)|no route|unreachable|"
-    r"operation timed out|broken pipe",
+    r"operation timed out|broken pipe|hung up unexpectedly",
     re.IGNORECASE,
 )
 # An account of one's own, with a shell, need not be configured to have partial clone.
@@ -49,7 +51,7 @@ class Channel(ABC):
     """Bytes to and from a service."""
 
     @abstractmethod
-    def read(self) -> bytes:
+    def read(self, patience_s: float) -> bytes:
         """Return what comes next, nothing at the end.  Raises: HostError, at the end for what went wrong, too."""
 
     @abstractmethod
@@ -67,12 +69,11 @@ class PipeSession(Session):
     def __init__(self, channel: Channel, where: str, timeout_s: float) -> None:
         self._channel = channel
         self._where = where
-        self._pace = Pace(timeout_s)
+        self._timeout_s = timeout_s
         self._is_over = False
-        self._stream = self._chunks()
         # Nothing comes after the advert before we ask: what was read belongs to it.
         try:
-            self.advert = read_advert(Packets(self._stream, where, MOST_ADVERT), where)
+            self.advert = read_advert(Packets(self._chunks(timeout_s), where, MOST_ADVERT), where)
         except BaseException:
             channel.close()
             raise
@@ -84,15 +85,16 @@ class PipeSession(Session):
                 self._channel.write(chunk)
             except BrokenPipeError:
                 break  # it ended: why, it says in what is left to read
-        return self._chunks()
+        return self._chunks(patience_s(self._timeout_s, size))
 
-    def _chunks(self) -> Iterator[bytes]:
+    def _chunks(self, wait_s: float) -> Iterator[bytes]:
+        pace = Pace(wait_s)
         while True:
             begin = time.monotonic()
-            chunk = self._channel.read()
+            chunk = self._channel.read(wait_s)
             if not chunk:
                 return
-            if self._pace.is_too_slow(len(chunk), time.monotonic() - begin):
+            if pace.is_too_slow(len(chunk), time.monotonic() - begin):
                 raise Unreachable(f"{self._where} answers too slowly; try again later", again=False)
             yield chunk
 
@@ -145,15 +147,16 @@ class SshWire(Wire):
 
 
 class ProgramChannel(Channel):
-    """A program's input and output.  A program that does nothing for too long is ended."""
+    """A program's input and output, each in a thread of its own: nothing waits for ever, whatever holds them."""
 
     def __init__(self, command: list[str], where: str, access: Access) -> None:
         self._where = where
         self._timeout_s = access.timeout_s
         self._words = bytearray()
-        self._deadline: float | None = None
-        self._is_late = False
-        self._ended = threading.Event()
+        self._is_broken = False
+        self._is_closed = False
+        self._incoming: Queue[bytes] = Queue(8)  # ends with nothing
+        self._outgoing: Queue[bytes | None] = Queue(2)  # None closes
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
@@ -164,56 +167,68 @@ class ProgramChannel(Channel):
                 "name another with ssh.command",
                 again=False,
             ) from error
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._listen, self._watch)]
+        self._threads = [
+            threading.Thread(target=each, daemon=True) for each in (self._listen, self._pump_in, self._pump_out)
+        ]
         for thread in self._threads:
             thread.start()
 
     def _listen(self) -> None:
         assert self._process.stderr is not None
-        with self._process.stderr as stream:
+        with suppress(OSError), self._process.stderr as stream:
             while words := stream.read(4096):
                 self._words += words
                 del self._words[:-_MOST_WORDS]
 
-    def _watch(self) -> None:
-        while not self._ended.wait(min(1.0, self._timeout_s / 4)):
-            deadline = self._deadline
-            if deadline is not None and time.monotonic() > deadline:
-                self._is_late = True
-                self._process.kill()
-                return
+    def _pump_in(self) -> None:
+        assert self._process.stdout is not None
+        with suppress(OSError), self._process.stdout as stream:
+            chunk = b"begin"
+            while chunk:
+                chunk = stream.read(_READ) or b""
+                while not self._is_closed:
+                    with suppress(Full):
+                        self._incoming.put(chunk, timeout=0.5)
+                        break
 
-    def read(self) -> bytes:
-        self._deadline = time.monotonic() + self._timeout_s
+    def _pump_out(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError), self._process.stdin as stream:
+            while (content := self._outgoing.get()) is not None:
+                if not self._is_broken:
+                    view = memoryview(content)
+                    try:
+                        while view:
+                            view = view[stream.write(view) :]
+                    except OSError:
+                        self._is_broken = True
+
+    def read(self, patience_s: float) -> bytes:
         try:
-            chunk: bytes = self._stdout.read(_READ) or b""
-        finally:
-            self._deadline = None
+            chunk = self._incoming.get(timeout=patience_s)
+        except Empty:
+            raise self._late() from None
         if not chunk:
             self._raise_if_failed()
         return chunk
 
     def write(self, content: bytes) -> None:
-        view = memoryview(content)
+        if self._is_broken:
+            raise BrokenPipeError
         try:
-            while view:
-                self._deadline = time.monotonic() + self._timeout_s
-                view = view[self._stdin.write(view) :]
-        except OSError as error:
-            raise BrokenPipeError from error
-        finally:
-            self._deadline = None
+            self._outgoing.put(content, timeout=self._timeout_s)
+        except Full:
+            raise self._late() from None
+
+    def _late(self) -> Unreachable:
+        self._process.kill()
+        return Unreachable(
+            f"{self._where} did not answer within {self._timeout_s:g} s; try again, or allow it more time", again=False
+        )
 
     def _raise_if_failed(self) -> None:
-        if self._is_late:
-            raise Unreachable(
-                f"{self._where} did not answer within {self._timeout_s:g} s; try again, or allow it more time",
-                again=False,
-            )
-        with suppress(OSError):
-            self._stdin.close()
+        with suppress(Full):
+            self._outgoing.put_nowait(None)
         try:
             status = self._process.wait(_FAREWELL_S)
         except subprocess.TimeoutExpired:
@@ -236,23 +251,15 @@ class ProgramChannel(Channel):
         raise spoken(self._where, words)
 
     def close(self) -> None:
-        with suppress(OSError):
-            self._stdin.close()
-        self._ended.set()
-        # What it still wants to say would keep it from ending.
-        threading.Thread(target=self._drain, daemon=True).start()
+        self._is_closed = True  # what still comes is thrown away
         try:
+            self._outgoing.put(None, timeout=_FAREWELL_S)
             self._process.wait(_FAREWELL_S)
-        except subprocess.TimeoutExpired:
+        except (Full, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait()
         for thread in self._threads:
             thread.join(_FAREWELL_S)
-
-    def _drain(self) -> None:
-        with suppress(OSError, ValueError), self._stdout:
-            while self._stdout.read(_READ):
-                pass
 
 
 class TcpWire(Wire):
@@ -268,7 +275,7 @@ class TcpWire(Wire):
         place = address.host if address.port is None else f"{address.host}:{address.port}"
         session = None
         try:
-            channel.write(make_packet(f"{service} {address.path}\0host={place}\0".encode()))
+            channel.write(packet(f"{service} {address.path}\0host={place}\0".encode()))
             session = PipeSession(channel, address.url, self._access.timeout_s)
         finally:
             if session is None:
@@ -302,13 +309,15 @@ class SocketChannel(Channel):
             )
         return Unreachable(f"cannot reach {self._where}: {error.strerror or error}")
 
-    def read(self) -> bytes:
+    def read(self, patience_s: float) -> bytes:
+        self._socket.settimeout(patience_s)
         try:
             return self._socket.recv(_READ)
         except OSError as error:
             raise self._lost(error) from error
 
     def write(self, content: bytes) -> None:
+        self._socket.settimeout(self._timeout_s)
         try:
             self._socket.sendall(content)
         except TimeoutError as error:

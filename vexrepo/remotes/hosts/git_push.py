@@ -11,7 +11,7 @@ from typing import Final
 
 from vexrepo.errors import HostError
 from vexrepo.remotes.hosts.base import Access, HostMoved, Limits, OutcomeUnknown, Tip
-from vexrepo.remotes.hosts.git_errors import is_race, refusal
+from vexrepo.remotes.hosts.git_errors import Unreachable, is_cut_off, is_race, refusal
 from vexrepo.remotes.hosts.git_objects import (
     ABSENT,
     MOST_BYTES,
@@ -87,11 +87,13 @@ def _check_limits(where: str, limits: Limits, blobs: Mapping[str, GitObject]) ->
         )
 
 
-def deliver(push: Push, wire: Wire, session: Session, access: Access) -> Tip:
-    """Publish through a session of git-receive-pack and return the new tip, known to be there.
+def deliver(push: Push, wire: Wire, access: Access) -> Tip:
+    """Publish and return the new tip, known to be there.
 
-    Raises: HostMoved, OutcomeUnknown, HostError (host-refused, host-limit, host-unreachable, host-answer).
+    Raises: HostMoved, OutcomeUnknown; other errors have changed nothing: HostError (host-refused, host-limit,
+    host-unreachable, host-answer, …), StorageFailure.
     """
+    session = wire.begin(RECEIVE)
     try:
         if session.advert.tip == push.tip.version:  # an earlier try, whose answer was lost
             return push.tip
@@ -101,8 +103,10 @@ def deliver(push: Push, wire: Wire, session: Session, access: Access) -> Tip:
         try:
             report = _send(push, pack, session, wire, access)
         except HostError as error:
-            if not pack.sent_all or error.code not in ("host-unreachable", "host-answer"):
-                raise  # without its end no host takes a pack
+            if not pack.sent_all:  # without its end no host takes a pack
+                raise _unchanged(error) from error
+            if error.code not in ("host-unreachable", "host-answer"):
+                raise
             if _current(wire) == push.tip.version:
                 return push.tip
             raise OutcomeUnknown(
@@ -115,6 +119,13 @@ def deliver(push: Push, wire: Wire, session: Session, access: Access) -> Tip:
     if report.taken:
         return push.tip
     return _refused(push, wire, report)
+
+
+def _unchanged(error: HostError) -> HostError:
+    """Return an error with the word that nothing was published."""
+    if isinstance(error, Unreachable):
+        return Unreachable(f"{error}; nothing was published", again=error.again, after_s=error.after_s)
+    return error
 
 
 def _send(push: Push, pack: PackOut, session: Session, wire: Wire, access: Access) -> Report:
@@ -139,6 +150,10 @@ def _refused(push: Push, wire: Wire, report: Report) -> Tip:
             if pause_s is None or not is_race(report.words):
                 break
             time.sleep(pause_s)
+    elif is_cut_off(report.words):
+        raise Unreachable(
+            f"what was sent did not arrive whole at {push.where} ({report.words}); nothing was published: try again"
+        )
     raise refusal(push.where, report.words)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ from dulwich.errors import ApplyDeltaError
 from dulwich.pack import apply_delta
 
 from vexrepo.errors import HostError
-from vexrepo.remotes.hosts.git_objects import BLOB, MOST_BYTES, MOST_FILES, NAMES, make_object
+from vexrepo.remotes.hosts.git_objects import BLOB, MOST_BYTES, MOST_FILES, NAMES, TREE, make_object
 from vexrepo.remotes.hosts.git_pack_in import Packed, PackIn
 from vexrepo.storage.files import wrapped
 
@@ -19,11 +19,21 @@ _IN_MEMORY: Final = 8 << 20
 _MOST_MEMORY: Final = 1 << 28  # bytes of folders, commits, and differences whose base is not there yet
 
 
-class Received:
-    """The objects of one pack, by id.  Raises: HostError (host-answer), StorageFailure (the disk is full)."""
+class BaseMissing(HostError):
+    """A pack holds differences from objects that neither it nor we have."""
 
-    def __init__(self, chunks: Iterator[bytes], where: str, scratch: Path | None = None) -> None:
+
+class Received:
+    """The objects of one pack, by id; ``known`` are folders it may hold differences from.
+
+    Raises: HostError (host-answer), StorageFailure (the disk is full).
+    """
+
+    def __init__(
+        self, chunks: Iterator[bytes], where: str, known: Mapping[str, bytes], scratch: Path | None = None
+    ) -> None:
         self._where = where
+        self._known = known
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(scratch) if scratch else None)  # noqa: SIM115 - closed by close
         self._end = 0
         self._memory = 0
@@ -35,12 +45,11 @@ class Received:
         try:
             for item in PackIn(chunks, where, most_objects=MOST_FILES):
                 self._add(item)
+            if self._waiting:
+                raise BaseMissing(f"{where} sent differences from files it did not send", code="host-answer")
         except BaseException:
             self.close()
             raise
-        if self._waiting:
-            self.close()
-            raise self._wrong("differences from files it did not send")
         self._at.clear()
 
     def __contains__(self, id: str) -> bool:
@@ -61,8 +70,8 @@ class Received:
             self._keep(item.kind, item.content, item.offset)
             return
         base = self._at.get(item.base) if isinstance(item.base, int) else item.base
-        if base is not None and base in self._kinds:
-            self._keep(self._kinds[base], self._undelta(base, item.content), item.offset)
+        if base is not None and (base in self._kinds or base in self._known):
+            self._keep(self._kinds.get(base, TREE), self._undelta(base, item.content), item.offset)
         else:  # also one whose base is itself such a difference: then its id is not known before
             self._weigh(len(item.content))
             self._waiting.setdefault(base or f"@{item.base}", []).append(item)
@@ -91,7 +100,7 @@ class Received:
                 ready += [(kind, self._undelta(id, each.content), each.offset) for each in self._waiting.pop(name, [])]
 
     def _undelta(self, base: str, delta: bytes) -> bytes:
-        source = self.blob(base) if base in self._blobs else self.others[base]
+        source = self.blob(base) if base in self._blobs else self.others.get(base) or self._known[base]
         try:
             if _second_size(delta) > MOST_BYTES:
                 raise self._wrong(f"a file of more than {MOST_BYTES} bytes, which nothing of ours has")

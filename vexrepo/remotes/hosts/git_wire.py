@@ -23,6 +23,8 @@ MOST_ADVERT: Final = 1 << 26  # bytes of a list of refs
 MOST_REPORT: Final = 1 << 20
 _DELIMITER: Final = b"0001"
 _SLOW_BYTES: Final = 1000
+_UNDER_WAY_BYTES: Final = 1 << 22  # what buffers on the way hold, at most
+_SLOW_LINE_BYTES_S: Final = 1 << 14
 _MOST_TALK: Final = 1 << 16  # bytes of a host's progress messages that are kept
 
 
@@ -89,6 +91,11 @@ class Pace:
         if self._got >= _SLOW_BYTES:
             self._got, self._waited_s = 0, 0.0
         return self._waited_s > self._timeout_s
+
+
+def patience_s(timeout_s: float, sent_bytes: int) -> float:
+    """Return how long to wait for an answer: a slow line has yet to carry what the system took for sent."""
+    return timeout_s + min(sent_bytes, _UNDER_WAY_BYTES) / _SLOW_LINE_BYTES_S
 
 
 class Packets:
@@ -189,12 +196,14 @@ def upload_request(
 ) -> bytes:
     """Return the request for a pack.
 
-    ``known``: a commit without its parents that need not be sent again.  ``one_deep``: without history (where the
-    host can).  ``no_files``: without blobs (where it can).
+    ``known``: a commit without its parents that need not be sent again; what is new may come as differences from what
+    it has.  ``one_deep``: without history (where the host can).  ``no_files``: without blobs (where it can).
     """
-    wish = " ".join(
-        each for each in ("side-band-64k", "ofs-delta", "no-progress", "agent=vexrepo") if _has(each, abilities)
-    )
+    names = ["side-band-64k", "ofs-delta", "no-progress", "agent=vexrepo"]
+    if known:
+        # Git leaves out what a commit has that is no parent of the one asked for, for packs of this kind only.
+        names.append("thin-pack")
+    wish = " ".join(each for each in names if _has(each, abilities))
     asked = sorted(set(wants))
     can_be_shallow, can_filter = "shallow" in abilities, no_files and "filter" in abilities
     out = []

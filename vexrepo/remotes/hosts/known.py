@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from vexrepo.remotes.hosts.base import Limits
 
@@ -15,7 +14,6 @@ LIMITS: Final = {
 }
 
 
-def limits_of(url: str) -> Limits:
-    """Return the limits of the host in an address; none for hosts that are not known."""
-    host = (urlsplit(url).hostname or "").lower()
-    return LIMITS.get(host.removeprefix("ssh."), Limits())
+def limits_of(host: str) -> Limits:
+    """Return the limits of the host of a name; none for hosts that are not known."""
+    return LIMITS.get(host.lower().removeprefix("ssh."), Limits())
