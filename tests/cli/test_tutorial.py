@@ -1,4 +1,4 @@
-"""docs/tutorial.md does what it says: its commands are run in order and their output is compared.
+"""The tutorial and the guides do what they say: their commands are run in order and their output is compared.
 
 Ids, keys, times, names, sizes and how a repository is packed may differ; a line of "…" stands for any lines.
 After a change of wording, ``UPDATE_DOCS=1 pytest tests/cli/test_tutorial.py`` writes the new output into the
@@ -17,7 +17,12 @@ import pytest
 
 from vexrepo.cli.app import vex
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+ROOT = Path(__file__).parents[2]
+RUN = "<!-- Every console block of this page is run by the tests. -->"  # what guides say that are
+PAGES = [
+    ROOT / "docs" / "tutorial.md",
+    *sorted(path for path in (ROOT / "docs" / "guides").glob("*.md") if RUN in path.read_text("utf-8")),
+]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
 STABLE = (
     (r"\b[0-9a-f]{7,64}\b", "ID"),
@@ -68,7 +73,7 @@ class Shell:
 
     def run(self, line: str) -> str:
         """Run a line and return what it prints."""
-        line = line.replace("$PWD", os.getcwd())
+        line = line.replace("$PWD", os.getcwd()).replace("$VEXREPO", str(ROOT))
         if line == "echo $?":
             code, self.code = self.code, 0
             return f"{code}\n"
@@ -96,8 +101,9 @@ class Shell:
         return ""
 
 
-def test_the_tutorial_works_as_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_works_as_printed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shell = Shell(monkeypatch, capfd)
@@ -114,11 +120,11 @@ def test_the_tutorial_works_as_printed(
         assert shell.code == 0, f"exit code {shell.code} at the end of a block:\n{block.group()}"
         return "".join(parts)
 
-    page = PAGE.read_text("utf-8")
-    assert len(BLOCK.findall(page)) > 10
+    page = path.read_text("utf-8")
+    assert len(BLOCK.findall(page)) > 5
     now = BLOCK.sub(played, page)
     if wrong and os.environ.get("UPDATE_DOCS"):
-        PAGE.write_text(now, "utf-8")
+        path.write_text(now, "utf-8")
     elif wrong:
         raise AssertionError("\n\n".join(wrong))
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from vexrepo.cli.surroundings import Edge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from vexrepo.errors import Refused
     from vexrepo.exchange.admission import Guard
     from vexrepo.exchange.transfer import Request
+    from vexrepo.hooks.check import Change
+    from vexrepo.hooks.event import Event
     from vexrepo.hooks.quarantine import Quarantine
     from vexrepo.objects.record import Record
     from vexrepo.remotes.stores.address import Address
@@ -73,11 +75,25 @@ def keep_apart(edge: Edge, error: Refused, source: Address, target: Address, req
 
     from vexrepo.exchange.transfer import iter_incoming
 
-    keep_records(edge, error, source, target, iter_incoming(source, replace(request, skip_problems=True)))
+    of, to = ({"kind": each.kind, "address": str(each)} for each in (source, target))
+    records = iter_incoming(source, replace(request, skip_problems=True))
+    _keep(edge, error, "pre-import", of, to, records)
 
 
-def keep_records(edge: Edge, error: Refused, source: Address, target: Address, records: Iterable[Record]) -> None:
-    """Keep records in quarantine, and say how to look at them."""
+def keep_changes(edge: Edge, error: Refused, event: Event, changes: Iterable[Change]) -> None:
+    """Keep what changes would have brought in quarantine, and say how to look at it."""
+    records = (change.after for change in changes if change.after is not None)
+    _keep(edge, error, event.name, event.source, event.target, records)
+
+
+def _keep(
+    edge: Edge,
+    error: Refused,
+    event: str,
+    source: Mapping[str, str],
+    target: Mapping[str, str],
+    records: Iterable[Record],
+) -> None:
     from vexrepo.cli.gate import findings_of
     from vexrepo.cli.output import say
     from vexrepo.cli.text import memories
@@ -85,8 +101,7 @@ def keep_records(edge: Edge, error: Refused, source: Address, target: Address, r
     from vexrepo.hooks.quarantine import Report
 
     findings, _ = findings_of(error)
-    of, to = ({"kind": each.kind, "address": str(each)} for each in (source, target))
     listed = [finding_json(each) for each in findings]
-    report = Report(edge.now_us(), "pre-import", of, to, error.code, str(error), None, listed)
+    report = Report(edge.now_us(), event, source, target, error.code, str(error), None, listed)
     kept = quarantine_of(edge).keep(report, records)
     say(f"kept apart: {memories(kept.records)}; look with vex quarantine show {kept.number}", err=True)

@@ -34,6 +34,24 @@ no_verify = click.option(
     callback=_pass_by,
     help="Do not ask the repository's checks and hooks.",
 )
+
+
+def _keep_apart(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        from vexrepo.cli.surroundings import Edge
+
+        edge = ctx.find_object(Edge)
+        assert edge is not None
+        edge.quarantine = True
+
+
+quarantining = click.option(
+    "--quarantine",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_apart,
+    help="Keep what is refused apart, for a look.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

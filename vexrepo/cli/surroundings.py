@@ -17,8 +17,12 @@ from vexrepo.cli.text import plain
 from vexrepo.errors import NoRepository, Refused, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from vexrepo.cli.passphrases import KeyPassphrases
     from vexrepo.config import Config
+    from vexrepo.hooks.check import Change
+    from vexrepo.hooks.event import Event
     from vexrepo.hooks.gate import Passed
     from vexrepo.objects.trust import Trust
     from vexrepo.remotes.stores.address import Address
@@ -61,6 +65,7 @@ class Edge:
         self.progress = Progress(sys.stderr)
         self._pointer: tuple[Path, bytes] | None = None
         self.verify = True  # off with --no-verify
+        self.quarantine = False  # on with --quarantine
         self._warned: set[str] = set()
         self.unsure = ""  # what an interrupted command may leave behind
 
@@ -207,7 +212,15 @@ class Edge:
             environ=self.environ,
             verify=self.verify,
             heard=_hear,
+            keep_apart=self._keep_apart,
         )
+
+    def _keep_apart(self, error: Refused, event: Event, changes: Callable[[], Iterable[Change]]) -> None:
+        """Keep what the gate refused in quarantine, where that was asked for."""
+        if self.quarantine:
+            from vexrepo.cli.admission import keep_changes
+
+            keep_changes(self, error, event, changes())
 
     def check_verify(self, config: Config) -> None:
         """Raise Refused (no-verify-refused) where checks and hooks may not be passed by, and were asked to be."""

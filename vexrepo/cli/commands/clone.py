@@ -77,11 +77,11 @@ def clone(
         if target is not None:
             values["workspace.store"] = edge.relative_to(folder, target)
         write_values(made.files, made.folder / "config.toml", values)
+        made.config = edge.config(made.folder)
 
     edge.unsure = f"what was received is kept in {folder}; the same command goes on from there"
-    repository, done = make(
-        Repository, as_place(remote), folder, edge.surroundings(config), reach, branch=branch, configure=configure
-    )
+    around = edge.surroundings(config, trusts=True)
+    repository, done = make(Repository, as_place(remote), folder, around, reach, branch=branch, configure=configure)
     secrets.accepted()
     key_of, fresh = _identity(edge, config["user.identity"])
     brought = None
@@ -99,6 +99,8 @@ def clone(
         say_brought(brought, target)
     elif done.commit is not None:
         say(f"  put it into a store: {_there(folder)}vex checkout {plain(done.branch)} --to STORE")
+    for said in done.said:
+        say(f"note: {plain(said)}", err=True)
     if secrets.last:
         say(quiet(f"  to be asked no more here: {_there(folder)}vex remote recipient add {origin} --self"))
 
@@ -159,4 +161,5 @@ def _to_json(repository: Repository, done: Cloned, origin: str, address: str) ->
         "commits": done.commits,
         "sealed_bytes": done.sealed_bytes,
         "kept_bytes": done.kept_bytes,
+        "notes": list(done.said),
     }

@@ -9,7 +9,7 @@ import click
 from vexrepo.cli.commands.gc import after_commit
 from vexrepo.cli.describe import commit_json, content_words, signer
 from vexrepo.cli.failures import DONE, PARTLY
-from vexrepo.cli.options import as_json, example, no_verify, selecting, selection
+from vexrepo.cli.options import as_json, example, no_verify, quarantining, selecting, selection
 from vexrepo.cli.output import added, changed, emit, heading, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, plain, seconds_words, shorten, size_words
@@ -41,6 +41,7 @@ SHOWN_PROBLEMS = 10
 @click.option("--allow-empty", is_flag=True, help="Commit even if nothing changed.")
 @click.option("-n", "--dry-run", is_flag=True, help="Read and compare, commit nothing.")
 @no_verify
+@quarantining
 @as_json
 @pass_edge
 def commit(

@@ -11,7 +11,7 @@ from vexrepo.cli.commands.merge import MERGE_RULES, deciding, exit_code_of, poli
 from vexrepo.cli.commands.push import fetched_json, receive, say_fetched
 from vexrepo.cli.failures import DONE
 from vexrepo.cli.hosting import as_place, reach_to, secrets_of, way_out
-from vexrepo.cli.options import BRANCH, REMOTE, as_json, example, no_verify
+from vexrepo.cli.options import BRANCH, REMOTE, as_json, example, no_verify, quarantining
 from vexrepo.cli.output import emit, say
 from vexrepo.cli.remotes import Remote, find_target
 from vexrepo.cli.surroundings import Edge, pass_edge
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves.")
 @click.option("-n", "--dry-run", is_flag=True, help="Receive, and say what would be merged; change nothing of yours.")
 @no_verify
+@quarantining
 @as_json
 @pass_edge
 def pull(
@@ -70,7 +71,7 @@ def pull(
     """
     if ff_only and no_ff:
         raise click.UsageError("--ff-only and --no-ff exclude each other")
-    repository = edge.repository(signs=not dry_run)
+    repository = edge.repository(signs=not dry_run, trusts=True)
     place = find_target(repository, remote)
     rules = policy_of(repository, policy, types, fields)
     forward: Literal["allowed", "only", "never"] = "only" if ff_only else "never" if no_ff else "allowed"

@@ -8,7 +8,7 @@ import click
 
 from vexrepo.cli.failures import DONE, PARTLY
 from vexrepo.cli.hosting import as_place, make_at_host, reach_to, secrets_of, warnings_of, way_out
-from vexrepo.cli.options import BRANCH, REMOTE, as_json, example
+from vexrepo.cli.options import BRANCH, REMOTE, as_json, example, no_verify, quarantining
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.remotes import Remote, find_target, host_words, read_remotes
 from vexrepo.cli.surroundings import Edge, pass_edge
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--create", is_flag=True, help="Make the host's repository, private, if it is missing.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be sent; send nothing.")
+@no_verify
 @as_json
 @pass_edge
 def push(
@@ -171,6 +172,8 @@ def _ref_words(name: str) -> str:
 @click.argument("remote", required=False, metavar="[REMOTE]", type=REMOTE)
 @click.option("--all", "all_remotes", is_flag=True, help="From all remotes.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what there is; receive nothing but the list of it.")
+@no_verify
+@quarantining
 @as_json
 @pass_edge
 def fetch(edge: Edge, remote: str | None, all_remotes: bool, dry_run: bool, as_json: bool) -> int:
@@ -178,11 +181,13 @@ def fetch(edge: Edge, remote: str | None, all_remotes: bool, dry_run: bool, as_j
 
     Its branches are then known as REMOTE/BRANCH, and its new tags are yours.  Everything is checked before it counts:
     that it was sealed with the remote's keys, that every id fits, that the host shows no older state than it once did.
-    vex merge REMOTE/BRANCH brings it into your branch; vex pull does both.
+    The gate comes before that: commits have to be signed as the policy for the remote wants (vex trust policy), and
+    the checks and hooks of pre-import have to allow what they bring.  vex merge REMOTE/BRANCH brings it into your
+    branch; vex pull does both.
     """
     if all_remotes and remote is not None:
         raise click.UsageError("give a REMOTE or --all")
-    repository = edge.repository()
+    repository = edge.repository(trusts=True)
     places = read_remotes(repository.config) if all_remotes else [find_target(repository, remote)]
     results = [(place, receive(edge, repository, place, dry_run=dry_run)) for place in places]
     if as_json:
@@ -220,6 +225,8 @@ def say_fetched(edge: Edge, found: Fetched, place: Remote, dry_run: bool) -> Non
     for move in (*found.moves, *found.tags):
         if move.kind != "same":
             say("  " + move_words(move, "" if move.name.startswith(TAGS) else f"{place.name}/"))
+    for said in found.said:
+        say(f"note: {plain(said)}", err=True)
     for kept in found.tags_kept:
         say(
             f"note: tag {plain(kept.name)} is at {kept.theirs.short} there, and stays at {kept.ours.short} here",
@@ -241,4 +248,5 @@ def fetched_json(found: Fetched, place: Remote, dry_run: bool) -> dict[str, Any]
         "commits": found.commits,
         "sealed_bytes": found.sealed_bytes,
         "generation": found.generation,
+        "notes": list(found.said),
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vexrepo.cli.failures import DONE, PARTLY
-from vexrepo.cli.options import REVISION, as_json, example, filtering, filters, no_verify
+from vexrepo.cli.options import REVISION, as_json, example, filtering, filters, no_verify, quarantining
 from vexrepo.cli.output import emit, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
@@ -55,7 +55,7 @@ def _guarded(function: F) -> F:
     for option in reversed(
         (
             click.option("--policy", metavar="POLICY", help="What signatures must be worth: see vex trust policy."),
-            click.option("--quarantine", is_flag=True, help="Keep what is refused apart, for a look."),
+            quarantining,
             click.option(
                 "--grant", "grant_file", metavar="FILE", type=click.Path(), help="Trust its holder for what it covers."
             ),
@@ -333,7 +333,7 @@ def _let_in(edge: Edge, given: dict[str, Any], source: Address, target: Address,
     try:
         return _run(edge, source, target, request, guard=guard)
     except Refused as error:
-        if given["quarantine"] and not request.dry_run:
+        if edge.quarantine and not request.dry_run:
             keep_apart(edge, error, source, target, request)
         raise
 
