@@ -9,7 +9,7 @@ from vexrepo.cli.describe_trust import key_name
 from vexrepo.cli.output import added, changed, quiet, removed
 from vexrepo.cli.text import counted, memories, plain
 from vexrepo.objects.signature import Verdict
-from vexrepo.objects.trust import Decision, decide
+from vexrepo.objects.trust import Decision, code_of, decide
 from vexrepo.storage.keys import fingerprint
 
 if TYPE_CHECKING:
@@ -33,13 +33,25 @@ def signature_line(signature: SignedBy) -> str:
         case Verdict.BAD:
             return removed(f"BAD signature in the name of {key}: the commit or the signature was altered")
         case Verdict.EXPIRED | Verdict.OUT_OF_SCOPE | Verdict.REVOKED:
-            return removed(f"{signature.verdict.value.upper()}: {plain(signature.why)}")
+            who = f"{signature.verdict.value.upper()}, signed by {key} ({key_name(signature.name)})"
+            return removed(who) + f": {plain(signature.why)}"
 
 
-def advice(signature: SignedBy) -> Iterator[str]:
-    """Yield what can be done about a signature that is not good."""
-    if signature.verdict is Verdict.UNKNOWN:
-        yield f"if you know whose it is: vex trust add {signature.key.hex()} --name NAME"
+def judged_lines(author: str, signatures: Sequence[SignedBy]) -> Iterator[str]:
+    """Yield what the signatures of a commit are worth, what is missing, and what can be done, with error codes."""
+    for each in signatures:
+        yield signature_line(each) + _coded(each.verdict)
+        if each.verdict is Verdict.UNKNOWN:
+            yield quiet(f"  if you know whose it is: vex trust add {each.key.hex()} --name NAME")
+    absent = missing_author(author, signatures)
+    if absent:
+        yield removed(f"the author's signature ({plain(absent[:8])}) is missing") + _coded(None)
+    elif not signatures:
+        yield removed("unsigned: nothing says who made it") + _coded(None)
+
+
+def _coded(verdict: Verdict | None) -> str:
+    return quiet(f"  [{code_of(verdict)}]") if verdict is not Verdict.GOOD else ""
 
 
 def missing_author(author: str, signatures: Sequence[SignedBy]) -> str:
@@ -67,7 +79,13 @@ def signature_lines(repository: Repository, identifier: CommitId, commit: Commit
 def signatures_json(signatures: Sequence[SignedBy]) -> list[dict[str, Any]]:
     """Return signatures as JSON."""
     return [
-        {"key": each.key.hex(), "name": each.name, "verdict": each.verdict.value, "why": each.why or None}
+        {
+            "key": each.key.hex(),
+            "name": each.name,
+            "verdict": each.verdict.value,
+            "code": code_of(each.verdict) if each.verdict is not Verdict.GOOD else None,
+            "why": each.why or None,
+        }
         for each in signatures
     ]
 

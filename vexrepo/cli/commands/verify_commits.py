@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from vexrepo.cli.describe_signatures import (
-    advice,
-    is_enough,
-    missing_author,
-    signature_line,
-    signatures_json,
-)
+from vexrepo.cli.describe_signatures import is_enough, judged_lines, missing_author, signatures_json
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.output import added, emit, emit_stream, heading, quiet, removed, say
 from vexrepo.cli.surroundings import Edge
@@ -85,14 +79,8 @@ def _to_json(found: CommitVerdict) -> dict[str, Any]:
 def _lines(found: CommitVerdict) -> Iterator[str]:
     subject = plain(found.commit.subject) if found.commit is not None else ""
     yield f"commit {heading(found.id.short)} {subject}"
-    for each in found.signatures:
-        yield f"  {signature_line(each)}"
-        yield from (quiet(f"    {line}") for line in advice(each))
-    absent = missing_author(found.author, found.signatures)
-    if absent:
-        yield "  " + removed(f"the author's signature ({plain(absent[:8])}) is missing")
-    elif not found.signatures and found.commit is not None:
-        yield "  " + removed("unsigned: nothing says who made it")
+    if found.commit is not None:
+        yield from (f"  {line}" for line in judged_lines(found.author, found.signatures))
     if found.damage is None:
         yield "  " + added(f"content intact: {memories(found.records)} read and checked against the commit's id")
     else:

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from vexrepo.cli.describe_signatures import (
-    MOST_SHOWN,
-    advice,
-    is_enough,
-    missing_author,
-    signature_line,
-    signatures_json,
-)
+from vexrepo.cli.describe_signatures import MOST_SHOWN, is_enough, judged_lines, missing_author, signatures_json
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.options import selection
 from vexrepo.cli.output import added, emit, heading, quiet, removed, say
@@ -83,11 +76,4 @@ def _lines(found: StoreVerdict, address: str, *, is_whole: bool) -> Iterator[str
         more = found.learned + found.changed + found.forgotten - MOST_SHOWN
         if more > 0:
             yield quiet(f"    … and {counted(more, 'more memory', 'more memories')}: vex diff {commit.id.short}")
-    for each in commit.signatures:
-        yield f"  {signature_line(each)}"
-        yield from (quiet(f"    {line}") for line in advice(each))
-    absent = missing_author(commit.author, commit.signatures)
-    if absent:
-        yield "  " + removed(f"the author's signature ({plain(absent[:8])}) is missing")
-    elif not commit.signatures:
-        yield "  " + removed("that commit is unsigned: nothing says who made it")
+    yield from (f"  {line}" for line in judged_lines(commit.author, commit.signatures))
