@@ -19,48 +19,8 @@ ALICE, BOB, CAROL = (public_key(bytes([number]) * 32) for number in range(3))
 DAY = 86_400_000_000
 NOW = 1_790_000_000_000_000
 
-# Frozen: what vexrepo 0.1 wrote, and what this one writes.
-VERSION_1 = """{
-  "version": 1,
-  "keys": [
-    {
-      "name": "alice",
-      "key": "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29",
-      "added_at": "2026-01-31T12:00:00Z"
-    }
-  ]
-}
-"""
-VERSION_2 = """{
-  "version": 2,
-  "keys": [
-    {
-      "name": "alice",
-      "key": "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29",
-      "added_at": "2026-01-31T12:00:00Z",
-      "valid_from": "2026-01-01T00:00:00.000Z",
-      "valid_until": "2027-01-01T00:00:00.000Z",
-      "revoked": {
-        "from": "2026-06-01T08:30:00.250Z",
-        "reason": "laptop stolen"
-      },
-      "namespaces": [
-        "",
-        "work"
-      ],
-      "components": [
-        "semantic"
-      ],
-      "note": "met at the fair"
-    },
-    {
-      "name": "bob",
-      "key": "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
-      "added_at": "2026-02-01T12:00:00Z"
-    }
-  ]
-}
-"""
+GOLDEN = Path(__file__).parents[2] / "objects/vectors/v1/identity"  # frozen
+VERSION_1, VERSION_2 = ((GOLDEN / f"trust-{version}.json").read_text("utf-8") for version in (1, 2))
 FROZEN = [
     KnownKey(
         "alice",
