@@ -174,7 +174,7 @@ def verify_file(
         return FileVerdict(Verdict.BAD, b"", "", "", 0, [Reason(error.code, f"{signature}: {error}")])
     del raw
     before = fingerprint(path)
-    found = read_line_hashes(path, compat=compat, advance=advance)
+    found = read_line_hashes(path, compat=compat, advance=advance, expected=said.hashes)
     reasons = _judge_signature(said) + _judge_records(said, found)
     verdict = Verdict.BAD
     if not reasons:

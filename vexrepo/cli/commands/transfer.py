@@ -134,7 +134,8 @@ def export(edge: Edge, /, **given: Any) -> int:
         done = _run(edge, source, Address("jsonl", str(path)), request, signs=signs)
         signed = sign_output(edge, path, identity) if identity is not None else None
         if not request.dry_run:
-            done.target = str(sharing.finish(edge, terms, path, final, done.notes))
+            made = sharing.finish(edge, terms, path, final, done.notes)
+            done.target = str(target) if made == final else str(made)
     signed = None if terms.recipients else signed
     return _report(edge, "exported", done, request, given["as_json"], signed)
 
