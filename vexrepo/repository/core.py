@@ -88,6 +88,7 @@ class Core:
         self.objects = ObjectStore(folder / "packs", around.files)
         self.log = OperationLog(folder / "operations", folder / "operation", around.files)
         self.config = Config()
+        self._scratch: set[Path] = set()  # folders in use
         self._evidence: tuple[OperationId, Evidence] | None = None
 
     # -- opening -----------------------------------------------------------------------------------------------
@@ -279,7 +280,7 @@ class Core:
 
     def _clear_scratch(self) -> None:
         """Remove scratch folders that a killed command left more than a day ago (readers use them, too)."""
-        for left in (self.folder / "tmp").glob("*"):
+        for left in set((self.folder / "tmp").glob("*")) - self._scratch:  # ours look old where clocks disagree
             with contextlib.suppress(OSError):
                 if left.stat().st_mtime < self.around.now_us() / 1e6 - SCRATCH_DAYS * 86400:
                     import shutil
@@ -293,11 +294,13 @@ class Core:
         folder = parent / os.urandom(6).hex()
         with wrapped("write", folder):
             folder.mkdir(parents=True)
+        self._scratch.add(folder)
         try:
             yield folder
         finally:
             import shutil
 
+            self._scratch.discard(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
     def gate(self) -> Gate:
