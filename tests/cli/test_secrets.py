@@ -3,6 +3,8 @@
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -204,31 +206,39 @@ def test_strength_is_ordered_sensibly():
 # -- keyring ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def keyring_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A keyring in memory."""
+@contextmanager
+def memory_keyring() -> Iterator[dict[tuple[str, str], str]]:
+    """Put a keyring in memory in the place of the system's, and give what it holds."""
     import keyring
     from keyring.backend import KeyringBackend
+
+    held: dict[tuple[str, str], str] = {}
 
     class Ring(KeyringBackend):
         priority = 1  # type: ignore[assignment]
 
-        def __init__(self) -> None:
-            self.held: dict[tuple[str, str], str] = {}
-
         def get_password(self, service: str, username: str) -> str | None:
-            return self.held.get((service, username))
+            return held.get((service, username))
 
         def set_password(self, service: str, username: str, password: str) -> None:
-            self.held[service, username] = password
+            held[service, username] = password
 
         def delete_password(self, service: str, username: str) -> None:
-            del self.held[service, username]
+            del held[service, username]
 
     before = keyring.get_keyring()
     keyring.set_keyring(Ring())
-    yield
-    keyring.set_keyring(before)
+    try:
+        yield held
+    finally:
+        keyring.set_keyring(before)
+
+
+@pytest.fixture
+def keyring_file() -> Iterator[None]:
+    """A keyring in memory."""
+    with memory_keyring():
+        yield
 
 
 def test_a_typed_passphrase_can_be_kept_in_the_keyring(tmp_path, keyring_file):

@@ -19,9 +19,9 @@ NO_REPOSITORY, LOCKED, WRONG_KEY, INTERRUPTED, PIPE_CLOSED = 10, 11, 12, 130, 14
 
 MEANINGS: dict[int, str] = {
     DONE: "done",
-    FAILED: "failed; or tampered; or differences found with `--exit-code`",
+    FAILED: "failed; or tampered; or differences found with `--exit-code`; or a push that has to pull first",
     USAGE: "the command line or a name in it cannot be understood",
-    PARTLY: "done in part: records were left out (`--on-error skip`)",
+    PARTLY: "done in part: records were left out (`--on-error skip`); or pushed, and not noted here",
     CONFLICTS: "a merge stopped at conflicts; nothing was changed",
     NO_REPOSITORY: "no repository here or above",
     LOCKED: "the repository or the store is locked by another process",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from vexrepo.cli.output import say
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vexrepo.repository import Repository
     from vexrepo.repository.remotes import Reach
     from vexrepo.repository.remotes import Remote as Place
-    from vexrepo.storage.keys import Identity, KeyFolder
+    from vexrepo.storage.keys import Identity, KeyFile, KeyFolder
 
 
 def secrets_of(edge: Edge, remote: Remote, root: Path) -> Secrets:
@@ -46,7 +46,7 @@ def reach_to(
     """Return how to get to a remote's host and to open it: with the user's identities first, then a passphrase.
 
     A host that a push makes is opened by the passphrase and by the identity that signs here.  ``identities`` off leaves
-    them out; ``recovery`` is one more.
+    them out; ``recovery`` is tried in their place.
     """
     from vexrepo.remotes.hosts.header import Unlock
     from vexrepo.remotes.hosts.members import Recipient
@@ -54,46 +54,41 @@ def reach_to(
 
     config = repository.config if repository is not None else edge.config(None)
     keys, current = edge.keys(), config["user.identity"]
-    first = [recovery] if recovery else []
-    if repository is not None and repository.around.identity is not None:
-        first.append(repository.around.identity)
+    opened = repository.around.identity if repository is not None else None
+    if recovery is not None:
+        # Its public half is known to those who share the remote and not to the host, which so cannot have made this.
+        unlock = Unlock([recovery], secrets.passphrases, lambda key: True)
+    else:
+        unlock = Unlock(OwnIdentities(keys, current, opened) if identities else (), secrets.passphrases)
     own = [Recipient(self_name(edge, config), keys.look(current).key)] if current in keys.names() else []
     return Reach(
         access=access_to(remote.url, config, secrets, edge.environ, edge.progress),
-        unlock=Unlock(OwnIdentities(keys, current, first) if identities else (), secrets.passphrases),
+        unlock=unlock,
         new_passphrase=secrets.new_passphrase,
         recipients=tuple(own),
     )
 
 
-class OwnIdentities(Sequence["Identity"]):
+class OwnIdentities:
     """The user's identities, read when they are tried; of those that a passphrase seals, only the current one."""
 
-    def __init__(self, keys: KeyFolder, current: str, first: Sequence[Identity]) -> None:
-        self._keys, self._current, self._first = keys, current, first
-        self._read: list[Identity] | None = None
+    def __init__(self, keys: KeyFolder, current: str, opened: Identity | None) -> None:
+        self._keys, self._current = keys, current
+        self._read = [opened] if opened is not None else []
+        self._left: list[KeyFile] | None = None
 
-    def _all(self) -> list[Identity]:
-        if self._read is None:
-            self._read = list(self._first)
-            known = {each.key for each in self._first}
-            looks = [self._keys.look(name) for name in self._keys.names()]
-            for look in sorted(looks, key=lambda each: (each.is_sealed, each.name != self._current, each.name)):
-                if look.key not in known and (not look.is_sealed or look.name == self._current):
-                    # A remote's own passphrase may be at hand where that of a key is not.
-                    with suppress(WrongKey):
-                        self._read.append(self._keys.read(look.name))
-        return self._read
-
-    @overload
-    def __getitem__(self, at: int) -> Identity: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Identity]: ...
-    def __getitem__(self, at: int | slice) -> Identity | list[Identity]:
-        return self._all()[at]
-
-    def __len__(self) -> int:
-        return len(self._all())
+    def __iter__(self) -> Iterator[Identity]:
+        yield from self._read
+        if self._left is None:
+            known = {each.key for each in self._read}
+            looks = [look for name in self._keys.names() if (look := self._keys.look(name)).key not in known]
+            wanted = [each for each in looks if not each.is_sealed or each.name == self._current]
+            self._left = sorted(wanted, key=lambda each: (each.is_sealed, each.name != self._current, each.name))
+        while self._left:
+            # A remote's own passphrase may be at hand where that of a key is not.
+            with suppress(WrongKey):
+                self._read.append(self._keys.read(self._left.pop(0).name))
+                yield self._read[-1]
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def write_keyring(service: str, name: str, secret: str) -> bool:
         keyring.set_password(service, name, secret)
     except Exception:
         return False
-    return True
+    return read_keyring(service, name) == secret  # the null backend takes everything and keeps nothing
 
 
 def remove_keyring(service: str, name: str) -> bool:

@@ -98,7 +98,7 @@ def find_synced(edge: Edge, given: str | None, *, signs: bool = False) -> Synced
             continue
         config = edge.config(folder)
         if REMOTE in config.names("remote") and config[key(REMOTE, "url")]:
-            repository = edge.open(folder, signs=signs)
+            repository = edge.open(folder, signs=signs, trusts=True)
             return Synced(repository, read_remote(config, REMOTE), address or repository.workspace())
     raise UsageError(
         "nothing is set up to be synced: vex sync init --provider codeberg --owner NAME --repo NAME --db FILE",

@@ -135,6 +135,9 @@ def commit_store(
         after = view.with_commit(identifier)
         if not selection:
             after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": intake.fingerprint})
+        elif not forget and (name in view.stores or head is None):
+            # What else it holds, or lacks, are changes of its own beside this commit.
+            after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": None})
         repository.record(after, "commit", message.split("\n", 1)[0], packs)
         _remember_lines(repository, cache, intake)
         added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)

@@ -76,7 +76,7 @@ def push(
         raise click.UsageError("--delete: name the branches to remove from the remote")
     if delete and (all_branches or tags):
         raise click.UsageError("--delete does not go with --all or --tags")
-    repository = edge.repository(signs=not dry_run)
+    repository = edge.repository(signs=not dry_run, trusts=True)
     place = find_target(repository, remote)
     updates = parse_refspecs(
         repository,
@@ -88,6 +88,7 @@ def push(
     )
     secrets = secrets_of(edge, place, repository.root)
     reach = reach_to(edge, place, repository, secrets)
+    edge.unsure = "" if dry_run else f"what was sent counts only when all of it was: vex fetch {place.name} tells"
     if create and not dry_run:
         say(make_at_host(place.url, place.provider, reach.access)[1], err=as_json)
     with way_out(place):

@@ -42,7 +42,7 @@ def check(edge: Edge, remote: str | None, read_data: bool, accept_rollback: bool
     """
     from vexrepo.repository.hostcare import check_host
 
-    repository = edge.repository()
+    repository = edge.repository(trusts=True)
     place = find_target(repository, remote)
     secrets = secrets_of(edge, place, repository.root)
     reach = reach_to(edge, place, repository, secrets)
@@ -100,7 +100,7 @@ def compact(edge: Edge, remote: str, dry_run: bool, as_json: bool) -> None:
     """
     from vexrepo.repository.hostcare import compact_host
 
-    repository = edge.repository(signs=not dry_run)
+    repository = edge.repository(signs=not dry_run, trusts=True)
     place = find_target(repository, remote)
     secrets = secrets_of(edge, place, repository.root)
     with way_out(place):
@@ -170,7 +170,7 @@ def rekey(
 
     if same_passphrase and no_passphrase:
         raise click.UsageError("--same-passphrase and --no-passphrase exclude each other")
-    repository = edge.repository(signs=not dry_run)
+    repository = edge.repository(signs=not dry_run, trusts=True)
     place = find_target(repository, remote)
     secrets = secrets_of(edge, place, repository.root)
     stay, leave, passphrases = _who(edge, repository, place, secrets, without, only_passphrase=same_passphrase)

@@ -63,7 +63,7 @@ def list_(edge: Edge, remote: str | None, as_json: bool) -> None:
     """
     from vexrepo.storage.keys import fingerprint
 
-    repository = edge.repository()
+    repository = edge.repository(trusts=True)
     place = find_remote(repository.config, remote)
     secrets = secrets_of(edge, place, repository.root)
     with visiting(edge, repository, place, secrets) as vault:
@@ -116,7 +116,7 @@ def add(edge: Edge, remote: str, key: str | None, own: bool, name: str | None, d
 
     if (key is None) != own:
         raise click.UsageError("expected a KEY, or --self for your own")
-    repository = edge.repository(signs=not dry_run)
+    repository = edge.repository(signs=not dry_run, trusts=True)
     place = find_remote(repository.config, remote)
     public, called = _own_key(edge, repository) if key is None else _public_key(edge, key)
     member = Recipient(name or called, public)
@@ -130,6 +130,9 @@ def add(edge: Edge, remote: str, key: str | None, own: bool, name: str | None, d
         emit({"remote": place.name, "id": slot.id, "name": slot.name, "key": public.hex()})
         return
     say(f"{host_words(place.url)} is shared with {plain(slot.name)}, {fingerprint(public)}  {quiet(public.hex())}")
+    if not own and repository.around.identity is not None:
+        mine = repository.around.identity.key.hex()
+        say(f"  who clones it by that key has to know yours: vex trust add {mine} --name {plain(edge.login())}")
 
 
 def _own_key(edge: Edge, repository: Repository) -> tuple[bytes, str]:
@@ -167,7 +170,7 @@ def remove(edge: Edge, remote: str, who: str, dry_run: bool, as_json: bool) -> N
     NAME is as vex remote recipient list shows it; KEY the first digits of a key or slot.  Who had it has had the master
     key: vex remote rekey shuts him out of what comes.  What he has read he keeps.
     """
-    repository = edge.repository(signs=not dry_run)
+    repository = edge.repository(signs=not dry_run, trusts=True)
     place = find_remote(repository.config, remote)
     with visiting(edge, repository, place, secrets_of(edge, place, repository.root)) as vault:
         slot = chosen_slot(vault, who, place)
@@ -229,7 +232,7 @@ def recovery_key(edge: Edge, remote: str, output: Path | None, name: str, as_jso
         raise click.UsageError("--json does not show the key; name a file for it: --output FILE")
     if output is not None and os.path.lexists(output):
         raise StateError(f"{output} exists already; a key is never written over", code="file-exists")
-    repository = edge.repository(signs=True)
+    repository = edge.repository(signs=True, trusts=True)
     place = find_remote(repository.config, remote)
     seed = token_bytes(KEY_BYTES)
     with visiting(edge, repository, place, secrets_of(edge, place, repository.root)) as vault:
@@ -285,7 +288,7 @@ def passphrase(
     """
     if sum((upgrade, keep, forget)) > 1 or (recovery_key and (upgrade or keep or forget)):
         raise click.UsageError("--upgrade, --keep, --forget and --recovery-key exclude each other")
-    repository = edge.repository(signs=not (keep or forget))
+    repository = edge.repository(signs=not (keep or forget), trusts=True)
     place = find_remote(repository.config, remote)
     where = host_words(place.url)
     if forget:

@@ -86,6 +86,7 @@ def push(
     from vexrepo.repository.refspec import parse_refspecs
 
     secrets = secrets_of(edge, synced.remote, repository.root)
+    edge.unsure = "what was sent counts only when all of it was: vex sync status tells"
     with way_out(synced.remote):
         done = send(
             repository,
