@@ -14,6 +14,8 @@ from filelock import FileLock
 from tests.cli.conftest import record, run_process, spawn
 from vexrepo import errors
 from vexrepo.cli.failures import exit_code
+from vexrepo.cli.options import KNOWN_KEY, OWN_KEY
+from vexrepo.objects.signature import public_key
 
 
 @pytest.mark.parametrize(
@@ -196,6 +198,13 @@ def test_a_message_that_is_not_utf8_is_refused(vex, repo):
     Path("message").write_bytes(b"\xff\xfe")
     assert vex("commit", "-F", "message").code == 2
     assert vex("commit", "-F", "missing").code == 2
+
+
+def test_completion_knows_the_names_of_keys(vex, folder):
+    vex("key", "new", "work")
+    vex("trust", "add", public_key(bytes(32)).hex(), "--name", "alice")
+    assert [each.value for each in OWN_KEY.shell_complete(None, None, "")] == ["work"]
+    assert [each.value for each in KNOWN_KEY.shell_complete(None, None, "al")] == ["alice"]
 
 
 def test_completion_knows_commands_and_branches(two, monkeypatch):

@@ -104,6 +104,14 @@ def test_a_signature_of_ones_own_that_others_will_not_count_is_said(vex, two):
     assert ran.code == 0 and "REVOKED" in ran.out
 
 
+def test_whoever_signs_with_a_key_that_has_ended_is_told(vex, two):
+    vex("trust", "add", vex("key", "export").out.strip(), "--name", "default", "--valid-until", "2020-01-01")
+    two.learn("m9", "third")
+    for args in (["commit", "-m", "third"], ["sign", "agent.vmig.jsonl"]):
+        ran = vex(*args)
+        assert ran.code == 0 and "valid until 2020-01-01" in ran.err and "user.identity" in ran.err, args
+
+
 @pytest.mark.parametrize(
     ("args", "code", "exit_code"),
     [

@@ -151,7 +151,30 @@ class FileOrRevision(Revision):
         return [*super().shell_complete(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
 
 
+class KeyName(click.types.StringParamType):
+    """The name of one of your keys, or of somebody's key that you know; completes those."""
+
+    name = "key"
+
+    def __init__(self, *, is_own: bool) -> None:
+        self._is_own = is_own
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from vexrepo.cli.surroundings import Edge
+        from vexrepo.errors import VexError
+
+        edge = Edge()
+        try:
+            names = edge.keys().names() if self._is_own else [each.name for each in edge.trust().read()]
+        except (VexError, OSError):
+            return []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 REVISION = Revision()
+OWN_KEY, KNOWN_KEY = KeyName(is_own=True), KeyName(is_own=False)
 
 
 class RemoteName(click.types.StringParamType):

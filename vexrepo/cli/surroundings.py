@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ import click
 
 from vexrepo.cli.progress import Progress
 from vexrepo.cli.text import plain
-from vexrepo.errors import NoRepository, Refused, UsageError
+from vexrepo.errors import NoRepository, Refused, UsageError, VexError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -201,7 +202,7 @@ class Edge:
         from vexrepo.repository import Surroundings, Trust
 
         if identity is None and signs and config["commit.sign"]:
-            identity = self.keys().read(config["user.identity"])
+            identity = self.signer(config["user.identity"])
         return Surroundings(
             now_us=self.now_us,
             author=config["user.name"] or self.login(),
@@ -237,6 +238,24 @@ class Edge:
         from vexrepo.storage.keys import KeyFolder
 
         return KeyFolder(self.home / "keys", Files(), self.passphrases().tries, self.warn)
+
+    def signer(self, name: str) -> Identity:
+        """Return one of the user's identities, to sign with; say so where its signatures would not count.
+
+        Raises: UsageError (no-identity), InvalidData (key-unreadable), WrongKey (key-passphrase-wrong, no-passphrase).
+        """
+        from vexrepo.objects.signature import Verdict
+        from vexrepo.objects.trust import SigningTime, Trust, judge
+
+        identity = self.keys().read(name)
+        with contextlib.suppress(VexError):  # what is wrong with the known keys is said where they are needed
+            limits = {each.key: each for each in self.trust().read() if each.is_own}
+            if identity.key in limits:
+                now_us = self.now_us()
+                judged = judge(identity.key, SigningTime(now_us, now_us), (), (), Trust(limits))
+                if judged.verdict is not Verdict.GOOD:
+                    self.warn(f"{judged.why}.  Sign with another: vex key new NAME, vex config set user.identity NAME")
+        return identity
 
     def passphrases(self) -> KeyPassphrases:
         """Return where the passphrases of private keys come from."""

@@ -81,11 +81,11 @@ def read_key_file(path: Path, ask: Ask = ask_nobody, warn: Warn = _silent) -> Id
     return open_key_file(path, ask, warn).identity
 
 
-def open_key_file(path: Path, ask: Ask = ask_nobody, warn: Warn = _silent) -> Opened:
-    """As ``read_key_file``, with the passphrase that opened it."""
+def open_key_file(path: Path, ask: Ask = ask_nobody, warn: Warn = _silent, called: str = "") -> Opened:
+    """As ``read_key_file``, with the passphrase that opened it; ``called`` is what people are asked to open."""
     if not path.is_file():
         raise UsageError(f"there is no key file {path}", code="no-identity")
-    seed, passphrase = keyfile.unlock(_decode(path, warn), str(path), ask)
+    seed, passphrase = keyfile.unlock(_decode(path, warn), called or str(path), ask)
     return Opened(Identity("", public_key(seed), seed), passphrase)
 
 
@@ -153,7 +153,7 @@ class KeyFolder:
 
     def open(self, name: str) -> Opened:
         """As ``read``, with the passphrase that opened it."""
-        opened = open_key_file(self._existing(name), self._ask, self._warn)
+        opened = open_key_file(self._existing(name), self._ask, self._warn, f"the key {name}")
         return Opened(replace(opened.identity, name=name), opened.passphrase)
 
     def look(self, name: str) -> KeyFile:

@@ -10,7 +10,7 @@ import click
 
 from vexrepo.cli.describe_trust import limits, name_width
 from vexrepo.cli.lazy import Entry, LazyGroup
-from vexrepo.cli.options import as_json, example
+from vexrepo.cli.options import OWN_KEY, as_json, example
 from vexrepo.cli.output import added, emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import iso, plain
@@ -129,7 +129,7 @@ def _to_json(each: KeyFile, current: str) -> dict[str, Any]:
 
 
 @click.command("show", epilog=example("vex key show", "vex key show work --json"))
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", required=False, metavar="[NAME]", type=OWN_KEY)
 @as_json
 @pass_edge
 def show(edge: Edge, name: str | None, as_json: bool) -> None:
@@ -168,7 +168,7 @@ def show(edge: Edge, name: str | None, as_json: bool) -> None:
 
 
 @click.command("export", epilog=example("vex key export > alice.pub", "vex key export work --private work.key"))
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", required=False, metavar="[NAME]", type=OWN_KEY)
 @click.option("--private", metavar="FILE", type=click.Path(), help="Write the private key into this new file, too.")
 @click.option("--plain", "is_plain", is_flag=True, help="Leave the passphrase out of FILE.")
 @as_json
@@ -251,7 +251,7 @@ def _check_not_public(edge: Edge, path: Path, seed: bytes) -> None:
 
 
 @click.command("passphrase", epilog=example("vex key passphrase", "vex key passphrase work --remove"))
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", required=False, metavar="[NAME]", type=OWN_KEY)
 @click.option("--remove", is_flag=True, help="Keep the key without a passphrase.")
 @_keyring
 @as_json

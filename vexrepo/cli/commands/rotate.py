@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import click
 
-from vexrepo.cli.options import as_json, example
+from vexrepo.cli.options import OWN_KEY, as_json, example
 from vexrepo.cli.output import emit, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import iso, plain
@@ -15,7 +15,7 @@ from vexrepo.errors import Refused
 
 
 @click.command("rotate", epilog=example("vex key rotate", "vex key rotate work --json"))
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", required=False, metavar="[NAME]", type=OWN_KEY)
 @as_json
 @pass_edge
 def rotate(edge: Edge, name: str | None, as_json: bool) -> None:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from vexrepo.cli.failures import DONE
-from vexrepo.cli.options import FileOrRevision, as_json, example
+from vexrepo.cli.options import OWN_KEY, FileOrRevision, as_json, example
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words
 from vexrepo.errors import UsageError
+from vexrepo.storage.oplog import REMOTES
 
 if TYPE_CHECKING:
+    from vexrepo.objects.digest import CommitId
+    from vexrepo.repository import Repository
     from vexrepo.storage.keys import Identity
 
 
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
 )
 @click.argument("target", metavar="FILE|REV|A..B", type=FileOrRevision())
 @click.option("--key", "key_file", metavar="FILE", type=click.Path(), help="Sign with the private key in this file.")
-@click.option("--identity", "identity_name", metavar="NAME", help="Sign with this key of yours (see vex key list).")
+@click.option(
+    "--identity", "identity_name", metavar="NAME", type=OWN_KEY, help="Sign with this key of yours (see vex key list)."
+)
 @click.option("--output", metavar="SIG", type=click.Path(), help="Write the signature there, not beside FILE.")
 @click.option("--write-key", is_flag=True, help="Also write the private key beside FILE, readable by you only.")
 @click.option("--compat", is_flag=True, help="Sign lines that verify refuses, as the original tool would.")
@@ -87,10 +92,28 @@ def _sign_commits(edge: Edge, revision: str, key_file: str | None, name: str | N
     already = len(commits) - len(signed)
     say(f"signed {what} with {who}" + (f"; {counted(already, 'other')} had its signature" if already else ""))
     for each in repository.signatures(signed[0]):
-        # A key that has ended or may not sign for such memories signs all the same; others will not count it.
+        # A key that may not sign for such memories signs all the same; it will not count.
         if each.key == identity.key and each.verdict not in (Verdict.GOOD, Verdict.UNKNOWN):
             say(f"  {signature_line(each)}")
+    there = _remotes_with(repository, signed)
+    if there:
+        say(f"  {', '.join(there)} has it without that signature already: a push does not send what is signed later")
     return DONE
+
+
+def _remotes_with(repository: Repository, commits: list[CommitId]) -> list[str]:
+    """Return the remotes that were seen to hold one of these commits."""
+    from vexrepo.history.ancestry import is_ancestor
+
+    tracked: dict[str, set[CommitId]] = {}
+    for name, commit in repository.view().refs.items():
+        if name.startswith(REMOTES):
+            tracked.setdefault(name.split("/")[1], set()).add(commit)
+    return [
+        remote
+        for remote, tips in sorted(tracked.items())
+        if any(is_ancestor(repository.commit_at, commits[0], tip) for tip in tips if tip in repository.objects)
+    ]
 
 
 def fingerprint_of(identity: Identity) -> str:
@@ -166,7 +189,7 @@ def signing_identity(
     keys = edge.keys()
     chosen = name if name is not None else edge.config(edge.find())["user.identity"]
     fresh = may_make and name is None and chosen not in keys.names()
-    return (keys.create(chosen) if fresh else keys.read(chosen)), fresh
+    return (keys.create(chosen) if fresh else edge.signer(chosen)), fresh
 
 
 def _check_apart(one: Path, other: Path, option: str) -> None:

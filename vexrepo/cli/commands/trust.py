@@ -12,7 +12,7 @@ import click
 
 from vexrepo.cli.describe_trust import key_name, known_json, known_lines, limits, name_width
 from vexrepo.cli.lazy import Entry, LazyGroup
-from vexrepo.cli.options import as_json, example, names_in, point_in_time
+from vexrepo.cli.options import KNOWN_KEY, as_json, example, names_in, point_in_time
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import iso, plain
@@ -184,7 +184,7 @@ def list_(edge: Edge, as_json: bool) -> None:
 
 
 @click.command("show", epilog=example("vex trust show alice"))
-@click.argument("key", metavar="NAME|KEY")
+@click.argument("key", metavar="NAME|KEY", type=KNOWN_KEY)
 @as_json
 @pass_edge
 def show(edge: Edge, key: str, as_json: bool) -> None:
@@ -204,7 +204,7 @@ def show(edge: Edge, key: str, as_json: bool) -> None:
         "vex trust edit alice --valid-until 2027-01-01", "vex trust edit importer --namespace web --note bot"
     ),
 )
-@click.argument("key", metavar="NAME|KEY")
+@click.argument("key", metavar="NAME|KEY", type=KNOWN_KEY)
 @click.option("--name", metavar="NAME", help="A new name.")
 @_limiting
 @click.option("--any-namespace", is_flag=True, help="It may sign for all namespaces.")
@@ -235,7 +235,7 @@ def edit(
 
 
 @click.command("remove", epilog=example("vex trust remove alice"))
-@click.argument("key", metavar="NAME|KEY")
+@click.argument("key", metavar="NAME|KEY", type=KNOWN_KEY)
 @click.option("--force", is_flag=True, help="Also where signatures would count for more without the entry.")
 @as_json
 @pass_edge
@@ -256,7 +256,7 @@ def remove(edge: Edge, key: str, force: bool, as_json: bool) -> None:
 @click.command(
     "revoke", epilog=example('vex trust revoke alice --reason "laptop stolen"', "vex trust revoke alice --since 7d")
 )
-@click.argument("key", metavar="NAME|KEY")
+@click.argument("key", metavar="NAME|KEY", type=KNOWN_KEY)
 @click.option("--reason", metavar="TEXT", help="Why, to be shown with its signatures.")
 @click.option("--since", metavar="TIME", help="From when it may have been in other hands: a date, or 7d (ago).")
 @as_json
