@@ -228,3 +228,35 @@ def test_names_of_remotes_and_branches_complete(vex, two):
     seen("backup", far="HEAD")
     assert [(each.value, each.help) for each in REMOTE.shell_complete(None, None, "ba")] == [("backup", URL)]
     assert [each.value for each in BRANCH.shell_complete(None, None, "")] == ["far", "main"]
+
+
+@pytest.mark.parametrize(
+    ("short", "url"),
+    [
+        ("codeberg:alice/memory", "https://codeberg.org/alice/memory.git"),
+        ("github:alice/memory.git", "https://github.com/alice/memory.git"),
+        ("gitlab:team/sub/memory", "https://gitlab.com/team/sub/memory.git"),
+        ("elsewhere:alice/memory", "elsewhere:alice/memory"),
+    ],
+)
+def test_well_known_hosts_have_short_addresses(short, url):
+    assert parse_url(short, home=Path("/home/alice")) == url
+
+
+def test_a_remote_of_another_host_can_take_the_place_of_one_that_was_removed(vex, two, tmp_path):
+    from tests.cli.desks import PASSPHRASE
+    from tests.hosting.http_backend import make_bare
+
+    urls = [str(make_bare(tmp_path / f"{name}.git")) for name in ("one", "two")]
+    env = {"VEX_PASSPHRASE": PASSPHRASE}
+    for url in urls:
+        assert vex("remote", "add", "backup", url).code == 0
+        assert vex("push", "backup", env=env).code == 0
+        assert vex("remote", "rename", "backup", "disk").code == 0
+        assert "nothing new" in vex("fetch", "disk").out
+        assert vex("remote", "remove", "disk").code == 0
+    vex("remote", "add", "backup", urls[0])
+    vex("fetch", "backup", env=env)
+    vex("remote", "set-url", "backup", urls[1])
+    ran = vex("fetch", "backup", env=env)
+    assert ran.code == 1 and "host-replaced" in ran.err and "vex remote remove backup" in ran.err

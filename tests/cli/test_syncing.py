@@ -2,11 +2,14 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.desks import PASSPHRASE, Desk, make_quick, quiet_secrets
+from tests.contract.forges.fake import FakeToken
+from tests.contract.forges.gitea import FakeGitea
 from tests.hosting.http_backend import git, make_bare
 
 
@@ -343,3 +346,56 @@ def test_every_word_speaks_json(first):
     assert first.json("sync", "diff")["changes"] == []
     assert first.json("sync", "pull")["result"] == "up-to-date"
     assert first.json("sync", "pull", "--dry-run")["result"] in ("preview", "up-to-date")
+
+
+# -- hosts' own interfaces ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forge() -> Iterator[FakeGitea]:
+    """A Forgejo where alice has a token that may do all that is needed."""
+    fake = FakeGitea()
+    fake.tokens["alice-token"] = FakeToken("alice", {"write:repository", "write:user"})
+    yield fake
+    fake.close()
+
+
+def test_the_private_repository_is_made_at_the_host(second, forge):
+    given = ("sync", "init", "--provider", "gitea", "--gitea-url", forge.url, "--owner", "alice", "--db", "agent.db")
+    out = second.ok(*given, VEX_TOKEN="alice-token")
+    assert "made the private repository alice/vektor-backup" in out and "next: vex sync push" in out
+    made = forge.find("alice", "vektor-backup")
+    assert made is not None and made.visibility == "private"
+    assert "is there and private" in second.ok(*given, VEX_TOKEN_SYNC="alice-token")
+    remote = second.json("remote", "list")[0]
+    assert remote == {"name": "sync", "url": f"{forge.url}/alice/vektor-backup.git", "provider": "gitea"}
+
+
+def test_a_token_that_lacks_a_right_is_told_which_and_nothing_is_set_up(second, forge):
+    forge.tokens["weak-token"] = FakeToken("alice", {"read:repository"})
+    given = ("sync", "init", "--provider", "gitea", "--gitea-url", forge.url, "--owner", "alice", "--db", "agent.db")
+    ran = second(*given, VEX_TOKEN="weak-token")
+    assert ran.code == 1 and "with the scope" in ran.err and "weak-token" not in ran.err + ran.out
+    assert list(second.folder.iterdir()) == []
+    ran = second(*given)
+    assert ran.code == 1 and "VEX_TOKEN" in ran.err and list(second.folder.iterdir()) == []
+
+
+def test_a_repository_that_everybody_can_see_is_warned_of(second, forge):
+    forge.add("alice", "open", visibility="public")
+    ran = second(
+        "sync", "init", "--provider", "gitea", "--gitea-url", forge.url, "--owner", "alice", "--repo", "open", "--db",
+        "agent.db", VEX_TOKEN="alice-token",
+    )  # fmt: skip
+    assert ran.code == 0 and "is public" in ran.err and "make it private" in ran.err
+
+
+def test_a_remote_can_be_made_with_its_repository(first, forge):
+    url = f"{forge.url}/alice/memory.git"
+    out = first.ok("remote", "add", "backup", url, "--provider", "gitea", "--create", VEX_TOKEN="alice-token")
+    assert "made the private repository alice/memory" in out and "remote backup: " in out
+    assert forge.find("alice", "memory") is not None
+    ran = first(
+        "remote", "add", "other", f"{forge.url}/bob/memory.git", "--provider", "gitea", "--create", VEX_TOKEN="x"
+    )
+    assert ran.code == 1 and "other" not in first.ok("remote", "list")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.desks import make_quick, quiet_secrets
 from vexrepo.cli.app import vex
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,8 @@ def test_a_page_works_as_printed(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    make_quick(monkeypatch)
+    quiet_secrets(monkeypatch)
     shell = Shell(monkeypatch, capfd)
     wrong: list[str] = []
 

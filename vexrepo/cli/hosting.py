@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from vexrepo.storage.keys import Identity, KeyFile, KeyFolder
 
 
+NO_TOKEN = "Give a token as VEX_TOKEN, in the keyring, or by git's credential helper"
+
+
 def secrets_of(edge: Edge, remote: Remote, root: Path) -> Secrets:
     """Return where the secrets of a remote come from; ``root`` is what relative paths in settings are relative to."""
     from vexrepo.cli.secrets import Secrets, Terminal
@@ -166,7 +169,9 @@ def _proxy(url: str) -> str | None:
     return found.get(parts.scheme) or found.get("all")
 
 
-def make_at_host(url: str, provider: str, access: Access, *, web: str | None = None) -> tuple[str, str]:
+def make_at_host(
+    url: str, provider: str, access: Access, secrets: Secrets, *, web: str | None = None
+) -> tuple[str, str]:
     """Make a host's repository if it is missing, private; return its address and in words what was found or done.
 
     ``url`` is a Git address, a folder, or PROVIDER:OWNER/NAME.  Warnings (it is public) go to stderr.
@@ -184,14 +189,20 @@ def make_at_host(url: str, provider: str, access: Access, *, web: str | None = N
         return url, f"made an empty bare repository in {plain(url)}"
     from vexrepo.remotes.hosts.forges.ensure import ensure_repository
 
-    found = ensure_repository(url, access, provider=provider or None, web=web)
+    try:
+        found = ensure_repository(url, access, provider=provider or None, web=web)
+        if found is not None:
+            found.check()
+    except HostError as error:
+        if error.code != "host-refused" or secrets.gave_token:
+            raise
+        raise HostError(f"{error}.  {NO_TOKEN}", code=error.code) from error
     if found is None:
         raise UsageError(
             f"{url} has no interface to make a repository with: make an empty one there by hand, or say whose "
             "interface it speaks with --provider",
             code="bad-option",
         )
-    found.check()
     for warning in found.warnings:
         say(f"note: {plain(warning)}", err=True)
     is_address = "://" in url or "@" in url

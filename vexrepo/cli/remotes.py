@@ -23,6 +23,8 @@ _TOKEN = re.compile(
     r"gh[a-z]_|github_pat_|gl[a-z]{2,6}-|cb_|x-access-token|oauth2?$|[0-9a-f]{40}$|(?=.*[0-9])[A-Za-z0-9_]{24,}$"
 )
 _FAMILY = "remote"
+HOMES = {"github": "https://github.com", "codeberg": "https://codeberg.org", "gitlab": "https://gitlab.com"}
+_SHORT = re.compile(rf"({'|'.join(HOMES)}):([^:@\s/]+(?:/[^:@\s/]+)+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def hidden(url: str) -> str:
 
 
 def parse_url(text: str, *, home: Path) -> str:
-    """Return the address a user typed, a path as an absolute one.
+    """Return the address a user typed, a path as an absolute one, ``codeberg:alice/memory`` in full.
 
     Raises: UsageError (bad-address) for a secret in it, a store's address, a scheme that is no host's.
     """
@@ -167,6 +169,8 @@ def parse_url(text: str, *, home: Path) -> str:
     from vexrepo.remotes.hosts.registry import schemes
 
     check_no_secret(text)
+    if short := _SHORT.fullmatch(text):
+        text = f"{HOMES[short[1]]}/{short[2].removesuffix('.git')}.git"
     kind, colon, _ = text.partition(":")
     if colon and "@" not in kind and not os.path.exists(text) and _is_store(kind):
         raise UsageError(
@@ -196,12 +200,14 @@ def _is_store(kind: str) -> bool:
 
 
 def host_words(url: str) -> str:
-    """Return an address as summaries show it: ``codeberg.org/alice/memory``."""
+    """Return an address as summaries show it: ``codeberg.org/alice/memory``, ``../memory``."""
     shown = hidden(url)
     found = _URL.match(shown)
     if found is not None and found[1].lower() != "file":
         shown = shown[found.end() :]
         shown = shown.partition("/")[0].rpartition("@")[2] + "/" + shown.partition("/")[2]
-    elif found is None and not os.path.isabs(url):
+    elif found is None and os.path.isabs(url):
+        shown = min(shown, plain(os.path.relpath(url)), key=len)
+    elif found is None:
         shown = shown.rpartition("@")[2]
     return shown.rstrip("/").removesuffix(".git")

@@ -108,6 +108,7 @@ class Secrets:
         self.last = ""  # the passphrase tried, or chosen, last
         self._from_git: dict[str, str] | None = None
         self._token_refused = False
+        self.gave_token = False
 
     # -- passphrase --------------------------------------------------------------------------------------------
 
@@ -259,6 +260,7 @@ class Secrets:
                 f"{hidden(url)} wants a token, and http:// would show it to everybody on the way: use https://",
                 code="host-refused",
             )
+        self.gave_token = True
         return Token(*found)
 
     def _token(self, url: str, host: str) -> tuple[str, str, str] | None:

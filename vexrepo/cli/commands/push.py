@@ -90,7 +90,7 @@ def push(
     reach = reach_to(edge, place, repository, secrets)
     edge.unsure = "" if dry_run else f"what was sent counts only when all of it was: vex fetch {place.name} tells"
     if create and not dry_run:
-        say(make_at_host(place.url, place.provider, reach.access)[1], err=as_json)
+        say(make_at_host(place.url, place.provider, reach.access, secrets)[1], err=as_json)
     with way_out(place):
         done = send(repository, as_place(place), reach, updates, dry_run=dry_run)
     secrets.accepted()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vexrepo.cli.hosting import access_to, make_at_host, secrets_of
 from vexrepo.cli.keyrings import remove_keyring
 from vexrepo.cli.lazy import Entry, LazyGroup
 from vexrepo.cli.options import REMOTE, as_json, example
@@ -83,6 +84,7 @@ def _check_new(config: Config, name: str) -> None:
 @click.command(
     epilog=example(
         "vex remote add backup https://codeberg.org/alice/memory.git",
+        "vex remote add backup codeberg:alice/memory --create     makes the repository, private",
         "vex remote add nas ssh://alice@nas.local/srv/memory.git",
         "vex remote add disk /media/disk/memory.git --passphrase-file ~/.config/vex-passphrase",
     )
@@ -98,14 +100,16 @@ def _check_new(config: Config, name: str) -> None:
 @click.option("--passphrase-file", metavar="FILE", help="Where the passphrase is kept.")
 @click.option("--passphrase-command", metavar="COMMAND", help="A program that prints it, e.g. 'pass show memory'.")
 @click.option("--token-command", metavar="COMMAND", help="A program that prints the host's access token.")
+@click.option("--create", is_flag=True, help="Make the repository there, private, if it is missing.")
 @as_json
 @pass_edge
-def add(edge: Edge, /, name: str, url: str, as_json: bool, **given: str | None) -> None:
+def add(edge: Edge, /, name: str, url: str, create: bool, as_json: bool, **given: str | None) -> None:
     """Name the repository of a Git host.
 
-    URL is https://…, ssh://…, git@host:path, or a folder.  Nothing is sent yet, and no secret is kept: the passphrase
-    and the token come from the environment, the files or programs named here, the keyring, git's credential helper,
-    or are asked for when they are needed.  An empty repository is made ours by the first vex push.
+    URL is https://…, ssh://…, git@host:path, a folder, or github:, codeberg: or gitlab: with OWNER/NAME.  Nothing is
+    sent yet, and no secret is kept: the passphrase and the token come from the environment, the files or programs named
+    here, the keyring, git's credential helper, or are asked for when they are needed.  An empty repository is made ours
+    by the first vex push.
     """
     folder = repository_folder(edge)
     config = edge.config(folder)
@@ -115,14 +119,26 @@ def add(edge: Edge, /, name: str, url: str, as_json: bool, **given: str | None) 
     if values.get("passphrase_file"):
         values["passphrase_file"] = os.path.abspath(os.path.expanduser(values["passphrase_file"]))
     same = [each.name for each in read_remotes(config) if each.url == address]
+    made = _create(edge, folder, Remote(name, **values)) if create else ""
     _write(edge, folder, {key(name, last): value for last, value in values.items()})
     if as_json:
-        emit({"name": name, **values})
+        emit({"name": name, **values, **({"host": made} if made else {})})
         return
+    if made:
+        say(made)
     say(f"remote {name}: {hidden(address)}")
     if same:
         say(f"  {' and '.join(same)} has the same address")
     say(f"  send it your memory: vex push {name}        take what it has: vex fetch {name}")
+
+
+def _create(edge: Edge, folder: Path, remote: Remote) -> str:
+    """Make a remote's repository at its host; return in words what was done."""
+    secrets = secrets_of(edge, remote, folder.parent)
+    access = access_to(remote.url, edge.config(folder), secrets, edge.environ, edge.progress)
+    _, words = make_at_host(remote.url, remote.provider, access, secrets)
+    secrets.accepted()
+    return words
 
 
 @click.command("list", epilog=example("vex remote list", "vex remote list --json"))

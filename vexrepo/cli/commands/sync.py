@@ -13,7 +13,7 @@ from vexrepo.cli.hosting import access_to, make_at_host, secrets_of
 from vexrepo.cli.lazy import Entry, LazyGroup
 from vexrepo.cli.options import as_json, example
 from vexrepo.cli.output import emit, say
-from vexrepo.cli.remotes import Remote, check_no_secret, hidden, key, parse_url
+from vexrepo.cli.remotes import HOMES, Remote, check_no_secret, hidden, key, parse_url
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.syncing import REMOTE, bound_repository, folder_of, named_database
 from vexrepo.cli.text import plain
@@ -29,11 +29,6 @@ _COMMANDS = {
     "pull": Entry(f"{_HERE}.sync_run:pull", "Bring what the host has into the database."),
     "status": Entry(f"{_HERE}.sync_run:status", "Say what is set up, and what differs."),
     "diff": Entry(f"{_HERE}.sync_run:diff", "Show which memories the host and the database hold differently."),
-}
-_HOMES = {
-    "github": "https://github.com",
-    "codeberg": "https://codeberg.org",
-    "gitlab": "https://gitlab.com",
 }
 
 
@@ -108,9 +103,8 @@ def init(
             say(f"would {made}use {hidden(where)}, making it if it is missing, for {plain(str(address))}")
         return
     secrets = secrets_of(edge, Remote(REMOTE, "", provider), folder_of(address))
-    place, words = make_at_host(
-        where, provider if url is None else "", access_to(where, config, secrets, edge.environ, edge.progress), web=web
-    )
+    access = access_to(where, config, secrets, edge.environ, edge.progress)
+    place, words = make_at_host(where, provider if url is None else "", access, secrets, web=web)
     secrets.accepted()
     _check_same(config, place)
     lines = [words]
@@ -140,7 +134,7 @@ def _where(
     provider = provider or "github"
     if gitea_url is not None:
         check_no_secret(gitea_url)
-    web = gitea_url or _HOMES.get(provider)
+    web = gitea_url or HOMES.get(provider)
     if web is None:
         raise click.UsageError(f"--provider {provider} needs its address: --gitea-url https://git.example.com")
     address = f"{web.rstrip('/')}/{owner.strip('/')}/{repo.strip('/').removesuffix('.git')}.git"
