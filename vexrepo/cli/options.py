@@ -18,40 +18,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
 
 
-def _pass_by(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        from vexrepo.cli.surroundings import Edge
+def _tells_edge(name: str, value: bool, flag: str, words: str) -> Callable[[F], F]:
+    """Return a flag that sets something for the whole run: an attribute of the edge."""
 
-        edge = ctx.find_object(Edge)
-        assert edge is not None
-        edge.verify = False
+    def tell(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+        if given:
+            from vexrepo.cli.surroundings import Edge
 
+            setattr(ctx.find_object(Edge), name, value)
 
-no_verify = click.option(
-    "--no-verify",
-    is_flag=True,
-    expose_value=False,
-    callback=_pass_by,
-    help="Do not ask the repository's checks and hooks.",
-)
+    return click.option(flag, is_flag=True, expose_value=False, callback=tell, help=words)
 
 
-def _keep_apart(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        from vexrepo.cli.surroundings import Edge
-
-        edge = ctx.find_object(Edge)
-        assert edge is not None
-        edge.quarantine = True
-
-
-quarantining = click.option(
-    "--quarantine",
-    is_flag=True,
-    expose_value=False,
-    callback=_keep_apart,
-    help="Keep what is refused apart, for a look.",
-)
+no_verify = _tells_edge("verify", False, "--no-verify", "Do not ask the repository's checks and hooks.")
+quarantining = _tells_edge("quarantine", True, "--quarantine", "Keep what is refused apart, for a look.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
