@@ -262,3 +262,17 @@ def test_a_clone_goes_into_a_folder_that_is_new_or_empty(alice, bob, folder_url)
     ran = bob("clone", folder_url, "full", VEX_PASSPHRASE=PASSPHRASE)
     assert ran.code == 1 and "folder-not-empty" in ran.err
     assert os.listdir(bob.folder / "full") == ["file"]
+
+
+def test_a_signature_beside_a_commit_that_both_have_is_pushed_and_fetched(alice, bob, folder_url):
+    shared(alice, bob, folder_url)
+    bob.ok("sign", "HEAD")
+    out = bob.ok("push", "--json", VEX_PASSPHRASE=PASSPHRASE)
+    assert json.loads(out)["signatures"] == 1 and json.loads(out)["packs"] == 1
+    assert bob.ok("push", VEX_PASSPHRASE=PASSPHRASE).startswith("nothing to send")
+    out = alice.ok("fetch", VEX_PASSPHRASE=PASSPHRASE)
+    assert "1 signature of commits that were here" in out
+    assert "nothing new" in alice.ok("fetch", VEX_PASSPHRASE=PASSPHRASE)
+    found = json.loads(alice.ok("verify", "HEAD", "--json"))
+    assert [each["verdict"] for each in found["signatures"]] == ["good", "unknown"] and found["ok"]
+    assert alice.ok("fsck")

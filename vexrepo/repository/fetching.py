@@ -42,11 +42,12 @@ class Fetched:
     sealed_bytes: int = 0
     generation: int = 0
     said: tuple[str, ...] = ()
+    signatures: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is as it was."""
-        return not self.tags and all(move.kind == "same" for move in self.moves)
+        return not self.tags and not self.signatures and all(move.kind == "same" for move in self.moves)
 
 
 def fetch(repository: Core, remote: Remote, reach: Reach, *, dry_run: bool = False) -> Fetched:
@@ -83,7 +84,7 @@ def fetch_from(repository: Core, door: Visit, scratch: Path, *, all_tags: bool =
         names = repository.objects.adopt(received.packs)
         view, found = _plan(repository, repository.view(), remote, refs)
         said = admit(repository, remote, (*found.moves, *found.tags), received.checked.commits, names)
-        if view.refs != repository.view().refs:
+        if names or view.refs != repository.view().refs:
             repository.record(view, "fetch", _detail(remote, found), names)
     door.remember()
     tell_of_fetch(repository, remote, (*found.moves, *found.tags))
@@ -94,6 +95,7 @@ def fetch_from(repository: Core, door: Visit, scratch: Path, *, all_tags: bool =
         objects=received.checked.objects,
         commits=len(received.checked.commits),
         sealed_bytes=received.sealed_bytes,
+        signatures=received.signatures,
         generation=door.vault.head.generation,
     )
 

@@ -13,12 +13,15 @@ from vexrepo.history.ancestry import is_ancestor
 from vexrepo.history.lacking import commits_between
 from vexrepo.objects.digest import CommitId
 from vexrepo.remotes.hosts.base import HostMoved
+from vexrepo.remotes.hosts.parts import describe_pack
 from vexrepo.repository.admitting import pass_push, tell_of_push
 from vexrepo.repository.core import Core
+from vexrepo.repository.cosigning import cosigned, late_signatures, write_signatures
 from vexrepo.repository.packing import Packed, pack_commits
 from vexrepo.repository.refspec import RefUpdate
 from vexrepo.repository.remotes import Base, Reach, RefMove, Remote, Visit, visit
 from vexrepo.storage.oplog import BRANCHES, TAGS
+from vexrepo.storage.pack import PackReader
 from vexrepo.storage.passphrase import Cost
 
 ATTEMPTS: Final = 8  # while others publish in between without touching what is pushed
@@ -28,7 +31,8 @@ ATTEMPTS: Final = 8  # while others publish in between without touching what is 
 class Pushed:
     """What a push did, or with a dry run would do.
 
-    ``pack_bytes`` is what was sealed, ``sealed_bytes`` what that made; ``generation`` is that of the host's newest
+    ``pack_bytes`` is what was sealed, ``sealed_bytes`` what that made; ``signatures`` counts those beside commits that
+    the host had already; ``generation`` is that of the host's newest
     head, ``created`` says that the host was empty, ``retries`` how often somebody else was quicker.  ``noted`` is false
     where the push is done and the repository could not be told: the next fetch makes up for that.
     """
@@ -42,19 +46,21 @@ class Pushed:
     created: bool = False
     retries: int = 0
     noted: bool = True
+    signatures: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether there was nothing to push: nothing was published."""
-        return all(move.kind == "same" for move in self.moves)
+        return not self.signatures and all(move.kind == "same" for move in self.moves)
 
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
-    """Packs made for a host that has certain packs already."""
+    """Packs made for a host that has certain packs already; ``signatures`` beside commits in those go along."""
 
     packed: Packed
     on: frozenset[str]
+    signatures: int
 
 
 def push(
@@ -81,18 +87,22 @@ def push(
         created = vault.tip is None
         started = {update.name: vault.head.refs.get(update.name) for update in updates}
         parcel: _Parcel | None = None
+        signs_more = bool(cosigned(repository.objects))
         for attempt in range(ATTEMPTS):
             moves = tuple(_move(repository, remote, door, update, expect) for update in updates)
-            if all(move.kind == "same" for move in moves):
-                done = Pushed(moves, generation=vault.head.generation)
-                return done if dry_run else _settle(repository, remote, door, done)
+            moves_none = all(move.kind == "same" for move in moves)
+            if moves_none and not signs_more:
+                return _nothing(repository, remote, door, moves, dry_run=dry_run)
             if parcel is None or not parcel.on <= {pack.digest for pack in vault.head.packs}:
                 parcel = _parcel(repository, door, moves, scratch / str(attempt))
+            if moves_none and not parcel.signatures:
+                return _nothing(repository, remote, door, moves, dry_run=dry_run)
             packed, before = parcel.packed, {pack.digest for pack in vault.head.packs}
             done = Pushed(moves, len(packed.paths), packed.objects, packed.size_bytes, created=created, retries=attempt)
+            done = replace(done, signatures=parcel.signatures)
             if dry_run:
                 return done
-            if not attempt:
+            if not attempt and not moves_none:
                 pass_push(repository, remote, moves)
             try:
                 head = vault.publish(_refs_after(vault.head.refs, moves), packed.paths)
@@ -105,7 +115,8 @@ def push(
             sealed = sum(part.sealed for pack in new for part in pack.parts)
             done = replace(done, packs=len(new), sealed_bytes=sealed, generation=head.generation)
             done = _settle(repository, remote, door, done)
-            tell_of_push(repository, remote, moves)
+            if not moves_none:
+                tell_of_push(repository, remote, moves)
             return done
         raise HostMoved(f"others keep publishing to {remote.url}; run the command again", code="host-moved")
 
@@ -190,6 +201,11 @@ def _refs_after(refs: Mapping[str, CommitId], moves: Iterable[RefMove]) -> dict[
     return after
 
 
+def _nothing(repository: Core, remote: Remote, door: Visit, moves: tuple[RefMove, ...], *, dry_run: bool) -> Pushed:
+    done = Pushed(moves, generation=door.vault.head.generation)
+    return done if dry_run else _settle(repository, remote, door, done)
+
+
 # -- what goes along ---------------------------------------------------------------------------------------------------
 
 
@@ -204,7 +220,16 @@ def _parcel(repository: Core, door: Visit, moves: Iterable[RefMove], folder: Pat
     packs = [pack.digest for pack in head.packs]
     commits = _commits(repository, set(head.refs.values()), wanted)
     packed = pack_commits(repository, commits, folder, lambda keys: door.contents.held(packs, keys))
-    return _Parcel(packed, frozenset(packs))
+    late = late_signatures(repository, door.contents, packs, commits)
+    if late:
+        path = write_signatures(repository.files, folder / "signatures", late)
+        digest = describe_pack(path).digest
+        if digest in packs:  # it was sent before, and that was forgotten
+            door.contents.learn_pack(digest, PackReader(path))
+            late = []
+        else:
+            packed = Packed((*packed.paths, path), packed.objects + len(late))
+    return _Parcel(packed, frozenset(packs), len(late))
 
 
 def _commits(repository: Core, theirs: set[CommitId], wanted: Sequence[CommitId]) -> list[CommitId]:

@@ -11,6 +11,7 @@ from vexrepo.history.arrivals import Arrivals, Checked
 from vexrepo.objects.digest import CommitId
 from vexrepo.remotes.hosts.head import Pack
 from vexrepo.remotes.hosts.parts import describe_pack
+from vexrepo.repository.cosigning import count_late, may_be_signatures
 from vexrepo.repository.remotes import Visit
 from vexrepo.storage.pack import PackReader
 
@@ -19,12 +20,16 @@ _MAY_BE_IN_MORE = frozenset({"object-missing", "object-corrupt"})  # a base may 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Packs that were received and checked, oldest first.  ``kept_bytes`` were there from an earlier attempt."""
+    """Packs that were received and checked, oldest first.
+
+    ``kept_bytes`` were there from an earlier attempt; ``signatures`` are those of commits that were here before.
+    """
 
     packs: tuple[Path, ...]
     checked: Checked
     sealed_bytes: int = 0
     kept_bytes: int = 0
+    signatures: int = 0
 
 
 def receive(
@@ -36,7 +41,8 @@ def receive(
     that was interrupted are not fetched again.
 
     Packs that were never seen are fetched, with one request; after somebody compacted the host, when all of them are
-    new, the newest first and no more than needed.
+    new, the newest first and no more than needed.  Small ones that may hold signatures of commits that are here are
+    fetched in any case.
     Raises: Tampered (host-incomplete, object-corrupt, …), InvalidData (signature-bad, …), HostError, StorageFailure.
     """
     getting = _Getting(door, folder)
@@ -53,7 +59,8 @@ def receive(
                 raise _refused(door, error) from error
             missing = error
         else:
-            return Received(tuple(getting.paths), checked, getting.sealed_bytes, getting.kept_bytes)
+            late = count_late(getting.paths, checked.commits)
+            return Received(tuple(getting.paths), checked, getting.sealed_bytes, getting.kept_bytes, late)
     assert missing is not None
     raise _refused(door, missing) from missing
 
@@ -70,11 +77,18 @@ def _refused(door: Visit, error: VexError) -> VexError:
 
 
 def _batches(door: Visit, *, is_first: bool) -> Iterator[list[Pack]]:
-    """Yield packs to fetch: none at first, then those that are likely to be needed before the others."""
+    """Yield packs to fetch: at first those that nothing else needs, then those likely to be needed before the rest."""
     new = [pack for pack in door.vault.head.packs if not door.contents.knows(pack.digest)]
     known = [pack for pack in door.vault.head.packs if door.contents.knows(pack.digest)]
-    yield []
-    if is_first or known:
+    takes_all = is_first or bool(known)
+    late = [
+        pack
+        for pack in door.vault.head.packs
+        if known and may_be_signatures(pack) and (pack in new or door.contents.is_listed_only(pack.digest))
+    ]
+    yield late
+    new, known = ([pack for pack in packs if pack not in late] for packs in (new, known))
+    if takes_all:
         if new:
             yield new
         new = []
@@ -118,7 +132,7 @@ class _Getting:
 
     def _take(self, pack: Pack, path: Path) -> None:
         self._found[pack.digest] = path
-        self._door.contents.learn(pack.digest, PackReader(path).index)
+        self._door.contents.learn_pack(pack.digest, PackReader(path))
 
     @staticmethod
     def _is(path: Path, pack: Pack) -> bool:

@@ -168,7 +168,7 @@ class Visit:
         """Take note of what packs that were just published hold."""
         if len(packs) == len(paths):  # else one was there already; a listing that is missing is fetched when needed
             for pack, path in zip(packs, paths, strict=True):
-                self.contents.learn(pack.digest, PackReader(path).index)
+                self.contents.learn_pack(pack.digest, PackReader(path))
 
     def remember(self) -> None:
         """Remember the head that was read or written, outside the repository; call when all of it is right."""

@@ -112,9 +112,10 @@ def say_pushed(edge: Edge, done: Pushed, place: Remote, dry_run: bool) -> None:
         return
     size = done.sealed_bytes or done.pack_bytes
     packs = f"{counted(done.packs, 'pack')}, {size_words(size)}" if done.packs else "no pack, only names"
+    late = f"; {counted(done.signatures, 'signature')} of commits it had" if done.signatures else ""
     verb = "Would seal" if dry_run else "Sealed"
     took = "" if dry_run else f" · {seconds_words(edge.elapsed_s())}"
-    say(f"{verb} {packs} → {where} · the host sees sizes, nothing else{took}")
+    say(f"{verb} {packs}{late} → {where} · the host sees sizes, nothing else{took}")
     for move in done.moves:
         if move.kind != "same":
             say(f"  {move_words(move)}")
@@ -136,6 +137,7 @@ def pushed_json(done: Pushed, place: Remote, dry_run: bool) -> dict[str, Any]:
         "refs": [move_json(move) for move in done.moves],
         "packs": done.packs,
         "objects": done.objects,
+        "signatures": done.signatures,
         "pack_bytes": done.pack_bytes,
         "sealed_bytes": done.sealed_bytes,
         "generation": done.generation,
@@ -219,6 +221,8 @@ def say_fetched(edge: Edge, found: Fetched, place: Remote, dry_run: bool) -> Non
         say(f"nothing new at {where}")
     else:
         what = f"{counted(found.commits, 'commit')}, {size_words(found.sealed_bytes)}"
+        if found.signatures:
+            what = f"{counted(found.signatures, 'signature')} of commits that were here, {what}"
         verb = (
             "would receive from" if dry_run else f"{what} received from" if found.packs else "nothing to receive from"
         )
@@ -247,6 +251,7 @@ def fetched_json(found: Fetched, place: Remote, dry_run: bool) -> dict[str, Any]
         "packs": found.packs,
         "objects": found.objects,
         "commits": found.commits,
+        "signatures": found.signatures,
         "sealed_bytes": found.sealed_bytes,
         "generation": found.generation,
         "notes": list(found.said),

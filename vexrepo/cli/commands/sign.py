@@ -14,11 +14,8 @@ from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words
 from vexrepo.errors import UsageError
-from vexrepo.storage.oplog import REMOTES
 
 if TYPE_CHECKING:
-    from vexrepo.objects.digest import CommitId
-    from vexrepo.repository import Repository
     from vexrepo.storage.keys import Identity
 
 
@@ -95,25 +92,7 @@ def _sign_commits(edge: Edge, revision: str, key_file: str | None, name: str | N
         # A key that may not sign for such memories signs all the same; it will not count.
         if each.key == identity.key and each.verdict not in (Verdict.GOOD, Verdict.UNKNOWN):
             say(f"  {signature_line(each)}")
-    there = _remotes_with(repository, signed)
-    if there:
-        say(f"  {', '.join(there)} has it without that signature already: a push does not send what is signed later")
     return DONE
-
-
-def _remotes_with(repository: Repository, commits: list[CommitId]) -> list[str]:
-    """Return the remotes that were seen to hold one of these commits."""
-    from vexrepo.history.ancestry import is_ancestor
-
-    tracked: dict[str, set[CommitId]] = {}
-    for name, commit in repository.view().refs.items():
-        if name.startswith(REMOTES):
-            tracked.setdefault(name.split("/")[1], set()).add(commit)
-    return [
-        remote
-        for remote, tips in sorted(tracked.items())
-        if any(is_ancestor(repository.commit_at, commits[0], tip) for tip in tips if tip in repository.objects)
-    ]
 
 
 def fingerprint_of(identity: Identity) -> str:
