@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.desks import PASSPHRASE, Desk, make_quick, quiet_secrets
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, git, http_backend, make_bare
+from tests.hosting.sshd import sshd
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +68,21 @@ def test_a_copy_goes_to_a_host_and_comes_back_with_address_and_passphrase_alone(
     back = (bob.folder / "copy" / "back.vmig.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["id"] for line in back) == ["m1", "m2", "m3", "m4"]
     assert bob.ok("-C", "copy", "rev-parse", "HEAD") == alice.ok("rev-parse", "HEAD")
+
+
+def test_over_ssh_the_systems_ssh_and_its_keys_do_it(alice, bob, tmp_path):
+    path = make_bare(tmp_path / "memory.git", PARTIAL)
+    with sshd(tmp_path / "sshd", restricted=True) as server:
+        for desk in (alice, bob):
+            desk.ok("config", "set", "--user", "ssh.command", server.command)
+        shared(alice, bob, server.url(path))
+        bob.learn("b1", "bob has learned this")
+        bob.ok("commit", "-m", "bob")
+        bob.ok("push")
+        alice.ok("pull")
+        assert "b1" in alice.texts()
+        ran = alice("push", VEX_SSH_COMMAND="ssh -o BatchMode=yes -i /nowhere")
+        assert ran.code == 1 and ("host-refused" in ran.err or "host-unreachable" in ran.err)
 
 
 def test_two_people_work_and_the_later_one_is_told_to_pull(alice, bob, url):

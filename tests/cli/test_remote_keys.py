@@ -163,6 +163,17 @@ def test_the_passphrase_is_changed(alice, url, tmp_path):
     assert opens(url, tmp_path, "new", VEX_PASSPHRASE=OTHER) == 0
 
 
+def test_a_dry_run_changes_nobodys_access(alice, url, tmp_path):
+    before = git("rev-parse", "main", cwd=Path(url))
+    assert "would be changed" in alice.ok("remote", "passphrase", "--dry-run")
+    assert "as much to guess" in alice.ok("remote", "passphrase", "--upgrade", "-n", VEX_PASSPHRASE=PASSPHRASE)
+    assert "would add the recovery key" in alice.ok("remote", "recovery-key", "backup", "--dry-run")
+    assert alice.json("remote", "recovery-key", "backup", "-n")["recovery_key"] == "would be made"
+    assert alice.json("remote", "rekey", "backup", "-n", "--no-passphrase")["dry_run"]
+    assert alice("remote", "passphrase", "--dry-run", "--keep").code == 2
+    assert git("rev-parse", "main", cwd=Path(url)) == before
+
+
 def test_a_new_passphrase_comes_from_a_file_or_is_missed(alice, url, tmp_path):
     ran = alice("remote", "passphrase")
     assert ran.code == 12 and "VEX_NEW_PASSPHRASE" in ran.err

@@ -126,6 +126,13 @@ def test_what_cannot_be_done_says_why(vex, repo, args, code, why):
     assert [each["name"] for each in vex("remote", "list", "--json").json()] == ["backup"]
 
 
+def test_a_dry_run_adds_and_makes_nothing(vex, repo, tmp_path):
+    ran = vex("remote", "add", "disk", str(tmp_path / "new.git"), "--create", "--dry-run")
+    assert ran.code == 0 and "would add disk" in ran.out and not (tmp_path / "new.git").exists()
+    assert vex("remote", "add", "disk", URL, "-n", "--json").json()["dry_run"]
+    assert vex("remote", "list", "--json").json() == []
+
+
 def test_the_environment_changes_what_a_file_has_set(vex, repo):
     assert vex("remote", "add", "my-nas", URL).code == 0
     env = {"VEX_REMOTE_MY_NAS_PROVIDER": "gitea", "VEX_REMOTE_OTHER_URL": URL}

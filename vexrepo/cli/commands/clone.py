@@ -16,7 +16,7 @@ from vexrepo.cli.output import emit, quiet, say
 from vexrepo.cli.remotes import Remote, host_words, key, parse_url
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
-from vexrepo.errors import UsageError
+from vexrepo.errors import UsageError, VexError
 
 if TYPE_CHECKING:
     from vexrepo.remotes.stores.address import Address
@@ -128,7 +128,11 @@ def _bring(repository: Repository, done: Cloned, target: Address) -> CheckedOut:
     from vexrepo.repository.bringing import bring
 
     assert done.commit is not None
-    return bring(repository, done.commit, target)
+    try:
+        return bring(repository, done.commit, target)
+    except VexError as error:
+        words = f"the memory is in {repository.folder}, and not in {target}: {error}"
+        raise type(error)(words, code=error.code) from error
 
 
 def _say(edge: Edge, repository: Repository, done: Cloned, folder: Path, where: str) -> None:

@@ -36,7 +36,7 @@ _COMMANDS = {
     "recovery-key": Entry(f"{_HERE}.remote_keys:recovery_key", "Make a key to be kept on paper.", _KEYS),
     "passphrase": Entry(f"{_HERE}.remote_keys:passphrase", "Change a remote's passphrase.", _KEYS),
     "rekey": Entry(f"{_HERE}.remote_care:rekey", "Draw a new master key, for those who stay.", _KEYS),
-    "check": Entry(f"{_HERE}.remote_care:check", "Check that a host holds everything, and nothing else's.", _CARE),
+    "check": Entry(f"{_HERE}.remote_care:check", "Check that a host holds all it should.", _CARE),
     "compact": Entry(f"{_HERE}.remote_care:compact", "Drop what a host no longer needs.", _CARE),
 }
 
@@ -101,9 +101,10 @@ def _check_new(config: Config, name: str) -> None:
 @click.option("--passphrase-command", metavar="COMMAND", help="A program that prints it, e.g. 'pass show memory'.")
 @click.option("--token-command", metavar="COMMAND", help="A program that prints the host's access token.")
 @click.option("--create", is_flag=True, help="Make the repository there, private, if it is missing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be added, and made; do neither.")
 @as_json
 @pass_edge
-def add(edge: Edge, /, name: str, url: str, create: bool, as_json: bool, **given: str | None) -> None:
+def add(edge: Edge, /, name: str, url: str, create: bool, dry_run: bool, as_json: bool, **given: str | None) -> None:
     """Name the repository of a Git host.
 
     URL is https://…, ssh://…, git@host:path, a folder, or github:, codeberg: or gitlab: with OWNER/NAME.  Nothing is
@@ -119,6 +120,12 @@ def add(edge: Edge, /, name: str, url: str, create: bool, as_json: bool, **given
     if values.get("passphrase_file"):
         values["passphrase_file"] = os.path.abspath(os.path.expanduser(values["passphrase_file"]))
     same = [each.name for each in read_remotes(config) if each.url == address]
+    if dry_run:
+        if as_json:
+            emit({"name": name, **values, "dry_run": True})
+        else:
+            say(f"would add {name}: {hidden(address)}" + ", making it if it is missing" * create)
+        return
     made = _create(edge, folder, Remote(name, **values)) if create else ""
     _write(edge, folder, {key(name, last): value for last, value in values.items()})
     if as_json:

@@ -34,7 +34,7 @@ SHOWN = 20
 @as_json
 @pass_edge
 def check(edge: Edge, remote: str | None, read_data: bool, accept_rollback: bool, as_json: bool) -> int:
-    """Check that a host holds everything, and nothing else's.
+    """Check that a host holds all it should.
 
     Its head is opened and compared with what this machine saw before; every part has to be there, of the right size,
     and who can see the repository is asked where the host tells.  With --read-data all of it is received, opened and

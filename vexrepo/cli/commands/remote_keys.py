@@ -214,9 +214,10 @@ def chosen_slot(vault: Vault, who: str, place: Remote) -> SlotInfo:
 @click.argument("remote", metavar="REMOTE", type=REMOTE)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it into a new file.")
 @click.option("--name", metavar="NAME", default="recovery key", show_default=True, help="What to call it there.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say whether it could be made; make none.")
 @as_json
 @pass_edge
-def recovery_key(edge: Edge, remote: str, output: Path | None, name: str, as_json: bool) -> None:
+def recovery_key(edge: Edge, remote: str, output: Path | None, name: str, dry_run: bool, as_json: bool) -> None:
     """Make a key to be kept on paper.
 
     It opens the remote when passphrase and machines are lost: vex clone URL --recovery-key asks for it.  It is shown
@@ -228,11 +229,11 @@ def recovery_key(edge: Edge, remote: str, output: Path | None, name: str, as_jso
     from vexrepo.remotes.hosts.members import Recipient
     from vexrepo.remotes.hosts.recovery import format_recovery
 
-    if as_json and output is None:
+    if as_json and output is None and not dry_run:
         raise click.UsageError("--json does not show the key; name a file for it: --output FILE")
     if output is not None and os.path.lexists(output):
         raise StateError(f"{output} exists already; a key is never written over", code="file-exists")
-    repository = edge.repository(signs=True, trusts=True)
+    repository = edge.repository(signs=not dry_run, trusts=True)
     place = find_remote(repository.config, remote)
     seed = token_bytes(KEY_BYTES)
     with visiting(edge, repository, place, secrets_of(edge, place, repository.root)) as vault:
@@ -242,6 +243,15 @@ def recovery_key(edge: Edge, remote: str, output: Path | None, name: str, as_jso
                 f"vex remote recipient remove {place.name} {name!r}",
                 code="recipient-exists",
             )
+        if dry_run:
+            _tell(
+                as_json,
+                place,
+                "would be made",
+                f"would add the {plain(name)} to {host_words(place.url)}",
+                "recovery_key",
+            )
+            return
         if output is not None:
             _write_secret(output, format_recovery(seed))  # before it counts: a key nobody has is of no use
         slot = vault.add_recipient(Recipient(name, public_key(seed)))
@@ -275,10 +285,18 @@ def _write_secret(path: Path, text: str) -> None:
 @click.option("--keep", is_flag=True, help="Put the passphrase into the system's keyring, after trying it.")
 @click.option("--forget", is_flag=True, help="Take it out of the keyring.")
 @click.option("--recovery-key", is_flag=True, help="Open the remote with a recovery key; it is asked for.")
+@click.option("-n", "--dry-run", is_flag=True, help="Open the remote, and say what would be changed; change nothing.")
 @as_json
 @pass_edge
 def passphrase(
-    edge: Edge, remote: str | None, upgrade: bool, keep: bool, forget: bool, recovery_key: bool, as_json: bool
+    edge: Edge,
+    remote: str | None,
+    upgrade: bool,
+    keep: bool,
+    forget: bool,
+    recovery_key: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Change a remote's passphrase.
 
@@ -288,7 +306,9 @@ def passphrase(
     """
     if sum((upgrade, keep, forget)) > 1 or (recovery_key and (upgrade or keep or forget)):
         raise click.UsageError("--upgrade, --keep, --forget and --recovery-key exclude each other")
-    repository = edge.repository(signs=not (keep or forget), trusts=True)
+    if dry_run and (keep or forget):
+        raise click.UsageError("--dry-run is about the host: it does not go with --keep and --forget")
+    repository = edge.repository(signs=not (keep or forget or dry_run), trusts=True)
     place = find_remote(repository.config, remote)
     where = host_words(place.url)
     if forget:
@@ -307,9 +327,13 @@ def passphrase(
         return
     recovery = secrets.recovery_identity() if recovery_key else None
     with visiting(edge, repository, place, secrets, identities=not upgrade, recovery=recovery) as vault:
-        changed = _change(vault, secrets, upgrade=upgrade)
+        changed = _change(vault, secrets, upgrade=upgrade, dry_run=dry_run)
     if not changed:
         _tell(as_json, place, "unchanged", f"the passphrase of {where} costs as much to guess as new ones do")
+        return
+    if dry_run:
+        what = "be upgraded" if upgrade else "be changed"
+        _tell(as_json, place, f"would {what}", f"the passphrase of {where} would {what}")
         return
     in_keyring = secrets.renew_keyring()
     _tell(
@@ -322,7 +346,7 @@ def passphrase(
         say(f"  {_REKEY.format(place.name)}")
 
 
-def _change(vault: Vault, secrets: Secrets, *, upgrade: bool) -> bool:
+def _change(vault: Vault, secrets: Secrets, *, upgrade: bool, dry_run: bool) -> bool:
     """Replace the passphrase slot; False where an upgrade finds nothing to do."""
     slots = [each for each in vault.slots if each.kind == "passphrase"]
     used = vault.opened_by
@@ -331,7 +355,8 @@ def _change(vault: Vault, secrets: Secrets, *, upgrade: bool) -> bool:
     if upgrade:
         if not any(each in vault.outdated_passphrases for each in slots):
             return False
-        vault.change_passphrase(slots[0].id, secrets.last)
+        if not dry_run:
+            vault.change_passphrase(slots[0].id, secrets.last)
         return True
     if len(slots) > 1:
         raise UsageError(
@@ -339,6 +364,8 @@ def _change(vault: Vault, secrets: Secrets, *, upgrade: bool) -> bool:
             "`vex remote recipient remove`",
             code="unknown-slot",
         )
+    if dry_run:
+        return True
     fresh = secrets.another_passphrase()
     if slots:
         vault.change_passphrase(slots[0].id, fresh)
@@ -358,8 +385,8 @@ def _keep(edge: Edge, repository: Repository, place: Remote, secrets: Secrets) -
         )
 
 
-def _tell(as_json: bool, place: Remote, result: str, line: str) -> None:
+def _tell(as_json: bool, place: Remote, result: str, line: str, what: str = "passphrase") -> None:
     if as_json:
-        emit({"remote": place.name, "passphrase": result})
+        emit({"remote": place.name, what: result})
     else:
         say(line)
