@@ -265,6 +265,19 @@ def test_a_branch_without_commits_begins_where_the_remote_is(alice, bob, folder_
     assert bob.ok("rev-parse", "HEAD") == alice.ok("rev-parse", "HEAD")
 
 
+def test_a_store_with_memories_of_its_own_keeps_them_at_a_clone(alice, bob, folder_url):
+    alice.begin()
+    alice.ok("remote", "add", "backup", folder_url)
+    alice.ok("push", VEX_PASSPHRASE=PASSPHRASE)
+    bob.learn("b1", "bob's own")
+    bob.ok("clone", folder_url, "copy", "--store", "agent.vmig.jsonl", VEX_PASSPHRASE=PASSPHRASE)
+    assert {"b1", "m1"} <= set(bob.texts())
+    bob.change("m1", "another text")
+    ran = bob("clone", folder_url, "again", "--store", "agent.vmig.jsonl", VEX_PASSPHRASE=PASSPHRASE)
+    assert ran.code == 1 and "the memory is in again" in ran.err and "unsaved-changes" in ran.err
+    assert (bob.folder / "again" / ".vex" / "format").exists() and bob.texts()["m1"] == "another text"
+
+
 def test_a_clone_goes_into_a_folder_that_is_new_or_empty(alice, bob, folder_url):
     alice.begin()
     alice.ok("remote", "add", "backup", folder_url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from vexrepo.cli.describe import decorations
 from vexrepo.cli.describe_signatures import is_enough, judged_lines, missing_author, signatures_json
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.output import added, emit, emit_stream, heading, quiet, removed, say
@@ -23,14 +24,15 @@ def verify_commits(edge: Edge, revision: str, policy: Policy | None, as_json: bo
     repository = edge.repository(trusts=True)
     commits = repository.commits_in(revision)
     found = repository.verify(commits)
+    names = decorations(repository.view())
     if split_range(revision) is not None:
-        return _range(edge, revision, len(commits), found, policy, as_json)
+        return _range(edge, revision, len(commits), found, policy, as_json, names)
     [one] = found
     good = _is_good(one, policy)
     if as_json:
         emit({"ok": good, "policy": policy.value if policy is not None else None, **_to_json(one)})
     else:
-        for line in _lines(one):
+        for line in _lines(one, names):
             say(line)
     return DONE if good else FAILED
 
@@ -40,7 +42,13 @@ def _is_good(found: CommitVerdict, policy: Policy | None) -> bool:
 
 
 def _range(
-    edge: Edge, revision: str, total: int, found: Iterator[CommitVerdict], policy: Policy | None, as_json: bool
+    edge: Edge,
+    revision: str,
+    total: int,
+    found: Iterator[CommitVerdict],
+    policy: Policy | None,
+    as_json: bool,
+    names: dict[bytes, list[str]],
 ) -> int:
     good = bad = 0
 
@@ -59,7 +67,7 @@ def _range(
         return FAILED if bad else DONE
     for each in judged():
         if not _is_good(each, policy):
-            for line in _lines(each):
+            for line in _lines(each, names):
                 say(line)
     words = f"{counted(good, 'commit')} of {plain(revision)} good, each memory that is new in one read"
     say(removed(f"{counted(bad, 'commit')} of {plain(revision)} not good, {good} good") if bad else added(words))
@@ -76,9 +84,10 @@ def _to_json(found: CommitVerdict) -> dict[str, Any]:
     return value
 
 
-def _lines(found: CommitVerdict) -> Iterator[str]:
+def _lines(found: CommitVerdict, names: dict[bytes, list[str]]) -> Iterator[str]:
     subject = plain(found.commit.subject) if found.commit is not None else ""
-    yield f"commit {heading(found.id.short)} {subject}"
+    refs = added(f" ({', '.join(names[found.id])})") if found.id in names else ""
+    yield f"commit {heading(found.id.short)}{refs} {subject}"
     if found.commit is not None:
         yield from (f"  {line}" for line in judged_lines(found.author, found.signatures))
     if found.damage is None:
