@@ -173,6 +173,12 @@ CODES: dict[str, str] = {
     "store-cannot-hold": "the store cannot hold a record as it is",
     "store-changed": "the store changed while it was being read",
     "store-behind": "the branch has moved on without the store, so that a commit of it would take that back",
+    "store-dims": "vectors have other dimensions than a store takes",
+    "store-unreachable": "a store's server cannot be reached, or does not answer in time",
+    "store-refused": "a store's server does not let us in, or not do that",
+    "store-answer": "a store's server answers what is not its own protocol, or does not take a request",
+    "store-busy": "a store's server limits how many requests it takes, or is overloaded, and wants to be asked later",
+    "store-limit": "a store's server does not take that much at once",
     "no-workspace": "the repository has no workspace store",
     "store-unseen": "the repository has never committed a store nor checked it out",
     # hosts

@@ -247,7 +247,7 @@ class _Stream:
         scan = origin.scan_newest if request.limit is not None and request.nearest is None else origin.scan
         size = getattr(origin, "size_bytes", None)
         self._total = origin.describe().count if size is None else None
-        if request.limit is None and is_worthwhile() and _is_large(origin):
+        if request.limit is None and origin.is_forkable and is_worthwhile() and _is_large(origin):
             # Parsing is about half of the work.
             beside = self._stack.enter_context(BesideScan(scan, report))
             return iter(beside)

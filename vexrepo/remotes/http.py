@@ -179,11 +179,13 @@ class HttpClient:
         also: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
         most_bytes: int | None = None,
+        can_repeat: bool | None = None,
     ) -> Answer:
         """Return the answer to a request at the base URL + ``path``.
 
         ``body`` is sent as it is (bytes) or as JSON.  A status of 200 to 299 or one of ``also`` is returned, every
-        other raised.  GET, HEAD, OPTIONS, PUT and DELETE are tried again where that may help.
+        other raised.  GET, HEAD, OPTIONS, PUT and DELETE are tried again where that may help, others where
+        ``can_repeat`` says that doing it twice does nothing more.
         Raises: the class of ``Failures`` with its code for unreachable (no connection, no answer in time, 5xx),
         refused (401, 403), missing (404, 410), busy (429 and the like), answer (what is not understood).
         """
@@ -191,12 +193,13 @@ class HttpClient:
         sent = {**({"Content-Type": "application/json"} if content is not None else {}), **(headers or {})}
         request = self._client.build_request(method, self.base_url + path, params=query, content=content, headers=sent)
         most = self._most_bytes if most_bytes is None else most_bytes
+        repeats = method in _REPEATABLE if can_repeat is None else can_repeat
         enough = time.monotonic() + self._network.timeout_s
         for attempt in count(1):
             try:
                 answer = self._follow(request, most)
             except httpx.RequestError as error:
-                again = _may_repeat(method, error) and time.monotonic() < enough
+                again = _may_repeat(error, repeats=repeats) and time.monotonic() < enough
                 wait = self._patience.wait_s(attempt, None) if again else None
                 if wait is None:
                     self._raise_unreachable(error)
@@ -204,7 +207,7 @@ class HttpClient:
                 if 200 <= answer.status < 300 or (answer.status in also and not answer.is_busy):
                     return answer
                 passing = answer.is_busy or answer.status in _PASSING
-                again = passing and method in _REPEATABLE and time.monotonic() < enough
+                again = passing and repeats and time.monotonic() < enough
                 wait = self._patience.wait_s(attempt, answer.wait_s()) if again else None
                 if wait is None:
                     self._raise_status(answer)
@@ -363,12 +366,10 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
     return trust
 
 
-def _may_repeat(method: str, error: httpx.RequestError) -> bool:
+def _may_repeat(error: httpx.RequestError, *, repeats: bool) -> bool:
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):  # never sent
         return not any(isinstance(cause, ssl.SSLError) for cause in _causes(error))
-    return method in _REPEATABLE and isinstance(
-        error, (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
-    )
+    return repeats and isinstance(error, (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -6,7 +6,8 @@ does not is found from what was not seen.  Large files are read in two processes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.history.baseline import IdTable
 from vexrepo.history.build import Edit
-from vexrepo.history.walk import LeafReader, RecordAt, iter_leaves
-from vexrepo.objects.record import split_key
+from vexrepo.history.walk import LeafReader, RecordAt, find_record, iter_leaves
+from vexrepo.objects.record import Record, split_key
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.remotes import linecache
 from vexrepo.remotes.linecache import KnownLines
@@ -138,6 +139,57 @@ def take_in(
         [part.lines for part in parts if part.lines.count],
         before,
     )
+
+
+def reconcile(objects: ObjectStore, roots: Sequence[TreeRoot | None], intake: Intake, scratch: Path) -> None:
+    """Give records that were read the vectors they were saved with, where the store only altered those.
+
+    ``roots`` are where they may have been saved: first the base the store was taken in against, then others.  What is
+    the base's then counts as unchanged.  Without this, every memory of a store that scales vectors would look changed.
+    """
+    base, *others = roots
+    if not intake.store.alters or not intake.sorter.count:
+        return
+    store, left = intake.store, Sorter(scratch, "altered")
+    rest: list[TreeRoot] = [root for root in others if root is not None and root != base]
+    for row, at, saved in _beside(objects, base, intake.sorter.sorted()):
+        found = row.record
+        settled = found if saved is None else store.settle(saved, found)
+        if saved is not None and settled.id == saved.id and not intake.seen[at]:
+            intake.seen[at] = True
+            continue
+        for root in rest:
+            known = find_record(objects, root, found.key)
+            if known is None:
+                continue
+            other = store.settle(known.record, found)
+            if other.id == known.id or settled is found:
+                settled = other
+            if other.id == known.id:
+                break
+        left.add(settled, row.place)
+    left.spill()
+    intake.sorter = left
+
+
+def _beside(
+    objects: ObjectStore, root: TreeRoot | None, rows: Iterator[Placed]
+) -> Iterator[tuple[Placed, int, Record | None]]:
+    """Yield rows, which are in key order, each with the record of a tree that has its key, and where that is."""
+    head = next(rows, None)
+    at = 0
+    for child in iter_leaves(objects, root) if root is not None and root.count else ():
+        reader: LeafReader | None = None
+        while head is not None and (not child.last_key or head.record.key <= child.last_key):
+            reader = reader or LeafReader(objects, child.id)
+            row = bisect_left(reader.leaf.keys, head.record.key)
+            is_there = row < len(reader.leaf.keys) and reader.leaf.keys[row] == head.record.key
+            yield head, at + row, reader.record(row) if is_there else None
+            head = next(rows, None)
+        at += child.count
+    while head is not None:
+        yield head, at, None
+        head = next(rows, None)
 
 
 def _pairs(rows: bytes) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import Record, key_name
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot
-from vexrepo.remotes.intake import take_in
+from vexrepo.remotes.intake import reconcile, take_in
 from vexrepo.remotes.outflow import EdgeChange, Outflow, compare, compare_edge_changes, compare_edges, make_plan
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
@@ -71,6 +71,7 @@ def checkout(
             advance=_Progress(repository, "comparing", store),
         )
         known = _known(repository, view, name)
+        reconcile(repository.objects, (snapshot.records, *(found.records for found in known)), intake, scratch)
         saved = None
         if intake.sorter.count:  # only what differs can be lost
             ids = (piece for found in known for piece in iter_record_ids(repository.objects, found.records))
@@ -83,12 +84,12 @@ def checkout(
             compare_edge_changes(edge_changes, store, outflow)
         if (outflow.unsaved or outflow.unsaved_edges) and not force and not dry_run:
             raise _unsaved(address, outflow)
+        is_new = intake.fingerprint is None and not intake.count
         if not outflow.is_empty and not dry_run:
-            _pass(repository, commit, snapshot, address, selection, is_new=intake.fingerprint is None)
+            _pass(repository, commit, snapshot, address, selection, is_new=is_new)
         written, fingerprint = 0, intake.fingerprint
         # A memory without records still makes a store that holds none.
-        is_new = intake.fingerprint is None and not snapshot.records.count
-        if (is_new or not outflow.is_empty) and not dry_run:
+        if ((is_new and not snapshot.records.count) or not outflow.is_empty) and not dry_run:
             total = snapshot.records.count if store.rewrites else outflow.added + outflow.changed
             done = 0
 

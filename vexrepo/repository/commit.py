@@ -21,7 +21,7 @@ from vexrepo.objects.record import Record
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
 from vexrepo.remotes import linecache
-from vexrepo.remotes.intake import Intake, Tally, iter_edits, take_in
+from vexrepo.remotes.intake import Intake, Tally, iter_edits, reconcile, take_in
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
@@ -91,6 +91,9 @@ def commit_store(
             accepts=accepts,
             advance=_Progress(repository, "reading", store),
         )
+        applied = repository.last_seen(address) if store.alters else None
+        roots = (base.records if base else None, applied.records if applied else None)
+        reconcile(repository.objects, roots, intake, scratch)
         if is_foreign and intake.fingerprint != before_reading:
             raise StoreError(f"{address} changed while it was being read; nothing was committed", code="store-changed")
         tally = Tally()

@@ -212,6 +212,11 @@ class Core:
         """Return the name under which a store is remembered: its address, relative to the repository."""
         return str(_relative(address, self.root))
 
+    def last_seen(self, address: Address) -> Snapshot | None:
+        """Return the snapshot that a store was last seen to hold, None if there is none."""
+        seen = self.view().stores.get(self.store_name(address), {}).get("commit")
+        return self.snapshot_of(CommitId.parse(seen)) if seen else None
+
     def resolve(self, text: str, view: View | None = None) -> CommitId:
         """Return the commit a revision names.  Raises: UsageError."""
         return revision.resolve(text, view or self.view(), self.objects, self.log, self.around.now_us())

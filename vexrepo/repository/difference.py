@@ -114,7 +114,8 @@ def diff_with_store(
     if repository.config["core.line_cache"]:
         cache = linecache.path_for(repository.folder / "cache", repository.store_name(address))
     with repository.scratch() as scratch:
-        found = _against(repository.objects, root, address, scratch, cache)
+        applied = repository.last_seen(address)
+        found = _against(repository.objects, root, address, scratch, cache, applied.records if applied else None)
         for change in _selected(found, selection):
             yield Difference(change.key, change.new, change.old) if reverse else change
 
@@ -214,14 +215,20 @@ def diff_stores(old: Address, new: Address, scratch: Path, selection: Selection 
 
 
 def _against(
-    objects: ObjectStore, root: TreeRoot | None, address: Address, scratch: Path, cache: Path | None
+    objects: ObjectStore,
+    root: TreeRoot | None,
+    address: Address,
+    scratch: Path,
+    cache: Path | None,
+    applied: TreeRoot | None = None,
 ) -> Iterator[Difference]:
     from vexrepo.history.baseline import iter_record_ids
-    from vexrepo.remotes.intake import Tally, iter_edits, take_in
+    from vexrepo.remotes.intake import Tally, iter_edits, reconcile, take_in
     from vexrepo.remotes.stores.registry import open_store
 
     with open_store(address) as store:
         intake = take_in(store, iter_record_ids(objects, root) if root else (), scratch, cache=cache)
+        reconcile(objects, (root, applied), intake, scratch)
         for edit in iter_edits(objects, root, intake, Tally()):
             old = find_record(objects, root, edit.key) if root else None
             yield Difference(edit.key, old, Loose(edit.record) if edit.record else None)

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from vexrepo.errors import UsageError
 
@@ -24,17 +25,36 @@ _ENDINGS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How servers are reached: ``proxy`` for a URL, certificates to trust (a PEM file in place of the system's).
+
+    ``timeout_s`` is how long to wait for an answer, ``concurrency`` how many requests may be under way at once.
+    """
+
+    proxy: Callable[[str], str | None] = field(default=lambda url: None, repr=False)  # may hold a password
+    ca_file: Path | None = None
+    timeout_s: float = 60.0
+    concurrency: int = 4
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """Where a store is: its kind, a path or ``//host/collection`` location, and options.
 
     ``secrets`` are asked, by name, for what opens the store, by connectors that say they need it (``Store.secrets``);
-    they are no part of the text.
+    ``reach`` says how to get to servers.  Both are no part of the text.
     """
 
     kind: str
     location: str
     options: dict[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict, repr=False, compare=False)
+    reach: Reach = field(default_factory=Reach, repr=False, compare=False)
+
+    def secret(self, name: str) -> str:
+        """Return a secret, "" where there is none."""
+        ask = self.secrets.get(name)
+        return ask() if ask is not None else ""
 
     def __str__(self) -> str:
         query = "&".join(f"{name}={value}" for name, value in sorted(self.options.items()))

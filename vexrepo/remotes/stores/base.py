@@ -93,6 +93,8 @@ class Store(ABC):
     builds_edges: ClassVar[bool] = False  # takes notice of Plan.link
     writable: ClassVar[bool] = True
     secrets: ClassVar[Mapping[str, str]] = {}  # what Address.secrets must give, by name, with words for each
+    writes_whole: ClassVar[bool] = True  # a write is done as a whole or not at all
+    is_forkable: ClassVar[bool] = True  # a second process may read through what this one opened
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -132,6 +134,15 @@ class Store(ABC):
         Raises: StoreError (store-cannot-hold or store-changed before anything is written, store-locked, …),
         StorageFailure (disk-full, disk-error).
         """
+
+    @property
+    def alters(self) -> bool:
+        """Whether some vectors come back otherwise than they were written; ``settle`` undoes it."""
+        return False
+
+    def settle(self, saved: Record, found: Record) -> Record:
+        """Return a record read here with the vectors of one that was saved, where the store only altered those."""
+        return found
 
     def check_expected(self, plan: Plan) -> None:
         """Raise StoreError (store-changed) if the store is not as it was when the plan was made."""

@@ -1,0 +1,151 @@
+"""What connectors of stores with an HTTP interface share: one client, errors of stores, the scheme, the key.
+
+An address is ``KIND://HOST:PORT/COLLECTION``.  It is spoken to by http on this machine, and by https wherever a key is
+sent or ``?tls=1`` says so; ``?tls=0`` says that a key may go in the clear.  Requests wait and are sent again where that
+may help (``Patience``, Retry-After), all but those said to do more when done twice.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from vexrepo.errors import StoreError, UsageError
+from vexrepo.remotes.answer import Answer
+from vexrepo.remotes.http import Credential, Failures, HttpClient, Network, Patience
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.point_store import PointStore
+
+KEY: Final = "api_key"
+MOST_BYTES: Final = 256 << 20  # of one answer
+
+
+class HttpPointStore(PointStore):
+    """A connector of a store that is asked by HTTP.  ``close`` ends the connections.
+
+    ``port`` is the one where the address names none; ``key_header`` and ``key_scheme`` say how a key is sent,
+    ``key_hint`` what to do where it is refused.  ``too_large``: the statuses that mean that a request is.
+    """
+
+    port: ClassVar[int]
+    secrets: ClassVar[Mapping[str, str]] = {KEY: "the key of the store's interface"}
+    key_header: ClassVar[str] = "Authorization"
+    key_scheme: ClassVar[str] = "Bearer"
+    key_hint: ClassVar[str] = "give the key in the environment, see remotes/STORES.md"
+    too_large: ClassVar[frozenset[int]] = frozenset({413})
+    writes_at_once: ClassVar[bool] = True
+    patience: ClassVar[Patience] = Patience()
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        host, _, path = address.location.removeprefix("//").partition("/")
+        self.host = host
+        self.path = path.strip("/")
+
+    @property
+    def collection(self) -> str:
+        """The collection an address names.  Raises: UsageError (bad-address)."""
+        if not self.path:
+            raise UsageError(
+                f"{self.address} names no collection; expected {self.kind}://HOST:{self.port}/COLLECTION",
+                code="bad-address",
+            )
+        return self.path
+
+    @cached_property
+    def http(self) -> HttpClient:
+        """The client; nothing is sent before it is asked.  Raises: UsageError (bad-address)."""
+        key, reach = self.address.secret(KEY), self.address.reach
+        base = self._base_url(has_key=bool(key))
+        failures = Failures(
+            StoreError,
+            "store-unreachable",
+            "store-refused",
+            "store-missing",
+            "store-answer",
+            "store-busy",
+            {
+                "store-unreachable": f"is it running, and is {self.address} its address?",
+                "store-refused": self.key_hint,
+            },
+        )
+        credential = Credential.of(key, header=self.key_header, scheme=self.key_scheme) if key else None
+        network = Network(reach.proxy(base), reach.ca_file, reach.timeout_s, max(300.0, reach.timeout_s))
+        return HttpClient(
+            base,
+            credential=credential,
+            network=network,
+            failures=failures,
+            patience=self.patience,
+            headers=self.headers(),
+            most_bytes=MOST_BYTES,
+        )
+
+    def headers(self) -> Mapping[str, str]:
+        """Return headers that every request has."""
+        return {}
+
+    def _base_url(self, *, has_key: bool) -> str:
+        parts = urlsplit(f"//{self.host}")
+        try:
+            name, port = parts.hostname or "", parts.port or self.port
+        except ValueError:
+            raise UsageError(f"the port in {self.address} is no number", code="bad-address") from None
+        if parts.username:
+            raise UsageError(f"{self.address}: a user does not belong in this address", code="bad-address")
+        wanted = self.address.options.get("tls")
+        if wanted not in (None, "0", "1"):
+            raise UsageError(f"{self.address}: tls is {wanted!r:.20}, expected 1 or 0", code="bad-address")
+        is_tls = wanted == "1" if wanted else port == 443 or (has_key and not is_local(name))
+        shown = f"[{name}]" if ":" in name else name
+        return f"http{'s' if is_tls else ''}://{shown}:{port}"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        also: Collection[int] = (),
+        headers: Mapping[str, str] | None = None,
+        can_repeat: bool = True,
+    ) -> Answer:
+        """Return the answer to a request; a status of 200 to 299 or one of ``also``.
+
+        Raises: StoreError (store-limit: the request is too large; store-unreachable, store-refused, store-missing,
+        store-busy, store-answer).
+        """
+        answer = self.http.ask(
+            method,
+            path,
+            query=query,
+            body=body,
+            also={*also, *self.too_large},
+            headers=headers,
+            can_repeat=can_repeat,
+        )
+        if answer.status in self.too_large and answer.status not in also:
+            said = f": {words}" if (words := answer.words()) else ""
+            raise StoreError(
+                f"{answer.where} does not take a request of that size ({answer.status}{said})", code="store-limit"
+            )
+        return answer
+
+    def close(self) -> None:
+        """End the connections."""
+        if "http" in self.__dict__:
+            self.http.close()
+
+
+def is_local(host: str) -> bool:
+    """Whether a host is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

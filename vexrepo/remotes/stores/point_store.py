@@ -1,0 +1,369 @@
+"""What connectors of vector stores share: points read as records, records written as points in bounded batches.
+
+A connector of such a store is one class below ``PointStore``, in one file.  It says
+
+- ``kind`` and ``can``: what the store is called and what it can hold (``capabilities.Capabilities``; an instance may
+  set its own ``can`` once it has looked at the collection, e.g. whether this one scales vectors);
+- ``exists()``, ``describe()``: whether the collection is there; its count, and its configuration as JSON, complete
+  enough that ``prepare`` makes the same collection elsewhere;
+- ``held_spaces()``: which vectors it is set up for, by name, with their dims; None if it takes any;
+- ``read_points()``: all points in batches, each once, in any order, in bounded memory;
+- ``prepare(wanted)``: makes the collection where it is missing; ``upsert(points)`` replaces whole points by id, and can
+  be done twice; ``delete(ids)``; ``finish()`` when all is written.
+
+Everything between is here: which id a record gets, what is carried in the member ``_vex`` of a payload, what the
+text's member is called, spooling, batches, halving a batch that the store finds too large (StoreError of code
+``store-limit``), progress.  Nothing is written before every record is known to fit.  Such stores have no
+transactions: upserts go before deletes, and a write that was interrupted goes on where it stopped, since only what
+differs is written (a store that has transactions overrides ``writing``).
+
+A connector is tested by ``vexrepo.testing.stores.StoreContract``; the guide is
+docs/guides/write-a-connector.md, the format remotes/STORES.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from abc import abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+from vexrepo.errors import InvalidData, StoreError
+from vexrepo.objects.record import Record, key_name, with_body
+from vexrepo.objects.vector import MAIN, Space, Vector
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.capabilities import Capabilities, native_id
+from vexrepo.remotes.stores.point_names import Names
+from vexrepo.remotes.stores.points import Fields, Point, native_vectors, read_point, told_text_name, write_point
+from vexrepo.storage.spill import Sorter
+
+BATCH_POINTS: Final = 256
+BATCH_BYTES: Final = 8 << 20
+SAMPLE: Final = 256  # points that are looked at for what the text is called
+WAYS_OUT: Final = (
+    "nothing was written.  Leave such memories out (--namespace, --components), write them into a collection of their "
+    "own, or embed all of them with one model first"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a collection has to hold: for each vector name its kind and dims, and how it was set up elsewhere or before.
+
+    ``config`` is what ``describe`` gave of a store of this kind, empty if there was none.
+    """
+
+    spaces: Mapping[str, Space]
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dims(self) -> int:
+        """The dimensions of the main vector, 0 without one."""
+        main = self.spaces.get(MAIN)
+        return main.dims if main is not None else 0
+
+
+class PointStore(Store):
+    """A connector of a store of points.  Every method may raise StoreError."""
+
+    can: Capabilities
+    batch_points: ClassVar[int] = BATCH_POINTS
+    batch_bytes: ClassVar[int] = BATCH_BYTES
+    writes_at_once: ClassVar[bool] = False  # several threads may call upsert, as many as the address's reach says
+    writes_whole: ClassVar[bool] = False
+    is_forkable: ClassVar[bool] = False
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address)
+        self.create = create
+        self._names: Names | None = None
+        self._fields: Fields | None = None
+        self._most_points = self.batch_points
+
+    @classmethod
+    def open(cls, address: Address, *, create: bool = False) -> Self:
+        """Return the connector open on ``address``.  Raises: StoreError (store-missing, store-unreachable, …)."""
+        store = cls(address, create=create)
+        try:
+            if not create and not store.exists():
+                raise StoreError(f"there is no {store.collection_words()}; check the name", code="store-missing")
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    # -- what a connector says -------------------------------------------------------------------------------------
+
+    def collection_words(self) -> str:
+        """Return what the collection is called to people."""
+        return f"collection {self.address}"
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether the collection is there.  Asked several times: remember the answer where asking is dear."""
+
+    @abstractmethod
+    def read_points(self) -> Iterator[list[Point]]:
+        """Yield all points of the collection in batches, in any order, each once."""
+
+    @abstractmethod
+    def held_spaces(self) -> Mapping[str, Space] | None:
+        """Return the vectors an existing collection is set up for, by name; None where it takes any."""
+
+    @abstractmethod
+    def prepare(self, wanted: Wanted) -> None:
+        """Make the collection, which is not there, ready to hold what is wanted; set up as ``wanted.config`` says."""
+
+    @abstractmethod
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, replacing those of their ids whole.
+
+        Raises: StoreError (store-limit) where they are too large or too many at once; nothing was written then.
+        """
+
+    @abstractmethod
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove points by native id; those that are not there are no error."""
+
+    def check_point(self, point: Point) -> None:
+        """Raise StoreError (store-cannot-hold) for a point that the store would refuse, before anything is written."""
+
+    def write_edges(self, upserts: Sequence[Record], deletes: Sequence[Record]) -> None:
+        """Write and remove graph edges, for a store that ``holds_edges``."""
+
+    def finish(self) -> None:
+        """Called once after everything was written: indexes are made, what was written made visible."""
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold a transaction around everything that one write does, where the store has such."""
+        yield
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def alters(self) -> bool:
+        """Whether vectors come back otherwise than they were written."""
+        return bool(self.can.alters)
+
+    def settle(self, saved: Record, found: Record) -> Record:
+        """Return what was found with those of its vectors that were saved and only altered by the store as saved."""
+        if saved.vectors == found.vectors or not self.can.alters:
+            return found
+        old = {item.space.name: item for item in saved.vectors}
+        settled = tuple(
+            held if (held := old.get(item.space.name)) is not None and self._is_altered(held, item) else item
+            for item in found.vectors
+        )
+        return found if settled == found.vectors else with_body(found.key, found.body, settled)
+
+    def _is_altered(self, saved: Vector, found: Vector) -> bool:
+        if saved.space.model != found.space.model:
+            return False
+        one, other = native_vectors([saved], self.can), native_vectors([found], self.can)
+        return bool(one and other) and self.can.alters.is_same(one[0], other[0])
+
+    def fields(self) -> Fields:
+        """Return what the members of a payload are called."""
+        if self._fields is None:
+            self._fields = self.find_fields(next(iter(self.read_points()), []) if self.exists() else [])
+        return self._fields
+
+    def find_fields(self, sample: Sequence[Point]) -> Fields:
+        """Return the fields: the text's name as the address says (``?text=``), else as most points have it."""
+        name = self.address.options.get("text")
+        if name is None:
+            votes = Counter(told_text_name(point.payload) for point in sample[:SAMPLE])
+            del votes[None]
+            name = votes.most_common(1)[0][0] if votes else None
+        return Fields(text=name) if name else Fields()
+
+    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
+        """Yield every record in batches; ``place`` is the number of the point, from 1."""
+        names, place = Names(self.can) if self.create else None, 0
+        if self.exists():
+            batches = self.read_points()
+            first = next(batches, [])
+            if self._fields is None:
+                self._fields = self.find_fields(first)
+            can, fields = self.can, self._fields
+            for batch in chain((first,), batches):
+                found = []
+                for point in batch:
+                    place += 1
+                    try:
+                        record = read_point(point, can, fields)
+                    except InvalidData as error:
+                        told = InvalidData(f"{self.place(place)} (id {point.id!r:.80}): {error}", code=error.code)
+                        if on_problem is None:
+                            raise told from None
+                        on_problem(told)
+                        continue
+                    if names is not None:
+                        names.add(record.key, point.id)
+                    found.append(Sourced(record, place))
+                if found:
+                    yield found
+        self._names = names
+
+    def place(self, place: int) -> str:
+        """Return words for a point: ``qdrant://localhost:6333/agent point 12``."""
+        return f"{self.address} point {place}"
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, plan: Plan) -> Written:
+        """Bring the store to a plan, in batches.
+
+        Whether each record can be held is known before the first is written.
+        """
+        names, is_there = self._known_names(), self.exists()
+        fixed = self.held_spaces() if is_there else None
+        leaving = names.leaving(plan.deletes)
+        with tempfile.TemporaryDirectory(prefix="vex-") as scratch:
+            spool = Sorter(Path(scratch))
+            spaces = dict(fixed or {})
+            self._fields = fields = self.fields()
+            checks = type(self).check_point is not PointStore.check_point
+            for record in plan.upserts():
+                self._note_spaces(record, spaces, fixed)
+                if checks:
+                    native = names.of(record.key) or native_id(record.key, self.can)
+                    self.check_point(write_point(record, native, self.can, fields, Wanted(spaces).dims or 1))
+                spool.add(record, 0)
+            spool.spill()
+            if not is_there and not spool.count and not plan.config:
+                return Written(0, 0)
+            wanted = Wanted(spaces, plan.config)
+            if not is_there:
+                self._check_creatable(wanted)
+            upserted = removed = 0
+            with self.writing():
+                if not is_there:
+                    self.prepare(wanted)
+                    spaces |= self.held_spaces() or {}
+                can, dims = self.can, Wanted(spaces).dims
+                with self._sending(plan.advance) as send:
+                    for batch in self._batches(row.record for row in spool.sorted()):
+                        send(
+                            [
+                                write_point(record, names.give(record.key, leaving), can, fields, dims)
+                                for record in batch
+                            ]
+                        )
+                        upserted += len(batch)
+                gone = list(leaving)
+                for start in range(0, len(gone), self._most_points):
+                    self.delete(gone[start : start + self._most_points])
+                removed = len(plan.deletes)
+                if self.holds_edges:
+                    self.write_edges(plan.edge_upserts, plan.edge_deletes)
+                self.finish()
+        for key in leaving.values():
+            names.forget(key)
+        return Written(upserted, removed)
+
+    @contextlib.contextmanager
+    def _sending(self, advance: Callable[[int], None]) -> Iterator[Callable[[Sequence[Point]], None]]:
+        """Give a function that writes a batch, several at once where the store can; all are done at the end."""
+        at_once = self.address.reach.concurrency if self.writes_at_once else 1
+        if at_once < 2:
+
+            def send(points: Sequence[Point]) -> None:
+                self._upsert(points)
+                advance(len(points))
+
+            yield send
+            return
+        under_way: deque[tuple[Future[None], int]] = deque()
+
+        def settle(most: int) -> None:
+            while len(under_way) > most:
+                done, count = under_way.popleft()
+                done.result()
+                advance(count)
+
+        def begin(points: Sequence[Point]) -> None:
+            settle(at_once - 1)
+            under_way.append((pool.submit(self._upsert, points), len(points)))
+
+        with ThreadPoolExecutor(at_once, "vex-write") as pool:
+            try:
+                yield begin
+                settle(0)
+            except BaseException:
+                for future, _ in under_way:
+                    future.cancel()
+                raise
+
+    def _upsert(self, points: Sequence[Point]) -> None:
+        """Write points, in halves of halves where they are too many or too large for the store at once."""
+        try:
+            self.upsert(points)
+        except StoreError as error:
+            if error.code != "store-limit" or len(points) < 2:
+                raise
+            half = len(points) // 2
+            self._most_points = max(1, half)
+            self._upsert(points[:half])
+            self._upsert(points[half:])
+
+    def _known_names(self) -> Names:
+        if self._names is None:
+            self.create = True
+            for _ in self.scan(lambda error: None):
+                pass
+        assert self._names is not None
+        return self._names
+
+    def _note_spaces(self, record: Record, spaces: dict[str, Space], fixed: Mapping[str, Space] | None) -> None:
+        """Note which vectors a record needs room for.  Raises: StoreError (store-dims)."""
+        for item in native_vectors(record.vectors, self.can):
+            space = item.space
+            held = spaces.setdefault(space.name, space)
+            if held.dims != space.dims and not self.can.mixes_dims:
+                where = "the store is set up for" if fixed is not None and space.name in fixed else "another memory has"
+                name = f" {space.name!r}" if space.name else ""
+                raise StoreError(
+                    f"{self.address}: {key_name(record.key):.80} has a vector{name} of {space.dims} dimensions, "
+                    f"{where} {held.dims}; {WAYS_OUT}",
+                    code="store-dims",
+                )
+
+    def _check_creatable(self, wanted: Wanted) -> None:
+        if self.can.needs_vector and not wanted.dims and not wanted.config:
+            raise StoreError(
+                f"{self.address} is to be made, and no memory has a vector that says for how many dimensions; nothing "
+                "was written: make the collection first, or write memories with vectors",
+                code="store-cannot-hold",
+            )
+
+    def _batches(self, records: Iterable[Record]) -> Iterator[list[Record]]:
+        batch: list[Record] = []
+        size = 0
+        for record in records:
+            weight = 2 * len(record.body) + sum([len(item.row) for item in record.vectors])
+            if batch and (len(batch) >= self._most_points or size + weight > self.batch_bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append(record)
+            size += weight
+        if batch:
+            yield batch
+
+
+def cannot_hold(store: Store, identifier: str, why: str) -> StoreError:
+    """Return the error for a memory that a store cannot hold at all."""
+    return StoreError(
+        f"{store.address} cannot hold {identifier:.80}: {why}; nothing was written", code="store-cannot-hold"
+    )
+
+
+__all__ = ["Point", "PointStore", "Space", "Vector", "Wanted", "cannot_hold"]
