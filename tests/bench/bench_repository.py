@@ -40,16 +40,19 @@ RUNNER = """
 import resource, subprocess, sys, time
 start = time.perf_counter()
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+wall = time.perf_counter() - start
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(wall, used.ru_maxrss, used.ru_utime + used.ru_stime)
 sys.exit(code)
 """
 
 
 class Cost(NamedTuple):
-    """Seconds from start to end, and the largest resident set of any process (MB)."""
+    """Seconds from start to end, the largest resident set of any process (MB), and seconds of processor time."""
 
     wall_s: float
     peak_mb: float
+    cpu_s: float = 0.0
 
 
 class Sizes(NamedTuple):
@@ -72,8 +75,8 @@ def run(command: list[str], cwd: Path, **environment: str) -> Cost:
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed: {done.stderr.decode()[-2000:]}")
-    wall, peak = map(float, done.stdout.split())
-    return Cost(wall, peak / 1024)
+    wall, peak, cpu = map(float, done.stdout.split())
+    return Cost(wall, peak / 1024, cpu)
 
 
 def folder_bytes(folder: Path, leave_out: str = "") -> int:
@@ -155,7 +158,11 @@ class Tool:
         found = self.costs.get(step)
         if not found:
             return None
-        return Cost(statistics.median(c.wall_s for c in found), max(c.peak_mb for c in found))
+        return Cost(
+            statistics.median(c.wall_s for c in found),
+            max(c.peak_mb for c in found),
+            statistics.median(c.cpu_s for c in found),
+        )
 
 
 class Vex(Tool):
@@ -227,7 +234,9 @@ class Git(Tool):
             self.replace(live, version)
             add = run(["git", "add", live.name], self.folder)
             commit = run(["git", *who, "commit", "-q", "-m", step], self.folder)
-            self.costs[step].append(Cost(add.wall_s + commit.wall_s, max(add.peak_mb, commit.peak_mb)))
+            self.costs[step].append(
+                Cost(add.wall_s + commit.wall_s, max(add.peak_mb, commit.peak_mb), add.cpu_s + commit.cpu_s)
+            )
             if step == "first commit":
                 first = folder_bytes(self.folder / ".git")
         self.sizes.append(Sizes(first - empty, folder_bytes(self.folder / ".git") - first))
@@ -371,7 +380,11 @@ def report(tools: dict[str, Tool], changed: dict[str, int], records: int, number
     for step in ("first commit", "second commit", "diff", "checkout", "one-record commit", "log -1", "help"):
         cost = vex.median(step)
         if cost:
-            print(f"vex {step}: {cost.wall_s:.2f} s, peak {cost.peak_mb:.0f} MB a process")
+            beside = [f"{name} {other.cpu_s:.2f} s" for name in peers if (other := tools[name].median(step))]
+            print(
+                f"vex {step}: {cost.wall_s:.2f} s, peak {cost.peak_mb:.0f} MB a process; "
+                + ", ".join([f"processor time {cost.cpu_s:.2f} s", *beside])
+            )
     equal = equal_records(vex.second, vex.folder / "out.vmig.jsonl")
     print(f"checked out and equal to the source: {equal:,} of {records:,}")
 
