@@ -6,6 +6,7 @@ Choices here change sizes and speeds, never ids.  Format: objects/FORMAT.md, "Co
 from __future__ import annotations
 
 import struct
+import sys
 import threading
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 ZSTD_LEVEL = 3
 SMALL = 64  # payloads below this many bytes are stored as they are
-FEW_BYTES = 1 << 18
+FEW_BYTES = 1 << 21  # up to which numpy is not worth being loaded for
 
 
 class Codec(IntEnum):
@@ -166,7 +167,7 @@ def planes(codec: int, stored: bytes | memoryview, size: int) -> Planes:
 
 def _unshuffle(shuffled: bytes, item_bytes: int) -> bytes:
     count = len(shuffled) // item_bytes
-    if len(shuffled) < FEW_BYTES:  # too few to be worth loading numpy for
+    if len(shuffled) < FEW_BYTES and "numpy" not in sys.modules:
         return Planes(shuffled, item_bytes).items(0, count) + shuffled[count * item_bytes :]
     import numpy as np
 
