@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
+
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.formats import canonical_line, vmig
 from vexrepo.formats.signature_file import HASH_BYTES, record_hash
@@ -259,15 +261,39 @@ def read_ids(path: Path, numbers: set[int]) -> dict[int, str]:
     return found
 
 
-def iter_labels(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the namespace and the memory type of every line, "" where it has none or is no record."""
-    for line in iter_lines(path):
+class Labels:
+    """The namespaces and memory types of a file's records, "" where one has none or a line is no record.
+
+    The file is read when the first is asked for, once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: set[tuple[str, str]] | None = None
+
+    def namespaces(self) -> Iterator[str]:
+        """Yield the namespaces."""
+        yield from {namespace for namespace, _ in self._read()}
+
+    def components(self) -> Iterator[str]:
+        """Yield the memory types."""
+        yield from {component for _, component in self._read()}
+
+    def _read(self) -> set[tuple[str, str]]:
+        if self._found is None:
+            self._found = {_label(line) for line in iter_lines(self._path) if line.strip()}
+        return self._found
+
+
+def _label(line: bytes) -> tuple[str, str]:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:  # it reads no integers above the range of a double
         try:
             value = canonical_json.parse(line.strip())
         except InvalidData:
             value = None
-        if not isinstance(value, dict):
-            yield "", ""
-            continue
-        namespace = value.get("namespace")
-        yield namespace if isinstance(namespace, str) else "", component_of(value)
+    if not isinstance(value, dict):
+        return "", ""
+    namespace = value.get("namespace")
+    return namespace if isinstance(namespace, str) else "", component_of(value)

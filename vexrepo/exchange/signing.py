@@ -16,10 +16,10 @@ from vexrepo.errors import InvalidData, StateError
 from vexrepo.exchange.alignment import align
 from vexrepo.exchange.line_hashes import (
     Advance,
+    Labels,
     LineHashes,
     check_unchanged,
     fingerprint,
-    iter_labels,
     read_ids,
     read_line_hashes,
 )
@@ -180,8 +180,8 @@ def verify_file(
     if not reasons:
         # Anybody can write another signed_at into a signature file, so that the key has to be valid today, too.
         time = SigningTime(now_us, parse_time_us(said.signed_at))
-        namespaces, components = (label[0] for label in iter_labels(path)), (label[1] for label in iter_labels(path))
-        judged = judge(said.key, time, namespaces, components, trust)
+        labels = Labels(path)
+        judged = judge(said.key, time, labels.namespaces(), labels.components(), trust)
         check_unchanged(path, before)
         verdict = judged.verdict
         if verdict is not Verdict.GOOD:

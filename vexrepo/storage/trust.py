@@ -208,7 +208,7 @@ class TrustStore:
             before = _find(known, old.hex())
             ends = until_us if before.valid_until_us is None else min(until_us, before.valid_until_us)
             day = format_time(ends)[:10]
-            base = f"{before.name[: MAX_NAME - 20]} (until {day}"
+            base = f"{before.name[: MAX_NAME - 26]} (until {day}"
             names = {each.name for each in known}
             retired = next(n for n in (f"{base})", *(f"{base}, {i})" for i in range(2, 99))) if n not in names)
             after = replace(before, key=new.key, added_at=new.added_at, is_own=new.key in self._own)

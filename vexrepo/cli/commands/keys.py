@@ -15,6 +15,7 @@ from vexrepo.cli.output import added, emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import iso, plain
 from vexrepo.errors import InvalidData, StateError, UsageError
+from vexrepo.objects.lookalike import skeleton
 
 if TYPE_CHECKING:
     from vexrepo.storage.keys import KeyFile
@@ -80,12 +81,13 @@ def check_free(edge: Edge, name: str) -> None:
     keys.check_name(name)
     if name in keys.names():
         raise StateError(f"an identity named {name!r} exists already; a key is never overwritten", code="key-exists")
-    if name in {each.name for each in edge.trust().read()}:
-        raise StateError(
-            f"{name!r} is the name of a key you know (vex trust show {name}); choose another, so that signatures by "
-            "the two can be told apart",
-            code="key-exists",
-        )
+    for each in edge.trust().read():
+        if not each.is_own and skeleton(each.name) == skeleton(name):
+            raise StateError(
+                f"{name!r} is, or looks like, the name of a key you know (vex trust show {each.key.hex()}); choose "
+                "another, so that signatures by the two can be told apart",
+                code="key-exists",
+            )
 
 
 def _keep(edge: Edge, name: str) -> None:
