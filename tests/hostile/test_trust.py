@@ -160,6 +160,34 @@ def test_the_owner_of_a_revoked_key_cannot_wash_it_with_another_key(place):
     assert code(place.judge(place.commit, revoked_us=NOW - DAY)) == "signature-revoked"
 
 
+def test_a_thief_cannot_vouch_for_what_was_held_before_the_key_was_revoked(tmp_path):
+    """What was held before is the commit and its author's signature, not one that is put beside it today."""
+    place = Place(tmp_path)
+    stranger = Identity("stranger", MALLORY_KEY, MALLORY)
+    around = replace(place.around(), identity=stranger, state_folder=tmp_path / "state", now_us=lambda: NOW)
+    unknown = Repository.open(tmp_path / ".vex", around).commit("by a stranger", allow_empty=True).id
+    assert unknown is not None
+    place.put(unknown, sign(ALICE, message_of(unknown)))
+    later = replace(place.around(revoked_us=NOW + DAY), state_folder=tmp_path / "state", now_us=lambda: NOW + 2 * DAY)
+    [found] = Repository.open(tmp_path / ".vex", later).verify([unknown])
+    assert {each.verdict.value for each in found.signatures} == {"unknown", "revoked"}
+    assert code(found) == "signature-revoked"
+
+
+def test_a_signature_beside_a_commit_has_no_time_of_its_own(place):
+    """The commit's time is its author's: whoever signs beside it may do so after the end of a period."""
+    forged = by_mallory(place)
+    place.put(forged, sign(ALICE, message_of(forged)))
+    made_us = place.open().commit_at(forged).time_us
+    assert code(place.judge(forged)) == "good"
+    for limits, wanted in (
+        ({"valid_from_us": made_us - 2 * DAY, "valid_until_us": NOW - DAY}, "signature-expired"),
+        ({"valid_from_us": NOW + DAY}, "signature-expired"),
+        ({"valid_from_us": NOW - DAY, "valid_until_us": NOW + DAY}, "good"),
+    ):
+        assert code(place.judge(forged, **limits)) == wanted, limits
+
+
 def test_a_bad_signature_spoils_what_a_good_one_says(place):
     place.put(place.commit, Signature(MALLORY_KEY, bytes(64)))
     assert code(place.judge(place.commit)) == "signature-bad"

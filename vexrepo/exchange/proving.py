@@ -98,9 +98,12 @@ def verify_proof(
             advance(len(batch))
     if missing:
         reasons.append(("not-proven", f"{missing} of {records} records are not in the commit: {unproven[0]}"))
-    time = SigningTime(now_us, made.time_us, is_protected=True)
-    message = message_of(said.commit_id)
-    judged = [judge_signature(each, message, time, namespaces, components, trust) for each in signatures]
+    message, author = message_of(said.commit_id), made.author.get("key", "")
+    judged = []
+    for each in signatures:
+        # The commit's time is its author's; others may have signed at any other.
+        time = SigningTime(now_us, made.time_us, True) if each.key.hex() == author else SigningTime(now_us)
+        judged.append(judge_signature(each, message, time, namespaces, components, trust))
     key, verdict = _judge(said.commit_id, made, judged, reasons)
     return ProofVerdict(
         verdict,

@@ -1,7 +1,8 @@
 """What the signatures of commits are worth, judged with what this machine knows of when they were made.
 
 A commit's time is protected by its author's signature, but it is what the author says.  Two things stand against it:
-the commits it builds upon, and what this repository held when, by its own operation log.
+the commits it builds upon, and what this repository held when, by its own operation log.  Signatures that others put
+beside it have no time at all.
 """
 
 from __future__ import annotations
@@ -39,12 +40,16 @@ def signatures_of(repository: Core, identifier: CommitId) -> list[SignedBy]:
     trust = repository.around.trust
     found = []
     touched = _Touched(repository, commit)
+    author = commit.author.get("key", "")
     for signature in map(Signature.decode, raw):
-        time = _signing_time(repository, identifier, commit, is_needed=trust.needs_time(signature.key))
+        # The time of a commit, and since when it was held, say something of its author's signature, which came with
+        # it.  Any other may have been put beside it this minute, by whoever has the key.
+        time = SigningTime(repository.around.now_us())
+        if signature.key.hex() == author:
+            time = _signing_time(repository, identifier, commit, is_needed=trust.needs_time(signature.key))
         found.append(
             judge_signature(signature, message_of(identifier), time, touched.namespaces(), touched.components(), trust)
         )
-    author = commit.author.get("key", "")
     return sorted(found, key=lambda each: (each.key.hex() != author, each.key))
 
 

@@ -69,8 +69,14 @@ def _range(
         if not _is_good(each, policy):
             for line in _lines(each, names):
                 say(line)
-    words = f"{counted(good, 'commit')} of {plain(revision)} good, each memory that is new in one read"
-    say(removed(f"{counted(bad, 'commit')} of {plain(revision)} not good, {good} good") if bad else added(words))
+    if bad:
+        say(removed(f"{counted(bad, 'commit')} of {plain(revision)} not good") + f", {good} good")
+    elif good:
+        say(
+            added(f"{counted(good, 'commit')} of {plain(revision)} good") + ", and every memory as its commit's id says"
+        )
+    else:
+        say(f"no commits in {plain(revision)}")
     return FAILED if bad else DONE
 
 
