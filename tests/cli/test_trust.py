@@ -303,6 +303,12 @@ def test_a_configuration_that_cannot_be_understood_lets_nothing_pass(vex, repo, 
     assert ran.code == 1 and "[bad-config]" in ran.err and "config.toml" in ran.err
 
 
+def test_the_general_policy_is_checked_when_it_is_set(vex, repo):
+    ran = vex("config", "set", "trust.policy", "strict")
+    assert ran.code == 2 and "[bad-policy]" in ran.err
+    assert vex("config", "set", "trust.policy", "Signed").code == 0 and policy(vex) == ("signed", None)
+
+
 def test_a_policy_needs_a_repository_or_the_user(vex, folder):
     ran = vex("trust", "policy", "signed")
     assert ran.code == 10 and "--user" in ran.err

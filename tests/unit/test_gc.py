@@ -21,6 +21,7 @@ from vexrepo.objects.signature import message_of, public_key, sign
 from vexrepo.repository import Repository, Surroundings, Trust
 from vexrepo.repository.collect import GEOMETRIC, collect
 from vexrepo.storage.keys import Identity
+from vexrepo.storage.oplog import gc_horizon
 
 DAY = 86_400_000_000
 SEED = bytes(range(32))
@@ -282,7 +283,9 @@ def test_whatever_was_done_gc_keeps_what_refs_and_recent_operations_reach(
                 agent.repository.undo()
         elif what == "gc":
             oldest = agent.now_us - number * DAY
-            views = [op.view for _, op in agent.repository.log.walk() if op.time_us >= oldest]
+            operations = [operation for _, operation in agent.repository.log.walk()]
+            horizon = max(gc_horizon(operation) or 0 for operation in operations)  # what an earlier gc left whole
+            views = [op.view for op in operations if op.time_us >= oldest and op.sequence >= horizon]
             views.append(agent.repository.view())
             collect(agent.repository, keep_days=number, full=bool(other))
             for view in views:

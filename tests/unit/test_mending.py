@@ -108,6 +108,7 @@ def test_bisect_walks_merged_branches(team: Team) -> None:
     diverged(team, {"a": "0", "x": "1"}, {"a": "0", "y": "bad"})
     culprit = team.repository.resolve("side")
     team.merge("side")
+    team.repository.checkout(team.repository.resolve("HEAD"), team.repository.workspace(), force=True)
     last = team.commit({"a": "2", "x": "1", "y": "bad"})
     found = bisect(
         team.repository,

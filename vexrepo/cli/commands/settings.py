@@ -15,6 +15,7 @@ from vexrepo.cli.remotes import check_no_secret, hidden, parse_url
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import plain
 from vexrepo.config import check_key, parse_value, write_value
+from vexrepo.objects.trust import parse_policy
 
 _HERE = "vexrepo.cli.commands.settings"
 _COMMANDS = {
@@ -134,6 +135,8 @@ def _prepared(edge: Edge, key: str, value: Any, folder: Path | None) -> Any:
         return parse_url(value, home=Path.home())
     if last in ("passphrase_file", "ca_file"):
         return os.path.abspath(os.path.expanduser(value))
+    if key == "trust.policy":
+        return parse_policy(value, key).value
     if key == "http.proxy":
         check_no_secret(value)
     return value

@@ -289,6 +289,8 @@ def revoke(edge: Edge, key: str, reason: str | None, since: str | None, as_json:
 
     done = store.change(public.hex(), change, KnownKey(name, public, iso(edge.now_us())))
     _report(edge, "revoked:", done.after, as_json)
+    if not as_json and since is None:
+        say("  what repositories here held before now still counts; --since TIME if others may have had it earlier")
     if not as_json and done.after.is_own:
         say("  it is one of your own: make another with vex key new, and sign again what must count (vex sign REV)")
 
