@@ -159,6 +159,60 @@ def test_git_clones_what_was_published(server: HttpBackend, tmp_path: Path) -> N
     assert who == "vexrepo vexrepo@localhost 0 vexrepo vexrepo@localhost 0 vexrepo"
 
 
+# a folder
+
+
+def test_a_folder_frees_what_an_orphan_commit_leaves_behind_but_not_what_is_new_or_others_need(tmp_path: Path) -> None:
+    path = tmp_path / "memory.git"
+    DirectoryHost.create(path)
+    objects = path / "objects"
+
+    def age() -> None:
+        for each in objects.glob("??/*"):
+            os.utime(each, (1_000_000_000, 1_000_000_000))
+
+    with DirectoryHost.open(str(path), Access()) as host:
+        first = host.publish(None, {"vexrepo": b"{}", "head": b"1", PART: noise(500_000, "old")})
+        (objects / PART[:2]).mkdir(exist_ok=True)
+        age()
+        new = host.publish(first, {"head": b"2", "packs/aa/new": noise(200_000, "new")})
+        last = host.publish(new, {"head": b"3"}, [PART, "packs/aa/new"], alone=True)
+        held = {each.parent.name + each.name for each in objects.glob("??/*")}
+        assert first.files[PART].id not in held  # old, and nobody's
+        assert new.files["packs/aa/new"].id in held  # a writer may be at work on it
+        assert read_all(host) == {"vexrepo": b"{}", "head": b"3"}
+        age()
+        git("tag", "kept", "main", cwd=path)
+        last = host.publish(last, {"head": b"4"}, alone=True)
+        assert git("cat-file", "-p", "kept:head", cwd=path) == "3"
+        git("tag", "-d", "kept", cwd=path)
+        age()
+        host.publish(last, {"head": b"5"}, alone=True)
+        assert sum(each.stat().st_size for each in objects.glob("??/*")) < 2000
+        assert read_all(host) == {"vexrepo": b"{}", "head": b"5"}
+    git("fsck", "--strict", cwd=path)
+
+
+def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "memory.git"
+    DirectoryHost.create(path)
+    with DirectoryHost.open(str(path), Access()) as host:
+        tip = host.publish(None, {"head": noise(1000)})
+        found = path / "objects" / tip.files["head"].id[:2] / tip.files["head"].id[2:]
+        found.chmod(0o644)
+        whole = found.read_bytes()
+        for content in (whole[:-20], whole[:50] + b"?" + whole[51:], b"", b"not zlib"):
+            found.write_bytes(content)
+            with DirectoryHost.open(str(path), Access()) as reader, pytest.raises(HostError) as caught:
+                list(reader.fetch(tip, ["head"]))
+            assert caught.value.code == "host-answer", content[:10]
+        branch = path / "refs/heads/main"
+        branch.write_text("nonsense\n")
+        with pytest.raises(HostError) as caught:
+            host.publish(tip, {"head": b"2"})
+        assert caught.value.code == "host-answer" and branch.read_text() == "nonsense\n"
+
+
 # refusals
 
 

@@ -6,12 +6,17 @@ the answers; where it cuts, is taken from a run without cuts, so that every part
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.harness import MODES
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, HttpBackend, git, http_backend, make_bare
 from tests.hosting.proxy import Cuts, Proxy, proxy_to
 from vexrepo.errors import HostError
@@ -165,3 +170,20 @@ def test_a_lost_answer_is_known_again_when_the_same_is_published_again(tmp_path:
         proxy.cuts = Cuts()
         assert host.publish(first, SECOND) == second
         assert host.read_tip() == second
+
+
+@pytest.mark.skipif(os.name != "posix", reason="forks a child for each file operation")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fault_at_any_file_operation_leaves_a_folder_whole(tmp_path: Path, mode: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.host_harness", mode, str(tmp_path / "case")],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert not result["wrong"], "\n".join(result["wrong"][:20])
+    assert result["operations"] >= 30, "the faults did not reach the file operations"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Self
@@ -12,20 +10,18 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 from vexrepo.errors import HostError
 from vexrepo.remotes.hosts.address import parse_git_address
 from vexrepo.remotes.hosts.base import Access, Host, OutcomeUnknown, Tip
+from vexrepo.remotes.hosts.git_loose import LooseObjects
 from vexrepo.remotes.hosts.git_objects import (
     BLOB,
     BRANCH,
     COMMIT,
     NAMES,
     TREE,
-    GitObject,
-    changed,
     is_blob,
     is_id,
     list_files,
     make_object,
-    object_hash,
-    pieces,
+    make_trees,
     root_of,
 )
 from vexrepo.remotes.hosts.git_push import Push, make_push, moved
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
     from dulwich.file import _GitFile
     from dulwich.repo import Repo
 
+_GRACE_S: Final = 3600.0  # writers that are at work may count on objects that are newer
 _LOCK_PAUSES_S: Final = (0.01, 0.05, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -101,13 +98,16 @@ class DirectoryHost(Host):
             return push.tip
         if current != push.expected:
             raise moved(push, current)
+        store = LooseObjects(Path(self._repository().object_store.path), self._files)
         total = sum(item.size for item in push.objects)
         done = 0
         for item in push.objects:
-            self._write(item)
+            store.write(item)
             done += item.size
             self._access.progress("publish", done, total)
-        self._move(push)
+        self._move(push, store)
+        if alone:
+            self._remove_unused(push, store)
         self._tip = push.tip
         return self._tip
 
@@ -183,16 +183,7 @@ class DirectoryHost(Host):
             code="host-file-missing",
         )
 
-    def _write(self, item: GitObject) -> None:
-        path = Path(self._repository().object_store.path) / item.id[:2] / item.id[2:]
-        with wrapped("write", path):
-            if path.exists():
-                os.utime(path)  # it is wanted again: git prunes what was not for long
-                return
-        self._files.make_folder(path.parent)
-        self._files.write(path, _loose(item), mode=0o444)
-
-    def _move(self, push: Push) -> None:
+    def _move(self, push: Push, store: LooseObjects) -> None:
         """Move the branch, under the lock that git takes for it."""
         path = self._branch_file
         self._files.make_folder(path.parent)
@@ -201,6 +192,8 @@ class DirectoryHost(Host):
             try:
                 if (current := self._branch()) != push.expected:
                     raise moved(push, current)
+                for item in push.objects:  # under the lock nobody removes them any more
+                    store.write(item)
                 lock.write(push.tip.version.encode() + b"\n")
                 lock.close()  # brings it to the disk and renames it over the branch
             except BaseException:
@@ -214,6 +207,21 @@ class DirectoryHost(Host):
                 "does shows when its tip is read again",
                 code="host-no-answer",
             ) from error
+
+    def _remove_unused(self, push: Push, store: LooseObjects) -> None:
+        """Free what only the history left behind had, unless other branches or another git may need it."""
+        repository = self._repository()
+        others = repository.refs.allkeys() - {b"HEAD", BRANCH.encode()}
+        path = self._branch_file
+        with wrapped("write", path):
+            lock = _lock(path)
+            try:
+                if not others and self._branch() == push.tip.version:
+                    used = {push.tip.version, *make_trees(push.tip.files, self.url)[1]}
+                    used |= {file.id for file in push.tip.files.values()}
+                    store.remove_unused(used, path.stat().st_mtime - _GRACE_S)
+            finally:
+                lock.abort()
 
 
 def _lock(path: Path) -> _GitFile:
@@ -243,16 +251,3 @@ class _Trees(dict[str, bytes]):
 
     def __missing__(self, id: str) -> bytes:
         return self._host._read(id, TREE)
-
-
-def _loose(item: GitObject) -> Iterator[bytes]:
-    """Yield an object as the content of a file of its own."""
-    packer = zlib.compressobj(0)
-    check = object_hash(item.kind, item.size)
-    yield packer.compress(b"%s %d\0" % (NAMES[item.kind], item.size))
-    for piece in pieces(item.content):
-        check.update(piece)
-        yield packer.compress(piece)
-    if check.hexdigest() != item.id:
-        raise changed(item)
-    yield packer.flush()
