@@ -13,6 +13,7 @@ SCHEMES: Final = ("https", "http", "ssh", "git", "file")
 _SCP: Final = re.compile(
     r"(?:(?P<user>[^@/:]+)@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^@/:\[\]]{2,}):(?P<path>(?!//).+)", re.DOTALL
 )
+_HELPER: Final = re.compile(r"([A-Za-z0-9+.-]+)::")  # git's way to programs of one's own
 _ALIASES: Final = {"git+ssh": "ssh", "ssh+git": "ssh", "git+https": "https", "git+http": "http"}
 
 
@@ -30,6 +31,8 @@ class GitAddress:
 
 def scheme_of(text: str) -> str:
     """Return the scheme of an address, "file" for a path."""
+    if helper := _HELPER.match(text):
+        return helper[1]
     scheme, colon, _ = text.partition("://")
     if colon:
         return _ALIASES.get(scheme.lower(), scheme.lower())

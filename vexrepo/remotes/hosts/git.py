@@ -42,7 +42,8 @@ from vexrepo.remotes.hosts.git_wire import (
 )
 from vexrepo.remotes.hosts.known import limits_of
 
-_BATCH: Final = 1000  # files asked for at once
+_FIRST_BATCH: Final = 2  # files asked for at once, until their sizes show
+_MOST_BATCH: Final = 1000
 _MOST_TALK: Final = 1 << 22  # bytes of an answer that are not the pack
 _PAUSES_S: Final = (0.3, 1.5)  # before reading is tried again
 _LONGEST_PAUSE_S: Final = 30.0
@@ -158,12 +159,15 @@ class GitHost(Host):
 
     def _fetch(self, tip: Tip, left: dict[str, list[str]]) -> Iterator[tuple[str, bytes]]:
         yield from self._kept(left)
-        batch, tries = _BATCH, len(_PAUSES_S)
+        batch, tries, done, files = _FIRST_BATCH, len(_PAUSES_S), 0, 0
         while left:
             asked = list(left)[:batch]
             before = len(left)
             try:
                 for id, content in self._by_id(asked):
+                    files += 1
+                    done += len(content)
+                    self._access.progress("fetch", done, None)
                     for path in left.pop(id, []):
                         yield path, content
             except Unreachable as error:
@@ -175,10 +179,11 @@ class GitHost(Host):
                 tries -= 1
                 self._pause(error, _PAUSES_S[-1 - tries])
                 continue
-            if len(left) == before:
-                if self._ways and batch > 1:
-                    batch = 1  # sent as differences from each other; alone, a file has none to differ from
-                    continue
+            if len(left) < before:
+                batch = min(_MOST_BATCH, max(1, self._wire.batch_bytes * files // max(done, 1)))
+            elif self._ways and batch > 1:
+                batch = 1  # sent as differences from each other; alone, a file has none to differ from
+            else:
                 self._fetch_whole(tip)
                 yield from self._kept(left)
                 if left:
@@ -210,7 +215,6 @@ class GitHost(Host):
     def _by_id(self, ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield files by their ids, as one pack brings them; not those that it holds as differences."""
         pack = self._pack(ids)
-        done = 0
         for item in pack or ():
             if item.base is not None:
                 continue
@@ -220,8 +224,6 @@ class GitHost(Host):
                     f"{self.url} sent a file that was not asked for, or is not what its id says; nothing of it is used",
                     code="host-answer",
                 )
-            done += len(item.content)
-            self._access.progress("fetch", done, None)
             yield id, item.content
 
     def _pack(self, ids: Collection[str]) -> PackIn | None:

@@ -108,6 +108,8 @@ class PipeSession(Session):
 class SshWire(Wire):
     """ssh, with the user's own configuration, keys and agent."""
 
+    batch_bytes = 1 << 26  # a connection is made for each
+
     def __init__(self, address: GitAddress, access: Access) -> None:
         self._address = address
         self._access = access

@@ -59,6 +59,9 @@ class Wire(ABC):
     """The way to a host."""
 
     secrets: tuple[str, ...] = ()  # never to be shown, whoever says them
+    # About how much to ask for at once.  A host looks for differences between the files of one answer, for seconds
+    # where they are large, and finds none in sealed ones; but to ask costs as well.
+    batch_bytes: ClassVar[int] = 1 << 23
 
     @abstractmethod
     def begin(self, service: Service, known: Advert | None = None) -> Session:

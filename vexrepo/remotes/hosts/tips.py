@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import orjson
+import json
+
 from blake3 import blake3
 
 from vexrepo.remotes.hosts.base import HostFile, Tip
@@ -16,7 +17,7 @@ def encode_tip(tip: Tip) -> bytes:
     A publish writes the whole listing anew: a damaged one would lose files at the host, hence the digest.
     """
     files = {path: [file.id, file.size, file.mode] for path, file in tip.files.items()}
-    body = orjson.dumps([tip.version, files])
+    body = json.dumps([tip.version, files], separators=(",", ":")).encode()  # paths need not be UTF-8
     return blake3(body).digest() + body
 
 
@@ -25,5 +26,5 @@ def decode_tip(encoded: bytes) -> Tip | None:
     digest, body = encoded[:_DIGEST], encoded[_DIGEST:]
     if blake3(body).digest() != digest:
         return None
-    version, files = orjson.loads(body)
+    version, files = json.loads(body)
     return Tip(version, {path: HostFile(*file) for path, file in files.items()})
