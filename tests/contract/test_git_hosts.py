@@ -226,6 +226,7 @@ def test_a_file_beyond_a_hosts_limit_is_refused_before_anything_is_sent(server: 
     assert not server.requests
     assert registry.open_host("https://github.com/a/b", Access()).limits.file_bytes == 100 << 20
     assert registry.open_host("git@github.com:a/b.git", Access()).limits.push_bytes == 2 << 30
+    assert registry.open_host("https://gitlab.com/a/b", Access()).limits.file_bytes == 100 << 20
     assert registry.open_host("https://example.org/a/b", Access()).limits.file_bytes is None
 
 
@@ -344,7 +345,7 @@ def test_a_token_is_not_sent_over_the_open_internet_in_clear() -> None:
     ):
         host = GitHost.open(url, Access(token=token))
         header = host._wire._authorization()  # type: ignore[attr-defined]
-        assert ("authorization" in header) == is_sent == bool(asked), url
+        assert ("Authorization" in header) == is_sent == bool(asked), url
         asked.clear()
 
 

@@ -48,11 +48,11 @@ def proxy(server: HttpBackend) -> Iterator[Proxy]:
         yield proxy
 
 
-def access(timeout_s: float = 20.0) -> Access:
+def access(timeout_s: float = 60.0) -> Access:
     return Access(token=lambda url: Token(USER, SECRET, "a test"), timeout_s=timeout_s)
 
 
-def through(proxy: Proxy, timeout_s: float = 20.0) -> GitHost:
+def through(proxy: Proxy, timeout_s: float = 60.0) -> GitHost:
     return GitHost.open(f"http://127.0.0.1:{proxy.port}/memory.git", access(timeout_s))
 
 

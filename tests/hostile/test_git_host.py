@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[HttpBackend]:
 class Seen:
     """A host under test, and what its access was told."""
 
-    def __init__(self, server: HttpBackend, timeout_s: float = 20.0) -> None:
+    def __init__(self, server: HttpBackend, timeout_s: float = 60.0) -> None:
         self.refused: list[str] = []
         self.host = GitHost.open(
             server.url(),
@@ -114,7 +114,7 @@ def fetch_head(host: GitHost) -> object:
     return list(host.fetch(TIP, ["head"]))
 
 
-BOMB = zlib.compress(b"\0" * (300 << 20), 9)
+BOMB = zlib.compress(b"\0" * (64 << 20), 1)
 LIES = {
     "another file": (pack(packed(BLOB, b"something else")), "host-answer"),
     "a flipped bit": (pack(packed(BLOB, WANTED[:-1] + b"s")), "host-answer"),
@@ -369,14 +369,14 @@ def test_a_redirect_within_a_host_is_followed_and_one_in_circles_is_not(server: 
 
 def test_a_host_that_does_not_answer_is_given_up_in_time(server: HttpBackend) -> None:
     def silent(handler: BaseHTTPRequestHandler) -> Answer | None:
-        time.sleep(1.5)
+        time.sleep(6)
         return None
 
     server.bend = silent
     begin = time.monotonic()
     error = Seen(server, timeout_s=0.3).fails(read_tip)
     assert error.code == "host-unreachable" and "0.3 s" in str(error)
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 5
 
 
 def test_a_host_that_hardly_answers_is_given_up_in_time(server: HttpBackend) -> None:

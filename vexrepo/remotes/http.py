@@ -14,7 +14,6 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ import orjson
 
 from vexrepo.errors import HostError, UsageError, VexError
 from vexrepo.remotes.answer import Answer, safe_words
+from vexrepo.remotes.certificates import trusted
 
 MOST_BYTES: Final = 8 << 20  # of an answer, unpacked
 _CONNECT_S = 10.0
@@ -149,7 +149,7 @@ class HttpClient:
 
     def _connect(self, headers: Mapping[str, str]) -> httpx.Client:
         timeout = httpx.Timeout(self._network.timeout_s, connect=min(_CONNECT_S, self._network.timeout_s))
-        trust = _trust(self._network.ca_file) if self.origin.startswith("https:") or self._network.proxy else False
+        trust = trusted(self._network.ca_file) if self.origin.startswith("https:") or self._network.proxy else False
         try:
             return httpx.Client(
                 headers=headers, timeout=timeout, verify=trust, proxy=self._network.proxy or None, trust_env=False
@@ -347,23 +347,6 @@ def _origin(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     standard = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, standard) else "")
-
-
-@lru_cache(maxsize=4)  # reading the system's certificates takes some 30 ms
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        trust = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"the certificates in {ca_file} cannot be used ({error.strerror or error.__class__.__name__}); "
-            "expected a file of certificates in PEM form",
-            code="bad-option",
-        ) from error
-    if ca_file is None:  # the system's, and where it has none (macOS) those that come with httpx
-        import certifi
-
-        trust.load_verify_locations(certifi.where())
-    return trust
 
 
 def _may_repeat(error: httpx.RequestError, *, repeats: bool) -> bool:

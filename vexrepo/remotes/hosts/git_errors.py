@@ -25,8 +25,10 @@ _RACE: Final = re.compile(r"lock|but expected|already exists|failed to update re
 class Unreachable(HostError):
     """A host cannot be reached now.  ``again``: whether to try once more is worth it; ``after_s``: when it asked to."""
 
-    def __init__(self, message: str, *, again: bool = True, after_s: float | None = None) -> None:
-        super().__init__(message, code="host-unreachable")
+    def __init__(
+        self, message: str, *, again: bool = True, after_s: float | None = None, code: str = "host-unreachable"
+    ) -> None:
+        super().__init__(message, code=code)
         self.again = again
         self.after_s = after_s
 

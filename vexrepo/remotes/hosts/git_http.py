@@ -7,25 +7,19 @@ import ipaddress
 import ssl
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from vexrepo.errors import HostError, UsageError
 from vexrepo.remotes.answer import Answer
+from vexrepo.remotes.certificates import trusted
 from vexrepo.remotes.hosts.base import Access, Token
-from vexrepo.remotes.hosts.git_errors import Unreachable, clean, limit_error
+from vexrepo.remotes.hosts.git_http_errors import REDIRECTS, failed, lost, not_git, redirected, slow
 from vexrepo.remotes.hosts.git_wire import (
     MOST_ADVERT,
     Advert,
@@ -41,6 +35,7 @@ from vexrepo.remotes.hosts.git_wire import (
 _READ: Final = 1 << 16
 _MOST_WORDS: Final = 1 << 16
 _MOST_HOPS: Final = 4
+_CONNECT_S: Final = 10.0
 _PRIVATE: Final = (".local", ".lan", ".internal", ".home.arpa", ".localhost", ".ts.net")
 
 
@@ -62,7 +57,7 @@ class HttpWire(Wire):
             return HttpSession(self, service, known)
         response = self._get(f"/info/refs?service={service}")
         if kind_of(response) != f"application/x-{service}-advertisement":
-            raise self.not_git(response)
+            raise not_git(self.read(response), self.where)
         packets = Packets(self.chunks(response), self.where, MOST_ADVERT, self.secrets)
         if packets.next() != f"# service={service}\n".encode() or packets.next() is not None:
             raise HostError(f"{self.where} answered a list of refs that does not begin as one", code="host-answer")
@@ -100,22 +95,22 @@ class HttpWire(Wire):
                 method, url, body=body, headers=headers, redirect=False, retries=False, preload_content=False,
                 decode_content=False,
                 timeout=urllib3.Timeout(
-                    connect=self._access.timeout_s, read=patience_s(self._access.timeout_s, size)
+                    connect=min(_CONNECT_S, self._access.timeout_s), read=patience_s(self._access.timeout_s, size)
                 ),
             )  # fmt: skip
         except (HTTPError, OSError) as error:
-            raise self.lost(error) from error
+            raise lost(error, self.where, self._access.timeout_s) from error
 
     def _get(self, path: str) -> BaseHTTPResponse:
         url = self._base + path
         for _ in range(_MOST_HOPS):
             response = self.request("GET", url, None, 0, {"Accept": "*/*"})
-            if response.status not in (301, 302, 303, 307, 308):
+            if response.status not in REDIRECTS:
                 break
-            response.drain_conn()
-            target = urljoin(url, response.headers.get("Location", ""))
+            response.close()
+            target = self._target(url, response)
             if _origin(target) != self._origin or not target.endswith(path):
-                raise self._elsewhere(target)
+                raise redirected(self.where, target)
             url = target
         else:
             raise HostError(f"{self.where} redirects in circles", code="host-answer")
@@ -124,15 +119,13 @@ class HttpWire(Wire):
         self._base = url.removesuffix(path)
         return response
 
-    def _elsewhere(self, target: str) -> HostError:
-        """Return the error of a redirect: a token is never sent to where its user did not send it."""
-        to = urlsplit(target)
-        shown = f"{to.scheme}://{to.hostname}{f':{to.port}' if to.port else ''}{to.path.removesuffix('/info/refs')}"
-        return HostError(
-            f"{self.where} redirects to {clean(shown)}; if you trust that address, make it the remote's: "
-            "vex remote set-url",
-            code="host-answer",
-        )
+    def _target(self, url: str, response: BaseHTTPResponse) -> str:
+        try:
+            target = urljoin(url, response.headers.get("Location", ""))
+            _origin(target)
+        except ValueError as error:
+            raise HostError(f"{self.where} redirects to what is no address", code="host-answer") from error
+        return target
 
     def chunks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
         """Yield an answer as it comes, until its end.  Raises: Unreachable when it stops coming, or hardly comes."""
@@ -144,107 +137,34 @@ class HttpWire(Wire):
                 if not chunk:
                     return
                 if pace.is_too_slow(len(chunk), time.monotonic() - begin):
-                    raise self._slow()
+                    raise slow(self.where, self._access.timeout_s)
                 yield chunk
         except (HTTPError, OSError) as error:
-            raise self.lost(error) from error
+            raise lost(error, self.where, self._access.timeout_s) from error
         finally:
             response.close()
-
-    def lost(self, error: Exception) -> HostError:
-        """Return the error of a connection that was not made, or ended."""
-        host = urlsplit(self._base).netloc
-        if isinstance(error, NameResolutionError):
-            return Unreachable(
-                f"cannot reach {self.where}: the name {host} is not known; look at the address", again=False
-            )
-        if isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError)) and not (
-            isinstance(error, NewConnectionError)  # one of them, by inheritance
-        ):
-            return self._slow()
-        if isinstance(error, ProxyError):
-            return Unreachable(f"cannot reach {self.where}: the proxy does not let us through ({_reason(error)})")
-        if isinstance(error, (SSLError, ssl.SSLError)):
-            return Unreachable(
-                f"cannot trust {self.where}: {_reason(error)}; if it is your own host, give the file of its "
-                "certificate authority",
-                again=False,
-            )
-        return Unreachable(f"cannot reach {self.where}: {_reason(error)}")
-
-    def _slow(self) -> HostError:
-        return Unreachable(
-            f"{self.where} did not answer within {self._access.timeout_s:g} s; try again, or allow it more time",
-            again=False,
-        )
 
     def failed(self, response: BaseHTTPResponse) -> HostError:
         """Return the error that a status other than 200 stands for."""
-        answer = self._answer(response)
-        status, words = answer.status, answer.words()
-        said = f" ({status}{f': {words}' if words else ''})"
-        if answer.is_busy or status in (500, 502, 504):
-            return Unreachable(f"{self.where} cannot answer now{said}; try again later", after_s=answer.wait_s())
-        if status in (401, 403):
-            return self._refused(status, said)
-        if status in (404, 410):
-            by = (
-                f", or none that the token from {self._token.source} may see"
-                if self._token
-                else ", or a token is needed"
-            )
-            return HostError(
-                f"no repository at {self.where}{by}{said}; create it, or look at the address", code="host-missing"
-            )
-        if status == 413:
-            return limit_error(self.where, words or "413 request too large")
-        if status == 407:
-            return Unreachable(f"cannot reach {self.where}: the proxy wants to know who asks (407)", again=False)
-        if status in (301, 302, 303, 307, 308):
-            return self._elsewhere(urljoin(self._base, response.headers.get("Location", "")))
-        return HostError(f"{self.where} answered with status{said}, which Git hosts do not", code="host-answer")
-
-    def _refused(self, status: int, said: str) -> HostError:
-        if self._token is None:
-            hint = self._no_token or "it wants a token, and there is none for it: set VEX_TOKEN"
-            return HostError(f"{self.where} refused{said}: {hint}", code="host-refused")
-        if status == 401:
-            self._access.refused(self._url)
-        what = "does not know" if status == 401 else "gives no right to this to"
-        return HostError(
-            f"{self.where} {what} the token from {self._token.source}{said}; make a token that may write to the "
-            "repository and put it there",
-            code="host-refused",
-        )
-
-    def not_git(self, response: BaseHTTPResponse) -> HostError:
-        """Return the error of an answer that is not of the kind asked for."""
-        answer = self._answer(response)
-        if not answer.body:  # http.client takes headers that end early for all there are
-            return Unreachable(f"{self.where} closed the connection before it answered; try again")
-        if answer.is_page:
-            words = answer.words()
-            return HostError(
-                f"{self.where} answered with a web page{f' ({words})' if words else ''}, not as a Git host: look at "
-                "the address; it may also be a sign-in page or a proxy's",
-                code="host-answer",
-            )
-        kind = clean(kind_of(response)) or "something"
-        return self._nonsense(f"{self.where} answered with {kind} that is not Git's protocol")
-
-    def _nonsense(self, what: str) -> HostError:
-        return HostError(f"{what}; look at the address", code="host-answer")
-
-    def _answer(self, response: BaseHTTPResponse) -> Answer:
-        """Return the beginning of an answer that is not a pack."""
-        try:
-            body = response.read(_MOST_WORDS)
-        except (HTTPError, OSError):
-            body = b""
-        finally:
+        if response.status in REDIRECTS:
             response.close()
+            return redirected(self.where, self._target(self._base, response))
+        answer = self.read(response)
+        if answer.status == 401 and self._token is not None:
+            self._access.refused(self._url)
+        return failed(answer, self.where, self._token, self._no_token)
+
+    def read(self, response: BaseHTTPResponse) -> Answer:
+        """Return the beginning of an answer that is not a pack."""
+        body = b""
+        with suppress(HostError):
+            for chunk in self.chunks(response):
+                body += chunk
+                if len(body) > _MOST_WORDS:
+                    break
+        response.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, headers, body, self.where, self._nonsense, self.secrets)
+        return Answer(response.status, headers, body, self.where, _nonsense, self.secrets)
 
     def _authorization(self) -> dict[str, str]:
         if not self._asked:
@@ -254,9 +174,7 @@ class HttpWire(Wire):
             if self._token is not None:
                 pair = f"{self._token.user}:{self._token.secret}"
                 self.secrets = (self._token.secret, base64.b64encode(pair.encode()).decode())
-        if self._token is None:
-            return {}
-        return dict(urllib3.make_headers(basic_auth=f"{self._token.user}:{self._token.secret}"))
+        return {"Authorization": f"Basic {self.secrets[1]}"} if self.secrets else {}
 
     @property
     def _no_token(self) -> str:
@@ -268,25 +186,34 @@ class HttpWire(Wire):
 
     def _manager(self) -> urllib3.PoolManager:
         if self._pool is None:
-            context = trusted(self._access)
+            is_safe = self._base.startswith("https:") or self._access.proxy
+            context = trusted(self._access.ca_file) if is_safe else None
             if self._access.proxy:
-                proxy = urlsplit(self._access.proxy)
-                if proxy.scheme not in ("http", "https") or not proxy.hostname:
-                    raise UsageError("the proxy's address must begin with http:// or https://", code="bad-address")
-                headers = None
-                if proxy.username:
-                    headers = urllib3.make_headers(
-                        proxy_basic_auth=f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-                    )
-                self._pool = urllib3.ProxyManager(
-                    f"{proxy.scheme}://{proxy.hostname}:{proxy.port or (443 if proxy.scheme == 'https' else 80)}",
-                    proxy_headers=headers,
-                    ssl_context=context,
-                    proxy_ssl_context=context,
-                )
+                self._pool = _proxied(self._access.proxy, context)
             else:
                 self._pool = urllib3.PoolManager(ssl_context=context)
         return self._pool
+
+
+def _proxied(address: str, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+    """Return the way through a proxy.  Raises: UsageError (bad-address), without showing a password."""
+    try:
+        proxy = urlsplit(address)
+        scheme, host, port = proxy.scheme, proxy.hostname, proxy.port
+    except ValueError:
+        proxy, scheme, host, port = urlsplit(""), "", None, None
+    if scheme not in ("http", "https") or not host:
+        raise UsageError("the proxy's address must be http://HOST:PORT or https://HOST:PORT", code="bad-address")
+    headers = {}
+    if proxy.username:
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
+        headers["Proxy-Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    return urllib3.ProxyManager(
+        f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or (443 if scheme == 'https' else 80)}",
+        proxy_headers=headers,
+        ssl_context=context,
+        proxy_ssl_context=context,
+    )
 
 
 class HttpSession(Session):
@@ -310,7 +237,7 @@ class HttpSession(Session):
         if response.status != 200:
             raise self._wire.failed(response)
         if kind_of(response) != headers["Accept"]:
-            raise self._wire.not_git(response)
+            raise not_git(self._wire.read(response), self._wire.where)
         return self._wire.chunks(response)
 
     def close(self) -> None:
@@ -320,23 +247,6 @@ class HttpSession(Session):
 def kind_of(response: BaseHTTPResponse) -> str:
     """Return the media type of an answer, empty where it has none."""
     return response.headers.get("Content-Type", "").split(";")[0].strip().lower()
-
-
-def trusted(access: Access) -> ssl.SSLContext:
-    """Return the certificates to trust: the system's, or the file given.  Raises: UsageError (bad-option)."""
-    if access.ca_file is None:
-        context = ssl.create_default_context()
-        if not context.get_ca_certs() and ssl.get_default_verify_paths().capath is None:
-            import certifi  # where Python knows of no certificates of the system
-
-            context.load_verify_locations(certifi.where())
-        return context
-    try:
-        return ssl.create_default_context(cafile=access.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"the certificates in {access.ca_file} cannot be used: {error.strerror or error}", code="bad-option"
-        ) from error
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -353,14 +263,5 @@ def _is_private(host: str) -> bool:
     return address.is_private or address.is_loopback or address in ipaddress.ip_network("100.64.0.0/10")
 
 
-def _reason(error: BaseException) -> str:
-    """Return the innermost words of an error of urllib3, which wraps others."""
-    inner: BaseException | None = error
-    while inner is not None:
-        error = inner
-        inner = (
-            error.__cause__
-            or error.__context__
-            or next((each for each in error.args if isinstance(each, BaseException)), None)
-        )
-    return clean(getattr(error, "strerror", None) or str(error)) or type(error).__name__
+def _nonsense(what: str) -> HostError:
+    return HostError(f"{what}; look at the address", code="host-answer")

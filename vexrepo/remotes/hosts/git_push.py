@@ -124,7 +124,7 @@ def deliver(push: Push, wire: Wire, access: Access) -> Tip:
 def _unchanged(error: HostError) -> HostError:
     """Return an error with the word that nothing was published."""
     if isinstance(error, Unreachable):
-        return Unreachable(f"{error}; nothing was published", again=error.again, after_s=error.after_s)
+        return Unreachable(f"{error}; nothing was published", again=error.again, after_s=error.after_s, code=error.code)
     return error
 
 

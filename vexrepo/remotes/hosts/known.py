@@ -11,6 +11,7 @@ _GIB: Final = 1 << 30
 
 LIMITS: Final = {
     "github.com": Limits(file_bytes=100 * _MIB, push_bytes=2 * _GIB),
+    "gitlab.com": Limits(file_bytes=100 * _MIB, push_bytes=5_000_000_000),
 }
 
 
