@@ -51,11 +51,6 @@ def store_source(address: Address) -> Source:
     return file_source(address.location) if address.is_path else Source(SourceKind.STORE, str(address))
 
 
-def remote_source(name: str) -> Source:
-    """Return a remote as a source."""
-    return Source(SourceKind.REMOTE, name)
-
-
 def ruling(source: Source, config: Config, folder: Path | None) -> Ruling:
     """Return the policy that counts for a source, and where it was set; ``folder`` is the ``.vex`` folder.
 
