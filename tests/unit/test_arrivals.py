@@ -10,6 +10,7 @@ import pytest
 from tests.property.strategies import QuickFiles
 from tests.property.test_repack import Family, Host, a_memory
 from vexrepo.errors import InvalidData, Tampered
+from vexrepo.history import arrivals
 from vexrepo.history.arrivals import Arrivals, Checked
 from vexrepo.history.reach import reachable
 from vexrepo.history.revision import read_commit
@@ -46,10 +47,9 @@ def packed(woods: Family, commits: list[CommitId], folder: Path) -> list[Path]:
 
 
 def checked(here: Path, packs: list[Path], have: list[CommitId], want: list[CommitId]) -> Checked:
-    arrivals = Arrivals(here, QuickFiles())
-    for pack in packs:
-        arrivals.add(pack)
-    return arrivals.check(have, want)
+    found = Arrivals(here, QuickFiles())
+    found.add(*packs)
+    return found.check(have, want)
 
 
 def rewritten(pack: Path, change: Change) -> Path:
@@ -66,6 +66,11 @@ def rewritten(pack: Path, change: Change) -> Path:
             payload = payload if new is None else new
             writer.add(entry.id, ObjectType(entry.type), Codec.RAW, payload, len(payload))  # type: ignore[arg-type]
     return folder / writer.finish(folder, 1)
+
+
+def use_a_second_process(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "MANY", 1)
+    monkeypatch.setattr(arrivals, "is_worthwhile", lambda: wanted)
 
 
 def refused(here: Path, packs: list[Path], have: list[CommitId], want: list[CommitId]) -> str:
@@ -98,6 +103,30 @@ def test_packs_are_checked_in_the_light_of_what_is_here_and_moved_in(woods: Fami
     assert reachable(store, [three]) == reachable(woods.store, [three])
 
 
+def test_each_object_is_read_once_by_one_process_or_the_other(
+    woods: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = woods.commit(memories(400), ())
+    packs = packed(woods, [one], tmp_path / "host")
+    alone = checked(tmp_path / "here", packs, [], [one])
+    use_a_second_process(True, monkeypatch)
+    found = Arrivals(tmp_path / "here", QuickFiles())
+    found.add(*packs)
+    read: list[bytes] = []
+    monkeypatch.setattr(ObjectStore, "read_copy", counting(ObjectStore.read_copy, read))
+    assert found.check([], [one]) == alone
+    assert all(all(marks) for marks in found.store.marks.values())
+    assert len(read) < 0.75 * alone.objects  # the rest was read by the other
+
+
+def counting(method: Callable[..., bytes], read: list[bytes]) -> Callable[..., bytes]:
+    def counted(self: ObjectStore, reader: PackReader, entry: Entry, **more: bool) -> bytes:
+        read.append(entry.id)
+        return method(self, reader, entry, **more)
+
+    return counted
+
+
 def test_records_that_did_not_change_are_not_read_again(woods: Family, tmp_path: Path) -> None:
     one = woods.commit(memories(400), ())
     two = woods.commit(memories(400, m7=1), (one,))
@@ -108,7 +137,11 @@ def test_records_that_did_not_change_are_not_read_again(woods: Family, tmp_path:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ObjectType if kind != ObjectType.SIGNATURE])
-def test_whatever_did_not_come_is_missed(woods: Family, tmp_path: Path, kind: ObjectType) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_whatever_did_not_come_is_missed(
+    woods: Family, tmp_path: Path, kind: ObjectType, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_a_second_process(beside, monkeypatch)
     one = woods.commit(memories(400), ())
     (pack,) = packed(woods, [one], tmp_path / "host")
     assert checked(tmp_path / "here", [pack], [], [one]).records == 400
@@ -118,7 +151,11 @@ def test_whatever_did_not_come_is_missed(woods: Family, tmp_path: Path, kind: Ob
 
 
 @pytest.mark.parametrize("kind", list(ObjectType))
-def test_whatever_is_another_than_its_id_says_is_found(woods: Family, tmp_path: Path, kind: ObjectType) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_whatever_is_another_than_its_id_says_is_found(
+    woods: Family, tmp_path: Path, kind: ObjectType, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_a_second_process(beside, monkeypatch)
     one = woods.commit(memories(400), ())
     (pack,) = packed(woods, [one], tmp_path / "host")
     chosen = random.Random(kind).choice([entry.id for entry in PackReader(pack) if entry.type == kind])

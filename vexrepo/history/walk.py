@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -245,20 +245,21 @@ def _last_key(child: Child) -> bytes:
     return child.last_key
 
 
-def check_records(reader: LeafReader, *, edges: bool = False, known: Mapping[bytes, bytes] | None = None) -> None:
+def check_records(reader: LeafReader, *, edges: bool = False, known: LeafReader | None = None) -> None:
     """Raise Tampered unless the leaf's record ids and keys are those of its content, in its one form.
 
-    ``known`` are records, by id, whose content is in that form and gives that key.
+    ``known`` is a leaf of which all that is known: a record that is the same there need not be looked at again.
     """
     from vexrepo.objects import edge
     from vexrepo.objects.record import check_record
     from vexrepo.objects.vector import check_row
 
+    before = {record.id: record for record in known.records()} if known is not None else {}
     for row, record in enumerate(reader.records()):
+        if before.get(record.id) == record:
+            continue
         if record_id(record.body, record.vectors) != record.id:
             raise reader.wrong(f"record {row} has another id than its content gives")
-        if known and known.get(record.id) == record.key:
-            continue
         try:
             if edges:
                 found = edge.from_json(body_value(record.body)).key if not record.vectors else b""

@@ -51,8 +51,7 @@ def receive(
         getting.get(batch)
         arrivals = Arrivals(objects, door.base.around.files, getting.advance)
         try:
-            for path in getting.paths:
-                arrivals.add(path)
+            arrivals.add(*getting.paths)
             checked = arrivals.check(have, want)
         except (Tampered, InvalidData) as error:
             if error.code not in _MAY_BE_IN_MORE:

@@ -121,6 +121,13 @@ class PackReader:
             yield self.entry(number)
             number += 1
 
+    def number_of(self, entry: Entry) -> int:
+        """Return the number of an entry's index row."""
+        number = self.first(entry.id)
+        while self.entry(number) != entry:  # signatures of one commit share its id
+            number += 1
+        return number
+
     def stored(self, entry: Entry) -> bytes:
         """Return an entry's stored bytes.  Raises: Tampered (pack-corrupt) if the file is shorter than it was."""
         with wrapped("read", self.path), open(self.path, "rb", buffering=0) as file:
