@@ -230,7 +230,8 @@ class Case:
         Repository.init(self.folder, self.around(), store=str(self.file))
 
     def commit(self, message: str) -> None:
-        self.open().commit(message)
+        # Named, so that what the file holds counts whatever the branch was moved to meanwhile.
+        self.open().commit(message, store=self.address())
 
     def checkout(self, revision: str, head: str | None = None) -> None:
         repository = self.open()
