@@ -159,6 +159,23 @@ def test_git_clones_what_was_published(server: HttpBackend, tmp_path: Path) -> N
     assert who == "vexrepo vexrepo@localhost 0 vexrepo vexrepo@localhost 0 vexrepo"
 
 
+def test_git_pushes_through_the_server_as_it_does_through_others(server: HttpBackend, tmp_path: Path) -> None:
+    """The server of these tests takes what git sends: bodies in chunks, packed ones, version 2."""
+    work, url = tmp_path / "work", server.url().replace("http://", f"http://{USER}:{SECRET}@")
+    git("init", "--quiet", "--initial-branch=main", str(work))
+    for turn in range(3):
+        (work / f"large{turn}").write_bytes(noise(2_000_000, str(turn)))
+        git("add", ".", cwd=work)
+        git("commit", "--quiet", "-m", "theirs", cwd=work)
+        git("push", "--quiet", url, "main", cwd=work)
+    with GitHost.open(server.url(), access()) as host:
+        assert read_all(host) == {f"large{turn}": noise(2_000_000, str(turn)) for turn in range(3)}
+        host.publish(host.read_tip(), {"head": b"1"})
+    git("pull", "--quiet", url, "main", cwd=work)
+    assert (work / "head").read_bytes() == b"1"
+    assert {version for _, _, version in server.requests} == {"", "version=2"}
+
+
 # a folder
 
 

@@ -1,5 +1,7 @@
 """Addresses of Git hosts: what is meant, and that no secret in one is ever shown."""
 
+from pathlib import Path
+
 import pytest
 
 from vexrepo.errors import UsageError
@@ -78,3 +80,24 @@ def test_every_scheme_has_its_class_and_others_are_refused_with_the_nearest() ->
     with pytest.raises(UsageError) as caught:
         connector("htps")
     assert caught.value.code == "bad-address" and "did you mean" in str(caught.value)
+
+
+def test_a_host_of_others_is_found_by_the_scheme_of_its_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shelf_host.py").write_text(
+        "from vexrepo.remotes.hosts.memory import MemoryHost\n"
+        "class ShelfHost(MemoryHost):\n"
+        "    @classmethod\n"
+        "    def open(cls, url, access):\n"
+        "        return cls(url)\n"
+    )
+    about = tmp_path / "shelf_host-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf-host\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[vexrepo.hosts]\nshelf = shelf_host:ShelfHost\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "shelf" in schemes()
+    with open_host("shelf://upper/left", Access()) as host:
+        host.publish(None, {"head": b"1"})
+        assert host.read_tip() is not None and host.url == "shelf://upper/left"

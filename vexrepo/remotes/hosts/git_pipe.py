@@ -114,6 +114,7 @@ class SshWire(Wire):
         self._address = address
         self._access = access
         self._is_wide = False
+        self._is_narrow = False
         self._command = shlex.split(access.ssh_command or "ssh", posix=os.name != "nt")
         if not self._command:
             raise UsageError("the command for ssh is empty", code="bad-option")
@@ -122,11 +123,12 @@ class SshWire(Wire):
         return self._begin(_WIDE if self._is_wide and service == UPLOAD else service)
 
     def wider(self) -> Session | None:
-        if self._is_wide:
+        if self._is_wide or self._is_narrow:
             return None
         try:
             session = self._begin(_WIDE)
-        except HostError:  # hosts that only allow git's own two commands
+        except HostError as error:  # hosts that only allow git's own two commands
+            self._is_narrow = not isinstance(error, Unreachable)
             return None
         self._is_wide = True
         return session

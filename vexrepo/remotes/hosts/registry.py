@@ -6,16 +6,9 @@ addresses.
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from typing import TYPE_CHECKING
-
-from vexrepo.errors import UsageError
 from vexrepo.remotes.hosts.address import scheme_of
 from vexrepo.remotes.hosts.base import Access, Host
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
+from vexrepo.remotes.plugins import Plugins
 
 _GIT = "vexrepo.remotes.hosts.git:GitHost"
 BUILT_IN = {
@@ -27,33 +20,18 @@ BUILT_IN = {
 }
 
 
+_HOSTS = Plugins(BUILT_IN, "vexrepo.hosts", "no way to hosts of kind", "bad-address")
+
+
 def schemes() -> list[str]:
     """Return the schemes of all addresses that can be opened, sorted."""
-    return sorted({*BUILT_IN, *(point.name for point in _plugins())})
-
-
-def _plugins() -> EntryPoints:
-    from importlib.metadata import entry_points
-
-    return entry_points(group="vexrepo.hosts")
+    return _HOSTS.names()
 
 
 def connector(scheme: str) -> type[Host]:
     """Return the class of hosts with a scheme.  Raises: UsageError (bad-address)."""
-    if scheme in BUILT_IN:
-        module, _, name = BUILT_IN[scheme].partition(":")
-        found: type[Host] = getattr(importlib.import_module(module), name)
-        return found
-    for point in _plugins():
-        if point.name == scheme:
-            loaded: type[Host] = point.load()
-            return loaded
-    near = difflib.get_close_matches(scheme, schemes(), n=1)
-    raise UsageError(
-        f"no way to hosts of kind {scheme!r}; known: {', '.join(schemes())}"
-        + (f"; did you mean {near[0]}?" if near else ""),
-        code="bad-address",
-    )
+    found: type[Host] = _HOSTS.find(scheme)
+    return found
 
 
 def open_host(url: str, access: Access) -> Host:
