@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.hosting.team import CHEAP, PASSPHRASE, REMOTE, Machine, Team, reach_to, refusal
-from vexrepo.errors import StateError
+from vexrepo.errors import HostError, StateError
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.trust import KnownKey, Trust
-from vexrepo.remotes.hosts.base import Access
+from vexrepo.remotes.hosts.base import Access, Tip
 from vexrepo.remotes.hosts.header import Unlock
 from vexrepo.remotes.hosts.members import Recipient
+from vexrepo.remotes.hosts.memory import MemoryHost
 from vexrepo.remotes.hosts.publishing import Means
 from vexrepo.remotes.hosts.vault import Vault
 from vexrepo.repository import Repository
@@ -296,6 +298,57 @@ def test_a_clone_goes_into_a_new_or_empty_folder_only(team: Team) -> None:
     assert two.texts() == one.texts()
     three = team.machine()
     assert refusal(lambda: three.clone(branch="nowhere")) == "unknown-revision" and not three.folder.exists()
+
+
+def test_an_interrupted_clone_goes_on_where_it_was(team: Team) -> None:
+    one = team.begun()
+    for number in range(4):
+        one.commit(k1=f"version {number}")
+        one.push()
+    given: list[str] = []
+
+    class Breaking(MemoryHost):
+        left = 3
+
+        def fetch(self, tip: Tip, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+            for path, content in super().fetch(tip, paths):
+                if path.startswith("packs/"):
+                    if not Breaking.left:
+                        raise HostError("the line is cut", code="host-unreachable")
+                    Breaking.left -= 1
+                    given.append(path)
+                yield path, content
+
+    team._host = lambda: Breaking(REMOTE.url, team.place)
+    two = team.machine()
+    assert refusal(two.clone) == "host-unreachable"
+    assert not (two.folder / ".vex" / "format").exists() and len(given) == 3
+    assert refusal(two.reopen) == "no-repository"
+    Breaking.left = 99
+    found = two.clone()
+    assert len(given) == len(set(given)) == 5 and found.kept_bytes and found.packs == 5
+    assert two.texts() == one.texts() and two.is_sound() and not list((two.folder / ".vex" / "tmp").glob("*/*"))
+    # What was kept is looked at as if it had come now.
+    Breaking.left = 3
+    three = team.machine()
+    assert refusal(three.clone) == "host-unreachable"
+    for path in (three.folder / ".vex" / "tmp" / "clone").iterdir():
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        path.write_bytes(raw)
+    Breaking.left = 99
+    assert three.clone().kept_bytes == 0 and three.is_sound()
+
+
+def test_two_clones_into_one_folder_do_not_meet(team: Team) -> None:
+    from vexrepo.storage.lock import writer_lock
+
+    team.begun()
+    two = team.machine()
+    (two.folder / ".vex").mkdir(parents=True)
+    with writer_lock(two.folder / ".vex" / "lock", 0):
+        assert refusal(two.clone) == "repository-locked"
+    two.clone()
 
 
 def test_head_of_a_clone_is_main_or_the_only_branch(team: Team) -> None:

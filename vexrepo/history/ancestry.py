@@ -44,16 +44,23 @@ def merge_bases(read: Read, ours: CommitId, theirs: CommitId) -> list[CommitId]:
 
 
 def is_ancestor(read: Read, ancestor: CommitId, of: CommitId) -> bool:
-    """Whether one commit is another, or one of those it descends from."""
-    seen, stack = {of}, [of]
-    while stack:
-        identifier = stack.pop()
-        if identifier == ancestor:
+    """Whether one commit is another, or one of those it descends from.
+
+    Walks newest first: a recent ancestor is found without reading what is older.
+    """
+    if ancestor == of:
+        return True
+    start = read(of)
+    seen, queue = {of}, [(-start.time_us, of, start.parents)]
+    while queue:
+        _, _, parents = heapq.heappop(queue)
+        if ancestor in parents:
             return True
-        for parent in read(identifier).parents:
+        for parent in parents:
             if parent not in seen:
                 seen.add(parent)
-                stack.append(parent)
+                commit = read(parent)
+                heapq.heappush(queue, (-commit.time_us, parent, commit.parents))
     return False
 
 

@@ -19,7 +19,7 @@ from vexrepo.storage.files import Files, wrapped
 from vexrepo.storage.pack import PackReader, index_of
 
 PART_BYTES = (1 << 24) - 8  # with the eight bytes of its size in front it needs no padding
-INDEX_APART = 1 << 22  # past so many bytes of entries a pack's index is in parts of its own, to be read without them
+INDEX_APART = 1 << 18  # past so many bytes of entries a pack's index is in parts of its own, to be read without them
 Progress = Callable[[str, int, int | None], None]
 _BLOCK = 1 << 22
 
