@@ -3,7 +3,8 @@
 Files are TOML; the repository's is edited by people and so keeps its comments.  Nothing here reads the
 environment or knows where home is: the command line passes paths and overrides in.
 
-A key is ``section.name``, or in a family of tables ``remote.NAME.name``: what is set for each remote.
+A key is ``section.name``, or in a family of tables ``remote.NAME.name``: what is set for each remote.  Settings of
+checks are ``checks.CHECK_NAME``; those of checks that are installed beside are taken as they come, and judged by them.
 """
 
 from __future__ import annotations
@@ -71,6 +72,39 @@ SETTINGS: dict[str, Setting] = {
     "http.timeout_s": Setting(int, 60, "seconds to wait for a host to answer before giving up"),
 }
 
+_SEVERITY = "how much a finding matters: veto (refuse), warning, note"
+CHECKS: dict[str, dict[str, Setting]] = {
+    "schema": {
+        "severity": Setting(str, "warning", f"{_SEVERITY}; of what breaks the format or does not fit its namespace"),
+        "strict": Setting(bool, False, "hold memories to the letter of the vmig format"),
+    },
+    "secrets": {
+        "severity": Setting(str, "veto", f"{_SEVERITY}; of keys and tokens known by their form"),
+        "generic": Setting(str, "warning", f"{_SEVERITY}; of what is a secret by the words around it"),
+    },
+    "injection": {
+        "threshold": Setting(float, 0.6, "score, 0 to 1, from which a memory that reads like instructions is refused"),
+        "warn": Setting(float, 0.4, "score from which it is a warning"),
+        "severity": Setting(str, "veto", f"{_SEVERITY}; from the threshold on"),
+    },
+    "pii": {
+        "severity": Setting(str, "warning", _SEVERITY),
+        "kinds": Setting(str, "", "which of email, phone, iban, card, id, ip are looked for; default: all"),
+    },
+    "drift": {
+        "severity": Setting(str, "warning", _SEVERITY),
+        "share": Setting(float, 0.5, "the share of a memory, or of a namespace, that may change or go at once"),
+    },
+}
+SETTINGS["checks.foreign"] = Setting(
+    str, "schema,secrets,injection,drift", "checks of what comes from elsewhere: import, fetch, pull, clone"
+)
+SETTINGS["checks.own"] = Setting(str, "", "checks of your own changes: commit, checkout, merge, push; e.g. secrets")
+for _check, _settings in CHECKS.items():
+    SETTINGS.update({f"checks.{_check}_{_name}": _setting for _name, _setting in _settings.items()})
+_CHECK_KEY = re.compile(r"checks\.([a-z][a-z0-9-]*)_([a-z][a-z0-9_]*)")
+_OF_ANOTHER_CHECK = Setting(object, None, "a setting of a check that is installed beside")
+
 FAMILIES: dict[str, dict[str, Setting]] = {
     "remote": {
         "url": Setting(str, "", "address of the host's repository; it never holds a secret"),
@@ -125,7 +159,8 @@ class Config:
             raise InvalidData(f"{origin}: {error}", code="bad-config") from None
         if setting.kind is float and type(value) is int:
             value = float(value)
-        if type(value) is not setting.kind or (
+        is_open = setting.kind is object and type(value) in (str, bool, int, float)
+        if (type(value) is not setting.kind and not is_open) or (
             isinstance(value, dict) and not all(isinstance(each, str) for each in value.values())
         ):
             raise InvalidData(f"{origin}: {key} must be {_kind(setting.kind)}, got {value!r:.60}", code="bad-config")
@@ -154,19 +189,32 @@ class Config:
         """Return the names of a family that have a table, e.g. of the remotes, sorted."""
         return sorted({key.split(".")[1] for key in self._values if key.startswith(f"{family}.")})
 
+    def of_check(self, check: str) -> dict[str, Any]:
+        """Return what is set for a check, by the settings' own names; a check knows its defaults."""
+        start = f"checks.{check}_"
+        return {
+            key.removeprefix(start): value.value
+            for key, value in self._values.items()
+            if key.startswith(start) and value.origin != "default"
+        }
+
     def _value(self, key: str) -> Value:
         found = self._values.get(key)
         return found if found is not None else Value(check_key(key).default, "default")
 
 
+_KINDS: dict[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    dict: "a table of texts",
+    object: "text, a number, true or false",
+}
+
+
 def _kind(kind: type) -> str:
-    return {
-        str: "text",
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        dict: "a table of texts",
-    }[kind]
+    return _KINDS[kind]
 
 
 def _flat(tables: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
@@ -188,6 +236,9 @@ def check_key(key: str) -> Setting:
     if key in SETTINGS:
         return SETTINGS[key]
     section, _, rest = key.partition(".")
+    check = _CHECK_KEY.fullmatch(key)
+    if check and check[1] not in CHECKS:
+        return _OF_ANOTHER_CHECK
     known = [*SETTINGS, *(f"{family}.NAME.{last}" for family, settings in FAMILIES.items() for last in settings)]
     if section in FAMILIES:
         name, _, last = rest.rpartition(".")
@@ -217,12 +268,17 @@ def check_name(family: str, name: str) -> str:
 def parse_value(key: str, text: str) -> Any:
     """Return the value a user typed for a key.  Raises: UsageError (bad-config)."""
     setting = check_key(key)
+    is_open = setting.kind is object
+    if is_open and text.lower() in ("true", "false"):
+        return text.lower() == "true"
     if setting.kind is bool and text.lower() in ("true", "false", "yes", "no", "on", "off", "1", "0"):
         return text.lower() in ("true", "yes", "on", "1")
-    if setting.kind is int and text.strip().lstrip("-").isdigit():
+    if (setting.kind is int or is_open) and text.strip().lstrip("-").isdigit():
         return int(text)
-    if setting.kind is float and _NUMBER.fullmatch(text.strip()):
+    if (setting.kind is float or is_open) and _NUMBER.fullmatch(text.strip()):
         return float(text)
+    if is_open:
+        return text
     if setting.kind is str:
         return text
     if setting.kind is dict:
