@@ -129,6 +129,9 @@ def test_the_time_limit_is_a_setting(vex: Vex, begun: Memory) -> None:
 
 
 def test_hooks_are_listed_with_their_state(vex: Vex, begun: Memory) -> None:
+    listed = vex("hook", "list").out
+    assert "secrets  built-in check" in listed and "pre-commit" not in listed
+    vex("config", "set", "checks.foreign", "")
     assert "no hooks" in vex("hook", "list").out
     hook(vex, "pre-commit", REFUSE)
     Path(".vex/hooks/pre-merge").write_text("#!/bin/sh\n", "utf-8")

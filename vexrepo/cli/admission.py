@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vexrepo.cli.surroundings import Edge
@@ -30,11 +31,14 @@ def guard_for(edge: Edge, source: Address, policy: str | None, grant_file: str |
     from vexrepo.cli.policies import ruling, store_source
     from vexrepo.exchange.admission import Guard
     from vexrepo.hooks.gate import Gate
+    from vexrepo.hooks.surrounding import NOTHING_KNOWN
     from vexrepo.objects.trust import parse_policy
 
     if edge.find() is not None:
         repository = edge.repository(trusts=True)
-        around, gate = repository.around, repository.gate()
+        around = repository.around
+        # The memory that changes is that of the store which is written, not the repository's.
+        gate = replace(repository.gate(), surrounding=lambda event: NOTHING_KNOWN)
     else:
         config = edge.config(None)
         edge.check_verify(config)

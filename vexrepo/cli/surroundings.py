@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from vexrepo.cli.passphrases import KeyPassphrases
     from vexrepo.config import Config
-    from vexrepo.hooks.check import Change
+    from vexrepo.hooks.check import Change, Check
     from vexrepo.hooks.event import Event
-    from vexrepo.hooks.gate import Passed
+    from vexrepo.hooks.gate import MakeChecks, Passed
     from vexrepo.objects.trust import Trust
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Repository, Surroundings
@@ -211,6 +211,7 @@ class Edge:
             state_folder=self.state_folder,
             progress=self.progress,
             environ=self.environ,
+            checks=_make_checks(config),
             verify=self.verify,
             heard=_hear,
             keep_apart=self._keep_apart,
@@ -381,6 +382,15 @@ class Edge:
         if moved:
             return "interrupted after the repository was changed; `vex op log` shows how, `vex undo` takes it back"
         return "interrupted; nothing was committed" + (f"; {self.unsure}" if self.unsure else "")
+
+
+def _make_checks(config: Config) -> MakeChecks:
+    def make(event: str) -> list[Check]:
+        from vexrepo.hooks.registry import make_checks
+
+        return make_checks(event, config)
+
+    return make
 
 
 def _hear(passed: Passed) -> None:

@@ -18,6 +18,7 @@ from vexrepo.hooks.check import Change, Check, Finding, Severity
 from vexrepo.hooks.event import Counts, Event
 from vexrepo.hooks.folder import HookFolder
 from vexrepo.hooks.runner import Ran, environment_for, run_hook
+from vexrepo.hooks.surrounding import NOTHING_KNOWN, Surrounding
 from vexrepo.storage.files import wrapped
 
 BATCH: Final = 500
@@ -25,6 +26,7 @@ KEPT: Final = 200  # findings that are kept whole; the rest is counted
 TIMEOUT_S: Final = 30.0
 
 Changes = Callable[[], Iterable[Change]]
+ReadSurrounding = Callable[[str], Surrounding]  # the memory that an event changes, as far as it is known
 MakeChecks = Callable[[str], Sequence[Check]]  # the checks of an event, new ones each time
 Scratch = Callable[[], contextlib.AbstractContextManager[Path]]
 
@@ -53,8 +55,9 @@ class Passed:
 class Gate:
     """What stands at the events of one repository, or of none.
 
-    ``checks`` makes the checks of an event.  ``hooks`` are the programs (None: none), run in ``folder`` with
-    ``environ``; ``scratch`` gives a folder for the files they are shown.
+    ``checks`` makes the checks of an event, ``surrounding`` reads what they may know of the memory it changes.
+    ``hooks`` are the programs (None: none), run in ``folder`` with ``environ``; ``scratch`` gives a folder for the
+    files they are shown.
     """
 
     checks: MakeChecks = lambda event: ()
@@ -63,6 +66,7 @@ class Gate:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = TIMEOUT_S
     scratch: Scratch | None = None
+    surrounding: ReadSurrounding = lambda event: NOTHING_KNOWN
 
     def is_watched(self, name: str) -> bool:
         """Whether anything stands at an event; where nothing does, changes need not be made."""
@@ -79,6 +83,9 @@ class Gate:
         passed = Passed()
         checks = self.checks(event.name)
         if checks:
+            around = self.surrounding(event.name)
+            for check in checks:
+                check.enter(around)
             _look(event, checks, changes, passed)
         programs = self._programs(event.name)
         if programs:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vexrepo.hooks.check import Change
     from vexrepo.hooks.event import Event
     from vexrepo.hooks.gate import Gate, MakeChecks, Passed
+    from vexrepo.hooks.surrounding import Surrounding
     from vexrepo.repository.signatures import Evidence
     from vexrepo.storage.keys import Identity
 
@@ -322,7 +323,16 @@ class Core:
             self.around.environ,
             float(self.config["hooks.timeout_s"]),
             self.scratch,
+            self._surrounding,
         )
+
+    def _surrounding(self, event: str) -> Surrounding:
+        """Return what checks may know of the memory that an event changes: the current branch, if it is that."""
+        from vexrepo.hooks.surrounding import NOTHING_KNOWN, read_surrounding
+
+        if event in ("pre-checkout", "pre-push"):  # a store, a remote
+            return NOTHING_KNOWN
+        return read_surrounding(self.objects, self.records_root(self.view().commit))
 
     def guard(self, source: Address) -> Guard:
         """Return who decides about what comes from a store."""
