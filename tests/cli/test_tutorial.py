@@ -32,7 +32,7 @@ STABLE = (
     (r"(?m)^Author: .*?  signed", "Author: NAME  signed"),
     (r"just now|in the future|\d+ \w+ ago", "AGO"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", "TIME"),
-    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "TIME"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", "TIME"),
     (r"(?m)\d+\.\d s$", "SECONDS"),
     (r"\b[\d.]+ (bytes|kB|MB)\b", "SIZE"),
     (r"AGO +", "AGO "),
