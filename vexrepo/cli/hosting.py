@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from vexrepo.storage.keys import Identity, KeyFile, KeyFolder
 
 
-_WORDS = {"fetch": "receiving bytes", "publish": "sending bytes"}
 NO_TOKEN = "Give a token as VEX_TOKEN, in the keyring, or by git's credential helper"
 
 
@@ -152,7 +151,7 @@ def access_to(
         proxy=config["http.proxy"] or _proxy(url),
         ca_file=Path(os.path.expanduser(ca_file)) if ca_file else None,
         timeout_s=float(max(1, config["http.timeout_s"])),
-        progress=lambda what, done, total: progress(_WORDS.get(what, what), done, total),
+        progress=progress,
         notice=lambda text: say(f"note: {plain(text)}", err=True),
     )
 

@@ -207,7 +207,9 @@ def visit(
     around = base.around
     identity = around.identity if base.signs else None
     means = Means(around.now_us, base.folder / "tmp", identity, around.files, around.progress, reach.cost)
-    with reach.connect(remote.url, reach.access) as host:
+    # What hosts without partial clone send may be more than the system's folder for temporary files takes.
+    access = replace(reach.access, scratch=reach.access.scratch or means.scratch)
+    with reach.connect(remote.url, access) as host:
         with contextlib.suppress(OSError):
             tip = decode_tip(_tip_path(base, remote).read_bytes())
             if tip is not None:

@@ -65,9 +65,9 @@ class Access:
     """How to reach hosts: secrets and the network's particulars, from the command line's edge.
 
     ``token`` is asked for (with the URL) when a host may want one; ``refused`` is told (the URL) when it was refused.
-    ``ssh_command`` replaces ``ssh``; ``proxy`` and ``ca_file`` are for HTTP.  ``notice`` is told, once each, what a
-    user should know: that a host has no partial clone, for one.  ``scratch`` is a folder for temporary files, the
-    system's where it is None.  Secrets never show in ``repr``.
+    ``ssh_command`` replaces ``ssh``; ``proxy`` and ``ca_file`` are for HTTP.  ``scratch`` is a folder for temporary
+    files, the system's where it is None.  ``progress`` is told (what, done, total), in bytes; ``notice``, once each,
+    what a user should know: that a host has no partial clone, for one.  Secrets never show in ``repr``.
     """
 
     token: Callable[[str], Token | None] = field(default=lambda url: None, repr=False)

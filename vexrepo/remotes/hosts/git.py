@@ -145,7 +145,7 @@ class GitHost(Host):
                 "git config uploadpack.allowFilter true, git config uploadpack.allowAnySHA1InWant true"
             )
         request = upload_request([tip], abilities, known=known, one_deep=True, no_files=True)
-        packets = self._packets(session.exchange([request], len(request)), MOST_BYTES * 1024)
+        packets = self._answer(session, request, 1024)
         return Received(read_pack(packets, abilities, self.url, one_deep=True), self.url, trees, self._access.scratch)
 
     def fetch(self, tip: Tip, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -167,7 +167,7 @@ class GitHost(Host):
                 for id, content in self._by_id(asked):
                     files += 1
                     done += len(content)
-                    self._access.progress("fetch", done, None)
+                    self._access.progress("receiving bytes", done, None)
                     for path in left.pop(id, []):
                         yield path, content
             except Unreachable as error:
@@ -214,12 +214,12 @@ class GitHost(Host):
 
     def _by_id(self, ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield files by their ids, as one pack brings them; not those that it holds as differences."""
-        pack = self._pack(ids)
+        pack, wanted = self._pack(ids), set(ids)
         for item in pack or ():
             if item.base is not None:
                 continue
             id = make_object(item.kind, item.content).id if item.kind == BLOB else ""
-            if id not in ids:
+            if id not in wanted:
                 raise HostError(
                     f"{self.url} sent a file that was not asked for, or is not what its id says; nothing of it is used",
                     code="host-answer",
@@ -254,9 +254,8 @@ class GitHost(Host):
                 return None
             session = wider
         abilities = session.advert.abilities
-        request = upload_request(ids, abilities, one_deep=False)
-        packets = self._packets(session.exchange([request], len(request)), MOST_BYTES * len(ids))
-        return _until_closed(read_pack(packets, abilities, self.url, one_deep=False), session)
+        packets = self._answer(session, upload_request(ids, abilities, one_deep=False), len(ids))
+        return _until_closed(session, lambda: read_pack(packets, abilities, self.url, one_deep=False))
 
     def _ask_2(self, ids: Collection[str]) -> Iterator[bytes] | None:
         """Ask for files by their ids in version 2, which allows any."""
@@ -264,12 +263,16 @@ class GitHost(Host):
         if not session.has_version_2:
             session.close()
             return None
-        request = upload_request_2(ids)
-        packets = self._packets(session.exchange([request], len(request), version=2), MOST_BYTES * len(ids))
-        return _until_closed(read_pack_2(packets, self.url), session)
+        packets = self._answer(session, upload_request_2(ids), len(ids), version=2)
+        return _until_closed(session, lambda: read_pack_2(packets, self.url))
 
-    def _packets(self, chunks: Iterator[bytes], most_bytes: int) -> Packets:
-        return Packets(chunks, self.url, most_bytes + _MOST_TALK, self._wire.secrets)
+    def _answer(self, session: Session, request: bytes, files: int, *, version: int = 0) -> Packets:
+        try:
+            chunks = session.exchange([request], len(request), version=version)
+        except BaseException:
+            session.close()
+            raise
+        return Packets(chunks, self.url, MOST_BYTES * files + _MOST_TALK, self._wire.secrets)
 
     def _patiently(self, read: Callable[[], T]) -> T:
         """Return what ``read`` returns, tried again a few times where the host could not be reached."""
@@ -313,9 +316,10 @@ def _contents(trees: Mapping[str, GitObject]) -> dict[str, bytes]:
     return {id: tree.content for id, tree in trees.items() if isinstance(tree.content, bytes)}
 
 
-def _until_closed(chunks: Iterator[bytes], session: Session) -> Iterator[bytes]:
+def _until_closed(session: Session, read: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+    """Yield what is read; the session ends with it, or when it is left."""
     with closing(session):
-        yield from chunks
+        yield from read()
 
 
 def _wire(address: GitAddress, access: Access) -> Wire:

@@ -104,7 +104,7 @@ class DirectoryHost(Host):
         for item in push.objects:
             store.write(item)
             done += item.size
-            self._access.progress("publish", done, total)
+            self._access.progress("sending bytes", done, total)
         self._move(push, store)
         if alone:
             self._remove_unused(push, store)

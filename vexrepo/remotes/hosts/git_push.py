@@ -131,7 +131,7 @@ def _unchanged(error: HostError) -> HostError:
 def _send(push: Push, pack: PackOut, session: Session, wire: Wire, access: Access) -> Report:
     abilities = session.advert.abilities
     command = receive_request(push.expected or ABSENT, push.tip.version, abilities)
-    body = chain([command], pack.chunks(lambda done: access.progress("publish", done, pack.size)))
+    body = chain([command], pack.chunks(lambda done: access.progress("sending bytes", done, pack.size)))
     answer = session.exchange(body, len(command) + pack.size)
     return read_report(Packets(answer, push.where, MOST_REPORT, wire.secrets), abilities, push.where, wire.secrets)
 

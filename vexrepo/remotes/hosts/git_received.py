@@ -34,7 +34,8 @@ class Received:
     ) -> None:
         self._where = where
         self._known = known
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(scratch) if scratch else None)  # noqa: SIM115 - closed by close
+        self._place = _existing(scratch) if scratch else Path(tempfile.gettempdir())
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._place))  # noqa: SIM115 - closed by close
         self._end = 0
         self._memory = 0
         self._blobs: dict[str, tuple[int, int]] = {}  # id → offset and size in the file
@@ -88,7 +89,7 @@ class Received:
             if id not in self._kinds:
                 self._kinds[id] = kind
                 if kind == BLOB:
-                    with wrapped("write", Path(tempfile.gettempdir())):
+                    with wrapped("write", self._place):
                         self._file.seek(self._end)
                         self._file.write(content)
                     self._blobs[id] = (self._end, len(content))
@@ -115,6 +116,11 @@ class Received:
 
     def _wrong(self, what: str) -> HostError:
         return HostError(f"{self._where} sent {what}; nothing of it is used", code="host-answer")
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or the nearest above it that is there: it is not made for files without a name."""
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
 
 
 def _second_size(delta: bytes) -> int:
