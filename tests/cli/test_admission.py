@@ -42,7 +42,7 @@ def test_what_is_signed_by_a_known_key_comes_in(vex: Vex, signed: Path, command:
     assert rows() == 4 and "note" not in ran.out
 
 
-@pytest.mark.parametrize("command", ["import", "migrate"])
+@pytest.mark.parametrize("command", ["import", "migrate", "commit"])
 @pytest.mark.parametrize(
     ("attack", "code"),
     [
@@ -53,6 +53,8 @@ def test_what_is_signed_by_a_known_key_comes_in(vex: Vex, signed: Path, command:
         ("another", "records-changed"),
         ("resigned", "signature-unknown-key"),
         ("emptied", "signature-incomplete"),
+        ("shuffled", "signature-incomplete"),
+        ("cut", "signature-incomplete"),
         ("garbled", "signature-file-corrupt"),
         ("flipped", "signature-bad"),
         ("spelled", "unprotected-spelling"),
@@ -79,6 +81,17 @@ def test_what_was_tampered_with_goes_nowhere(
     elif attack == "emptied":
         first, second, *_ = value["record_hashes"]
         beside.write_text(beside.read_text("utf-8").replace(second, first), "utf-8")
+    elif attack == "shuffled":
+        first, second, *_ = value["record_hashes"]
+        text = (
+            beside.read_text("utf-8")
+            .replace(second, "second")
+            .replace(f'"{first}",\n    "second', f'"{second}",\n    "{first}')
+        )
+        beside.write_text(text, "utf-8")
+    elif attack == "cut":
+        last = value["record_hashes"][-1]
+        beside.write_text(beside.read_text("utf-8").replace(f',\n    "{last}"', ""), "utf-8")
     elif attack == "garbled":
         beside.write_text("{}", "utf-8")
     elif attack == "flipped":
@@ -96,11 +109,17 @@ def test_what_was_tampered_with_goes_nowhere(
             signed.write_text("".join(lines), "utf-8")
             assert vex("sign", str(signed)).code == 0
     signed.write_text("".join(lines), "utf-8")
-    ran = vex(command, "--from", str(signed), "--to", f"vektor:{TARGET}")
+    to = ("--to", f"vektor:{TARGET}")
+    if command == "commit":
+        Path("own.vmig.jsonl").write_text(json.dumps(record("own", "mine")) + "\n", "utf-8")
+        assert vex("init", "--store", "own.vmig.jsonl").code == 0
+        to = ("-m", "theirs")
+    ran = vex(command, "--from", str(signed), *to)
     assert ran.code == 1
     assert f"[{code}]" in ran.err
     assert rows() == 0
-    assert vex(command, "--from", str(signed), "--to", f"vektor:{TARGET}", "--no-verify").code == 1  # never passed by
+    assert vex(command, "--from", str(signed), *to, "--no-verify").code == 1  # never passed by
+    assert command != "commit" or vex("log").code == 1  # nothing was committed
 
 
 def test_a_strangers_file_comes_in_once_the_key_is_known(

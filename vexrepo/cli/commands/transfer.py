@@ -332,11 +332,17 @@ def _let_in(edge: Edge, given: dict[str, Any], source: Address, target: Address,
 
     guard = guard_for(edge, source, given["policy"], given["grant_file"])
     try:
-        return _run(edge, source, target, request, guard=guard)
+        done = _run(edge, source, target, request, guard=guard)
     except Refused as error:
         if edge.quarantine and not request.dry_run:
             keep_apart(edge, error, source, target, request)
         raise
+    if given["grant_file"] is not None:
+        from vexrepo.cli.sharing import read_grant
+
+        grant = read_grant(Path(given["grant_file"])).grant
+        done.notes.append(f"its signer's key counted by grant {grant.id}")
+    return done
 
 
 def _run(
