@@ -88,7 +88,7 @@ class Team:
         ]
         self.path.write_text("".join(line + "\n" for line in lines))
         self.path.with_name("agent.vmig.meta.json").write_text(json.dumps({"record_count": len(lines)}))
-        made = self.repository.commit(message, allow_empty=True).id
+        made = self.repository.commit(message, store=Address("jsonl", str(self.path)), allow_empty=True).id
         assert made is not None
         return made
 
