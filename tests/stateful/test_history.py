@@ -20,6 +20,7 @@ from vexrepo.history.walk import find_record, iter_records
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import make_key
 from vexrepo.objects.snapshot import TreeRoot
+from vexrepo.remotes.stores.address import Address
 from vexrepo.repository import Repository, Surroundings, conflicts, merging
 from vexrepo.repository.blame import blame
 from vexrepo.repository.collect import collect
@@ -107,7 +108,7 @@ class HistoryMachine(RuleBasedStateMachine):
 
     def commit(self, contents: Contents) -> None:
         self.write(contents)
-        made = self.repository.commit("m", allow_empty=True).id
+        made = self.repository.commit("m", store=Address("jsonl", str(self.path)), allow_empty=True).id
         assert made is not None
         self.commits[made] = contents
 
