@@ -1,0 +1,363 @@
+"""A Qdrant server for tests: its REST interface, on the real engine in process (qdrant-edge-py).
+
+No server can be installed from a package.  Here the engine keeps points, refuses wrong dimensions, scales and rounds;
+the interface around it is ours, and every request and answer is held to Qdrant's OpenAPI where that is at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+import threading
+import uuid
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import numpy as np
+import orjson
+import qdrant_edge as engine
+
+from tests.openapi import Conformance, find_spec
+from vexrepo.remotes.stores.address import Address
+
+_spec = find_spec("qdrant-openapi.json")
+CONFORMANCE = Conformance(_spec) if _spec is not None else None
+_SHOWN = 12  # points of a request or answer that are held to the description: all are made alike
+
+
+class Refused(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@dataclass
+class Collection:
+    """A collection: its shard, and what was said when it was made."""
+
+    shard: Any
+    folder: str
+    made: dict[str, Any]
+    indexes: dict[str, Any] = field(default_factory=dict)
+    scrolls: int = 0
+
+
+class QdrantServer(ThreadingHTTPServer):
+    """Keeps collections; ``script`` has answers (status, headers, body) that are given instead, in order."""
+
+    daemon_threads = True
+
+    def __init__(self, key: str | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.collections: dict[str, Collection] = {}
+        self.key = key
+        self.read_only_key: str | None = None
+        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
+        self.asked: list[str] = []
+        self.written: list[Any] = []
+        self.faults: list[str] = []
+        self.most_bytes = 32 << 20
+        self.most_points = 1 << 30
+        self.lock = threading.Lock()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def address(self, collection: str = "agent", options: dict[str, str] | None = None, **more: Any) -> Address:
+        return Address("qdrant", f"//127.0.0.1:{self.server_address[1]}/{collection}", options or {}, **more)
+
+    def end(self) -> None:
+        """Stop; what clients did against the description is an error now."""
+        self.shutdown()
+        self.server_close()
+        for each in self.collections.values():
+            each.shard.close()
+            shutil.rmtree(each.folder)
+        assert not self.faults, self.faults[:5]
+
+    def make(self, name: str, vectors: dict[str, Any], **more: Any) -> None:
+        """Make a collection as another program would."""
+        self._create(name, {"vectors": vectors, **more})
+
+    def put(self, name: str, points: list[dict[str, Any]]) -> None:
+        """Write points as another program would."""
+        self._upsert(self.collections[name], points)
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        """Return the ``result`` of a request.  Raises: Refused."""
+        parts = [unquote(each) for each in path.strip("/").split("/")]
+        if parts[0] != "collections" or len(parts) < 2:
+            raise Refused(404, "Not found")
+        name, rest = parts[1], "/".join(parts[2:])
+        if (method, rest) == ("PUT", ""):
+            if name in self.collections:
+                raise Refused(409, f"Wrong input: Collection `{name}` already exists!")
+            self._create(name, body)
+            return True
+        found = self.collections.get(name)
+        if found is None:
+            raise Refused(404, f"Not found: Collection `{name}` doesn't exist!")
+        if (method, rest) == ("GET", ""):
+            return self._info(found)
+        if (method, rest) == ("POST", "points/count"):
+            return {"count": found.shard.count(engine.CountRequest(exact=True))}
+        if (method, rest) == ("POST", "points/scroll"):
+            return self._scroll(found, body)
+        if method == "PUT" and rest == "index":
+            found.indexes[body["field_name"]] = body["field_schema"]
+        elif method == "PUT" and rest == "points":
+            self._upsert(found, body["points"])
+        elif (method, rest) == ("POST", "points/delete"):
+            found.shard.update(engine.UpdateOperation.delete_points([_engine_id(each) for each in body["points"]]))
+        else:
+            raise Refused(404, "Not found")
+        return {
+            "operation_id": len(self.asked),
+            "status": "completed" if query.get("wait") == "true" else "acknowledged",
+        }
+
+    def _create(self, name: str, body: dict[str, Any]) -> None:
+        vectors = body.get("vectors") or {}
+        named = {"": vectors} if "size" in vectors else vectors
+        if not named and not body.get("sparse_vectors"):
+            raise Refused(422, "Validation error in JSON body: [vectors: at least one vector is needed]")
+        if "" in (body.get("sparse_vectors") or {}):
+            raise Refused(422, "Validation error in JSON body: [sparse_vectors: a name must not be empty]")
+        folder = tempfile.mkdtemp(prefix="vex-qdrant-")
+        dense = {each: _engine_vector(value) for each, value in named.items()}
+        sparse = {each: engine.EdgeSparseVectorParams() for each in body.get("sparse_vectors") or {}}
+        shard = engine.EdgeShard.create(
+            folder, engine.EdgeConfig(vectors=dense or None, sparse_vectors=sparse, wal_enabled=False)
+        )
+        self.collections[name] = Collection(shard, folder, body)
+
+    def _info(self, found: Collection) -> dict[str, Any]:
+        made = found.made
+        params = {
+            "vectors": made.get("vectors") or {},
+            "shard_number": 1,
+            "replication_factor": 1,
+            "write_consistency_factor": 1,
+            "on_disk_payload": made.get("on_disk_payload", True),
+        }
+        if made.get("sparse_vectors"):
+            params["sparse_vectors"] = made["sparse_vectors"]
+        hnsw = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000, "max_indexing_threads": 0, "on_disk": False}
+        optimizers = {
+            "deleted_threshold": 0.2,
+            "vacuum_min_vector_number": 1000,
+            "default_segment_number": 0,
+            "max_segment_size": None,
+            "memmap_threshold": None,
+            "indexing_threshold": 10000,
+            "flush_interval_sec": 5,
+            "max_optimization_threads": None,
+        }
+        count = found.shard.count(engine.CountRequest(exact=True))
+        config: dict[str, Any] = {
+            "params": params,
+            "hnsw_config": hnsw | (made.get("hnsw_config") or {}),
+            "optimizer_config": optimizers | (made.get("optimizers_config") or {}),
+            "wal_config": {"wal_capacity_mb": 32, "wal_segments_ahead": 0, "wal_retain_closed": 1},
+            "quantization_config": made.get("quantization_config"),
+        }
+        for each in ("strict_mode_config", "metadata"):
+            if made.get(each) is not None:
+                config[each] = made[each]
+        return {
+            "status": "green",
+            "optimizer_status": "ok",
+            "indexed_vectors_count": 0,
+            "points_count": count + 7,  # approximate, as it says
+            "segments_count": 2,
+            "config": config,
+            "payload_schema": {
+                name: {"data_type": schema, "points": count}
+                if isinstance(schema, str)
+                else {"data_type": schema["type"], "params": schema, "points": count}
+                for name, schema in found.indexes.items()
+            },
+        }
+
+    def _scroll(self, found: Collection, body: dict[str, Any]) -> dict[str, Any]:
+        found.scrolls += 1
+        offset = body.get("offset")
+        points, after = found.shard.scroll(
+            engine.ScrollRequest(
+                offset=None if offset is None else _engine_id(offset),
+                limit=body["limit"],
+                with_payload=body["with_payload"],
+                with_vector=body["with_vector"],
+            )
+        )
+        shown = [
+            {"id": _json_id(each.id), "payload": each.payload, "vector": _json_vectors(each.vector)} for each in points
+        ]
+        return {"points": shown, "next_page_offset": None if after is None else _json_id(after)}
+
+    def _upsert(self, found: Collection, points: list[dict[str, Any]]) -> None:
+        if len(points) > self.most_points:
+            raise Refused(413, "Payload too large")
+        strict = found.made.get("strict_mode_config") or {}
+        if strict.get("enabled") and len(points) > (strict.get("upsert_max_batchsize") or len(points)):
+            raise Refused(400, f"Bad request: Help: upsert limit exceeded {len(points)} > maximum")
+        made = [
+            engine.Point(
+                id=_engine_id(each["id"]),
+                vector=_engine_vectors(each["vector"]),
+                payload=_parsed(each.get("payload") or {}),
+            )
+            for each in points
+        ]
+        try:
+            found.shard.update(engine.UpdateOperation.upsert_points(made))
+        except Exception as error:  # the engine's one class
+            raise Refused(400, f"Wrong input: {error}") from None
+
+
+# -- between JSON and the engine ---------------------------------------------------------------------------------------
+
+
+def _engine_vector(params: dict[str, Any]) -> Any:
+    more: dict[str, Any] = {}
+    if params.get("multivector_config"):
+        more["multivector_config"] = engine.MultiVectorConfig(engine.MultiVectorComparator.MaxSim)
+    datatype = params.get("datatype")
+    if datatype in ("float32", "float16", "uint8"):
+        more["datatype"] = getattr(engine.VectorStorageDatatype, datatype.capitalize())
+    return engine.EdgeVectorParams(size=params["size"], distance=getattr(engine.Distance, params["distance"]), **more)
+
+
+def _engine_id(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return uuid.UUID(value)
+        except ValueError:
+            raise Refused(
+                400,
+                f"Format error in JSON body: value {value} is not a valid point ID, valid values are either an "
+                "unsigned integer or a UUID",
+            ) from None
+    if type(value) is not int or not 0 <= value < 1 << 64:
+        raise Refused(400, f"Format error in JSON body: value {value} is not a valid point ID")
+    return value
+
+
+def _json_id(value: Any) -> Any:
+    return value if isinstance(value, int) else str(value)
+
+
+def _engine_vectors(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _engine_numbers(each) for name, each in value.items()}
+    return _engine_numbers(value)
+
+
+def _engine_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        places = value["indices"]
+        if len(places) != len(set(places)) or len(places) != len(value["values"]):
+            raise Refused(422, "Validation error in JSON body: [indices: must be unique]")
+        return engine.SparseVector(places, value["values"])
+    if not value or not all(isinstance(each, list) or math.isfinite(each) for each in value):
+        raise Refused(422, "Validation error in JSON body: [vector: a vector must not be empty]")
+    return value
+
+
+def _json_vectors(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _json_vectors(each) for name, each in value.items()}
+    if isinstance(value, engine.SparseVector):
+        return {"indices": value.indices, "values": np.array(value.values, "<f4")}
+    return np.array(value, "<f4")
+
+
+def _parsed(value: Any) -> Any:
+    """Return a value as Qdrant's JSON parser (serde_json without float_roundtrip) makes it of what was sent."""
+    if isinstance(value, dict):
+        return {name: _parsed(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_parsed(each) for each in value]
+    if not isinstance(value, float) or value == 0:
+        return value
+    mantissa, _, exponent = repr(value).partition("e")
+    whole, _, fraction = mantissa.lstrip("-").partition(".")
+    power = int(exponent or 0) - len(fraction)
+    found = float(int(whole + fraction))
+    while power < -308:
+        found, power = found / 1e308, power + 308
+    found = found / float(f"1e{-power}") if power < 0 else found * float(f"1e{power}")
+    return math.copysign(found, value)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: QdrantServer
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def respond(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.server.lock:
+            status, headers, said = self._respond(body)
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_GET = do_PUT = do_POST = do_DELETE = respond
+
+    def _respond(self, raw: bytes) -> tuple[int, dict[str, str], bytes]:
+        server = self.server
+        parts = urlsplit(self.path)
+        server.asked.append(f"{self.command} {parts.path}")
+        told = server.script.pop(0) if server.script else None
+        if told is not None:
+            return told
+        query = dict(parse_qsl(parts.query))
+        try:
+            given = self.headers.get("api-key")
+            is_reading = self.command == "GET" or parts.path.endswith(("/scroll", "/count"))
+            if server.key is not None and given != server.key:
+                if given is None or given != server.read_only_key:
+                    raise Refused(401, "Must provide an API key or an Authorization bearer token")
+                if not is_reading:
+                    raise Refused(403, "Forbidden: Global write access is required")
+            if len(raw) > server.most_bytes:
+                raise Refused(413, "JSON payload is larger than allowed")
+            body = json.loads(raw) if raw else None  # not orjson: integers keep their digits
+            if CONFORMANCE is not None:
+                fault = CONFORMANCE.request_fault(self.command, parts.path, query, _some(body))
+                if fault is not None:
+                    server.faults.append(fault)
+                    raise Refused(400, f"Format error in JSON body: {fault}")
+            if body is not None and "points" in body:
+                server.written += body["points"]
+            result, status = server.answer(self.command, parts.path, query, body), 200
+            value: dict[str, Any] = {"result": result, "status": "ok", "time": 0.001}
+        except Refused as error:
+            value, status = {"status": {"error": str(error)}, "time": 0.001}, error.status
+        said = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        if CONFORMANCE is not None and status == 200:
+            shown = orjson.loads(said)
+            if isinstance(shown["result"], dict):
+                shown["result"] = _some(shown["result"])
+            fault = CONFORMANCE.answer_fault(self.command, parts.path, status, shown)
+            if fault is not None:
+                server.faults.append(f"our own answer: {fault}")
+        return status, {}, said
+
+
+def _some(body: Any) -> Any:
+    if isinstance(body, dict) and isinstance(body.get("points"), list):
+        return {**body, "points": body["points"][:_SHOWN]}
+    return body

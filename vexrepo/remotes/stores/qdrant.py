@@ -1,0 +1,280 @@
+"""Qdrant: collections of points behind its REST interface.
+
+``qdrant://HOST:6333/COLLECTION``; where the server is below a path, ``qdrant://HOST/PATH/COLLECTION``.  Options:
+``?tls=1``, ``?text=NAME``; for a collection that is to be made ``?distance=Cosine`` (or Dot, Euclid, Manhattan) and
+``?dims=384``, needed where no memory has a vector.  The key is that of the server, or of the collection.
+Mapping: remotes/STORES.md.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import orjson
+
+from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects.vector import MAIN, Space, Vector
+from vexrepo.remotes.http import segment
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Description, Plan, Written
+from vexrepo.remotes.stores.capabilities import is_number
+from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
+from vexrepo.remotes.stores.point_store import Point, Wanted
+from vexrepo.remotes.stores.qdrant_config import (
+    DISTANCES,
+    EXACT_TYPES,
+    MAX_DIMS,
+    Trait,
+    capabilities,
+    creation,
+    indexes,
+    read_config,
+    read_traits,
+)
+
+_MOST_POINTS = 256  # of one page
+_PAGE_BYTES = 16 << 20  # of an answer; pages are made smaller beyond, so that none grows past what is read at once
+_COLLECTION = re.compile(r'[^<>:"/\\|?*\0]{1,255}')
+
+
+class QdrantStore(HttpPointStore):
+    """The connector of one collection."""
+
+    kind: ClassVar[str] = "qdrant"
+    port: ClassVar[int] = 6333
+    secrets: ClassVar[Mapping[str, str]] = {KEY: "the API key of the Qdrant server"}
+    key_header: ClassVar[str] = "api-key"
+    key_scheme: ClassVar[str] = ""
+    key_hint: ClassVar[str] = "give a key that may read and write this collection in the environment, as QDRANT_API_KEY"
+    batch_points: ClassVar[int] = 256
+    batch_bytes: ClassVar[int] = 5 << 20  # numbers are three times as long in JSON; the server takes 32 MiB
+    options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "distance", "dims"})
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        self._info: dict[str, Any] | None = None
+        self._is_known = False
+        self._traits: dict[str, Trait] = {}
+        self.can = capabilities(None)
+        self._distance = address.options.get("distance", DISTANCES[0])
+        if self._distance not in DISTANCES:
+            raise UsageError(
+                f"{address}: distance is {self._distance!r:.40}, expected one of {', '.join(DISTANCES)}",
+                code="bad-address",
+            )
+        dims = address.options.get("dims", "0")
+        self._dims = int(dims) if dims.isascii() and dims.isdigit() and len(dims) < 6 else -1
+        if not 0 <= self._dims <= MAX_DIMS:
+            raise UsageError(f"{address}: dims is {dims!r:.40}, expected 1 to {MAX_DIMS}", code="bad-address")
+
+    @property
+    def collection(self) -> str:
+        """The name of the collection.  Raises: UsageError (bad-address)."""
+        name = super().collection.rpartition("/")[2]
+        if not _COLLECTION.fullmatch(name):
+            raise UsageError(
+                f"{self.address}: a collection's name has 1 to 255 characters, none of <>:\"\\|?*", code="bad-address"
+            )
+        return name
+
+    @cached_property
+    def _path(self) -> str:
+        above = "".join(f"/{segment(each)}" for each in self.path.split("/")[:-1] if each)
+        return f"{above}/collections/{segment(self.collection)}"
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether the collection is there; asked once."""
+        if not self._is_known:
+            self._look()
+        return self._info is not None
+
+    def _look(self) -> None:
+        """Ask what the collection is like now."""
+        answer = self.ask("GET", self._path, also={404})
+        found = answer.fields()
+        if answer.status == 404:
+            if found.part("status") is None:
+                raise self.http.nonsense(
+                    f"{answer.where} is not there, and what answers is not Qdrant: {answer.words()}"
+                )
+            self._info, self._traits, self.can = None, {}, capabilities(None)
+        else:
+            info = found.part("result")
+            if info is None or info.part("config") is None:
+                raise self.http.nonsense(f"{answer.where} does not answer as Qdrant does: no configuration")
+            self._info = info.value
+            self._traits = read_traits(info.value["config"])
+            self.can = capabilities(self._traits)
+            strict = info.value["config"].get("strict_mode_config") or {}
+            most = strict.get("upsert_max_batchsize")
+            if strict.get("enabled") and type(most) is int and most > 0:
+                self._most_points = min(self._most_points, most)
+        self._is_known = True
+
+    def describe(self) -> Description:
+        """Return the exact count and how the collection is set up."""
+        self._look()
+        if self._info is None:
+            return Description(0)
+        answer = self.ask("POST", f"{self._path}/points/count", body={"exact": True}, can_repeat=True)
+        result = answer.fields().part("result")
+        count = None if result is None else result.number("count")
+        if count is None:
+            raise self.http.nonsense(f"{answer.where} does not answer as Qdrant does: no count")
+        return Description(count, read_config(self._info))
+
+    def held_spaces(self) -> Mapping[str, Space] | None:
+        """Return the vectors that the collection is set up for."""
+        self.exists()
+        return {name: each.space for name, each in self._traits.items()}
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read_points(self) -> Iterator[list[Point]]:
+        """Yield the points in order of their ids."""
+        offset: Any = None
+        limit = 64
+        while True:
+            body = {"limit": limit, "with_payload": True, "with_vector": True}
+            if offset is not None:
+                body["offset"] = offset
+            answer = self.ask("POST", f"{self._path}/points/scroll", body=body, can_repeat=True)
+            result = answer.fields().part("result")
+            if result is None:
+                raise self.http.nonsense(f"{answer.where} does not answer as Qdrant does: no result")
+            yield [self._point(each.value) for each in result.parts("points")]
+            former, offset = offset, result.value.get("next_page_offset")
+            if offset is None:  # not 0, which is a point
+                return
+            if offset == former:
+                raise self.http.nonsense(f"{answer.where} gives the same page again and again")
+            size = max(1, len(answer.body))
+            limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // size))
+
+    def _point(self, value: Mapping[str, Any]) -> Point:
+        identifier, payload = value.get("id"), value.get("payload")
+        if type(identifier) not in (int, str):
+            raise self.http.nonsense(
+                f"{self.address}: a point has {identifier!r:.40} as its id; expected a number or UUID"
+            )
+        try:
+            vectors = _read_vectors(value.get("vector"))
+        except (struct.error, TypeError, AttributeError, LookupError) as error:
+            raise InvalidData(
+                f"{self.address}: the vector of point {identifier} has something else than numbers in it",
+                code="vector-type",
+            ) from error
+        return Point(str(identifier), payload if isinstance(payload, dict) else {}, vectors)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, plan: Plan) -> Written:
+        """Bring the collection to a plan.
+
+        Raises: StoreError (store-cannot-hold) also for a collection that keeps vectors in ways that cannot be undone.
+        """
+        self.exists()
+        for name, each in self._traits.items():
+            if each.datatype not in EXACT_TYPES:
+                raise StoreError(
+                    f"{self.address} keeps its vector{f' {name!r}' if name else ''} as {each.datatype}, from which "
+                    "nobody can tell what was written; nothing was written: use a collection of float32, float16 or "
+                    "uint8 (quantization beside them does no harm)",
+                    code="store-cannot-hold",
+                )
+        return super().write(plan)
+
+    def prepare(self, wanted: Wanted) -> None:
+        """Make the collection, and its payload indexes."""
+        spaces = dict(wanted.spaces)
+        if self._dims:
+            if wanted.dims not in (0, self._dims):
+                raise StoreError(
+                    f"{self.address} asks for {self._dims} dimensions, and the memories have vectors of {wanted.dims}; "
+                    "nothing was written: leave ?dims= out",
+                    code="store-dims",
+                )
+            spaces.setdefault(MAIN, Space(MAIN, "dense", None, self._dims, "f32"))
+        body = creation(spaces, wanted.config, self._distance)
+        if not body["vectors"] and not body.get("sparse_vectors"):
+            raise StoreError(
+                f"{self.address} is to be made, and no memory has a vector that says for how many dimensions; nothing "
+                "was written: say it in the address, ?dims=384, or write memories with vectors",
+                code="store-cannot-hold",
+            )
+        self.ask("PUT", self._path, body=body)
+        for field, schema in indexes(wanted.config).items():
+            self.ask(
+                "PUT", f"{self._path}/index", query={"wait": "true"}, body={"field_name": field, "field_schema": schema}
+            )
+        self._look()
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points; they are there when this returns."""
+        body = {
+            "points": [
+                {"id": _id(each.id), "vector": _vectors_json(each.vectors), "payload": each.payload} for each in points
+            ]
+        }
+        self._change("PUT", f"{self._path}/points", orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove points."""
+        self._change("POST", f"{self._path}/points/delete", orjson.dumps({"points": [_id(each) for each in ids]}))
+
+    def _change(self, method: str, path: str, body: bytes) -> None:
+        answer = self.ask(method, path, query={"wait": "true"}, body=body, can_repeat=True)
+        result = answer.fields().part("result")
+        status = None if result is None else result.text("status")
+        if status not in ("completed", "acknowledged"):
+            raise StoreError(
+                f"{answer.where} took points and has not finished with them ({status}); run the command again",
+                code="store-busy",
+            )
+
+
+def _id(native: str) -> int | str:
+    return int(native) if is_number(native) else native
+
+
+def _vectors_json(vectors: Sequence[Vector]) -> Any:
+    """Return vectors as a point has them: the main one alone as it is, else all by name; none is an empty object."""
+    if len(vectors) == 1 and vectors[0].space.name == MAIN:
+        return _numbers(vectors[0])
+    return {each.space.name: _numbers(each) for each in vectors}
+
+
+def _numbers(item: Vector) -> Any:
+    space, row = item
+    if space.kind == "sparse":
+        count = len(row) // 8
+        return {"indices": np.frombuffer(row[: 4 * count], "<u4"), "values": np.frombuffer(row[4 * count :], "<f4")}
+    values = np.frombuffer(row, "<f4")
+    return values.reshape(-1, space.dims) if space.kind == "multi" else values
+
+
+def _read_vectors(value: Any) -> tuple[Vector, ...]:
+    if not value:
+        return ()
+    if isinstance(value, list):
+        return (_read_vector(MAIN, value),)
+    return tuple(_read_vector(name, each) for name, each in value.items())
+
+
+def _read_vector(name: str, value: Any) -> Vector:
+    if isinstance(value, dict):
+        places, values = value["indices"], value["values"]
+        row = struct.pack(f"<{len(places)}I{len(places)}f", *places, *values)
+        return Vector(Space(name, "sparse", None, 0, "f32"), row)
+    if isinstance(value[0], list):
+        dims = len(value[0])
+        row = b"".join(struct.pack(f"<{dims}f", *each) for each in value)
+        return Vector(Space(name, "multi", None, dims, "f32"), row)
+    return Vector(Space(name, "dense", None, len(value), "f32"), struct.pack(f"<{len(value)}f", *value))
