@@ -70,6 +70,7 @@ SETTINGS: dict[str, Setting] = {
     "http.proxy": Setting(str, "", "proxy for https and http; default: the environment's (HTTPS_PROXY, NO_PROXY)"),
     "http.ca_file": Setting(str, "", "file of certificates that vouch for hosts; default: the system's"),
     "http.timeout_s": Setting(int, 60, "seconds to wait for a host to answer before giving up"),
+    "http.concurrency": Setting(int, 4, "how many requests to a vector store may be under way at once"),
 }
 
 _SEVERITY = "how much a finding matters: veto (refuse), warning, note"

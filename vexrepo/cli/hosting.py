@@ -140,24 +140,34 @@ def access_to(
     """
     from vexrepo.remotes.hosts.base import Access
 
-    check_no_secret(config["http.proxy"])
-    ca_file = config["http.ca_file"] or environ.get("GIT_SSL_CAINFO") or environ.get("SSL_CERT_FILE")
-    if ca_file and not os.path.isfile(os.path.expanduser(ca_file)):
-        raise UsageError(f"there is no file of certificates {ca_file} (http.ca_file)", code="bad-config")
     return Access(
         token=secrets.token,
         refused=secrets.refused,
         ssh_command=config["ssh.command"] or environ.get("GIT_SSH_COMMAND") or environ.get("GIT_SSH") or None,
-        proxy=config["http.proxy"] or _proxy(url),
-        ca_file=Path(os.path.expanduser(ca_file)) if ca_file else None,
+        proxy=proxy_for(url, config),
+        ca_file=ca_file_of(config, environ),
         timeout_s=float(max(1, config["http.timeout_s"])),
         progress=progress,
         notice=lambda text: say(f"note: {plain(text)}", err=True),
     )
 
 
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment (or the system) has for an address."""
+def ca_file_of(config: Config, environ: Mapping[str, str]) -> Path | None:
+    """Return the file of certificates to trust in place of the system's.  Raises: UsageError (bad-config)."""
+    ca_file = config["http.ca_file"] or environ.get("GIT_SSL_CAINFO") or environ.get("SSL_CERT_FILE")
+    if ca_file and not os.path.isfile(os.path.expanduser(ca_file)):
+        raise UsageError(f"there is no file of certificates {ca_file} (http.ca_file)", code="bad-config")
+    return Path(os.path.expanduser(ca_file)) if ca_file else None
+
+
+def proxy_for(url: str, config: Config) -> str | None:
+    """Return the proxy for an address: the configured one, else the environment's (or the system's).
+
+    Raises: UsageError (bad-address).
+    """
+    check_no_secret(config["http.proxy"])
+    if config["http.proxy"]:
+        return str(config["http.proxy"])
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return None

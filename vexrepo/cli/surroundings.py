@@ -67,6 +67,7 @@ class Edge:
         self._pointer: tuple[Path, bytes] | None = None
         self.verify = True  # off with --no-verify
         self.quarantine = False  # on with --quarantine
+        self.concurrency: int | None = None  # set by --concurrency
         self._warned: set[str] = set()
         self.unsure = ""  # what an interrupted command may leave behind
 
@@ -214,6 +215,7 @@ class Edge:
             checks=_make_checks(config),
             verify=self.verify,
             heard=_hear,
+            equip=self.equip,
             keep_apart=self._keep_apart,
         )
 
@@ -338,7 +340,7 @@ class Edge:
         from vexrepo.remotes.stores.registry import connector
 
         wanted = connector(address.kind).secrets
-        if not wanted:
+        if address.is_path and not wanted:
             return address
         from vexrepo.cli.store_secrets import equip
 

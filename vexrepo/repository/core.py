@@ -62,7 +62,8 @@ class Surroundings:
     is remembered (None: not), ``progress`` is told (what, done, total) on long work; ``what`` ends
     in " bytes" where the amounts are bytes.  ``environ`` is what hooks see of the environment, ``checks`` makes the
     built-in checks of an event, ``heard`` is told what checks and hooks said; without ``verify`` neither are asked.
-    ``keep_apart`` is given what the gate refused before it is gone.
+    ``keep_apart`` is given what the gate refused before it is gone.  ``equip`` gives the workspace's address what opens
+    the store.
     """
 
     now_us: Callable[[], int]
@@ -77,6 +78,7 @@ class Surroundings:
     verify: bool = True
     heard: Callable[[Passed], None] = lambda passed: None
     keep_apart: Callable[[Refused, Event, Callable[[], Iterable[Change]]], None] = lambda error, event, changes: None
+    equip: Callable[[Address], Address] = lambda address: address
 
 
 class Core:
@@ -192,7 +194,7 @@ class Core:
                 "vex config set workspace.store vektor:agent.db",
                 code="no-workspace",
             )
-        return self.address(text)
+        return self.around.equip(self.address(text))
 
     def is_workspace(self, address: Address) -> bool:
         """Whether a store is the workspace, so that what it holds is one's own."""

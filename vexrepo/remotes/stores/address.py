@@ -57,8 +57,9 @@ class Address:
         return ask() if ask is not None else ""
 
     def __str__(self) -> str:
-        query = "&".join(f"{name}={value}" for name, value in sorted(self.options.items()))
-        return f"{self.kind}:{self.location}" + (f"?{query}" if query else "")
+        query = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in sorted(self.options.items()))
+        location = self.location if self.is_path else self.location.replace("%", "%25").replace("?", "%3F")
+        return f"{self.kind}:{location}" + (f"?{query}" if query else "")
 
     @property
     def is_path(self) -> bool:
@@ -70,6 +71,13 @@ class Address:
         if not self.is_path or os.path.isabs(self.location):
             return self
         return replace(self, location=os.path.normpath(os.path.join(base, self.location)))
+
+
+def _escaped(text: str) -> str:
+    """Return an option's name or value so that it is read back as it is; most need nothing."""
+    for character in "%&=+#":
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
 
 
 def parse_address(text: str) -> Address:

@@ -5,9 +5,11 @@ A connector's flags are listed here and nowhere else, so that each command knows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from vexrepo.errors import UsageError
 from vexrepo.remotes.stores.address import Address
@@ -16,12 +18,26 @@ Side: TypeAlias = Literal["source", "target"]
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """How a kind of store behind a server is named: a URL, and what it holds by a flag.
+
+    ``url`` is where it is if nothing says.  The flag ``name`` becomes an ``option`` of the address, or where that is ""
+    the end of its path; ``default`` is its value if nothing says, None: none.
+    """
+
+    name: str
+    option: str = ""
+    url: str = ""
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KindFlags:
     """How a kind of store is named by flags.
 
     ``source`` and ``target`` are flags that give the location, the first one given counts; ``options`` are flags that
     become options of a target's address, ``source_options`` of a source's; ``environment`` are variables for what no
-    flag gives.
+    flag gives, ``secrets`` those that hold what opens the store, by the names of ``Store.secrets``.
     """
 
     source: tuple[str, ...]
@@ -29,10 +45,19 @@ class KindFlags:
     options: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source_options: Mapping[str, str] = field(default_factory=dict)
+    server: Server | None = None
+    secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
         """Return all the flags of this kind."""
-        return (*self.source, *self.target, *self.options, *self.source_options)
+        server = (self.server.name,) if self.server is not None else ()
+        return (*self.source, *self.target, *server, *self.options, *self.source_options)
+
+
+def _server(server: Server, *options: str, **more: Any) -> KindFlags:
+    """Return the flags of a kind of store behind a server; ``options`` are flags that hold for both sides."""
+    names = {"text-field": "text", **{name: name for name in options}}
+    return KindFlags(("url",), ("url",), names, source_options=names, server=server, **more)
 
 
 KINDS: Final[dict[str, KindFlags]] = {
@@ -44,6 +69,11 @@ KINDS: Final[dict[str, KindFlags]] = {
         {"location": ("VEKTOR_DB", "VEKTOR_DB_PATH"), "agent-id": ("VEKTOR_AGENT_ID",)},
     ),
     "vex-backup": KindFlags(("file", "in"), (), source_options={"machine-id": "machine_id"}),
+    "pgvector": _server(
+        Server("table", option="table"),
+        environment={"location": ("PGVECTOR_URL", "DATABASE_URL")},
+        secrets={"password": ("PGPASSWORD",)},
+    ),
 }
 
 
@@ -55,7 +85,41 @@ FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
     ("out", "PATH", "The target: a file, or a vektor database."),
     ("agent-id", "ID", "The agent whose rows new ones are, in a vektor database."),
     ("machine-id", "ID", "The machine a vex-backup was made on (default: this one)."),
+    ("url", "URL", "Where the server of a vector store is; without passwords and keys."),
+    ("table", "NAME", "The table, for pgvector."),
+    ("text-field", "NAME", "Which field of a vector store has the text (default: found by name)."),
 )
+
+
+class ServerUrl(NamedTuple):
+    """A server's URL as the parts of an address, with the password that was in it."""
+
+    location: str
+    options: dict[str, str]
+    password: str
+
+
+def parse_server_url(url: str, where: str) -> ServerUrl:
+    """Return the parts of a URL such as ``postgresql://user:password@host:5432/database?sslmode=require``.
+
+    ``where`` is what it was given by, for the message.  Raises: UsageError (bad-address).
+    """
+    from urllib.parse import parse_qsl, unquote
+
+    match = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*)://([^?#]*)(?:\?([^#]*))?", url.strip())
+    if match is None:
+        raise UsageError(f"{where}: expected a URL, SCHEME://HOST:PORT/…", code="bad-address")
+    scheme, rest, query = match[1].lower(), match[2].rstrip("/"), match[3] or ""
+    host, slash, path = rest.partition("/")
+    userinfo, at, place = host.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    password = unquote(password) or options.pop("password", "")
+    if scheme in ("http", "https"):
+        options["tls"] = str(int(scheme == "https"))
+    elif scheme in ("rediss", "bolt+s", "neo4j+s"):
+        options["tls"] = "1"
+    return ServerUrl(f"//{unquote(user)}{at}{place}{slash}{unquote(path)}", options, password)
 
 
 class GivenFlags:
@@ -68,6 +132,8 @@ class GivenFlags:
     def address(self, kind: str, side: Side) -> Address:
         """Return the address of a store of a kind that flags give.  Raises: UsageError (bad-address)."""
         known = KINDS.get(kind)
+        if known is not None and known.server is not None:
+            return self._server_address(kind, known, known.server)
         names = (known.source if side == "source" else known.target) if known else ()
         location = self._take(names)
         if location is None and known is not None:
@@ -76,6 +142,36 @@ class GivenFlags:
             flag = f"give it with --{names[0]}, or " if names else ""
             raise UsageError(f"which {kind} store?  {flag}name it as an address, e.g. {kind}:PATH", code="bad-address")
         return Address(kind, location)
+
+    def _server_address(self, kind: str, known: KindFlags, server: Server) -> Address:
+        url, where = self._take(("url",)), "--url"
+        if url is None:
+            names = known.environment.get("location", ())
+            where = next((name for name in names if self._environ.get(name)), "")
+            url = self._environ[where] if where else server.url
+        if not url:
+            raise UsageError(
+                f"which {kind} server?  give it with --url, or as {' or '.join(known.environment.get('location', ()))}",
+                code="bad-address",
+            )
+        found = parse_server_url(url, where)
+        if found.password and where == "--url":
+            variables = [name for names in known.secrets.values() for name in names]
+            raise UsageError(
+                f"--url: a password does not belong on the command line, where others see it; give it as "
+                f"{' or '.join([*variables, *known.environment.get('location', ())])} in the environment",
+                code="bad-address",
+            )
+        location, options = found.location, dict(found.options)
+        name = self._take((server.name,)) or self._variable(known.environment.get(server.name, ())) or server.default
+        if name is not None and server.option:
+            options[server.option] = name
+        elif name is not None:
+            location = f"{location}/{name}"
+        secrets: dict[str, Callable[[], str]] = {}
+        if found.password:
+            secrets["password"] = partial(str, found.password)
+        return Address(kind, location, options, secrets)
 
     def with_options(self, address: Address, side: Side) -> Address:
         """Return a source's or target's address with the options that flags and environment give."""

@@ -36,6 +36,7 @@ class HttpPointStore(PointStore):
     key_scheme: ClassVar[str] = "Bearer"
     key_hint: ClassVar[str] = "give the key in the environment, see remotes/STORES.md"
     too_large: ClassVar[frozenset[int]] = frozenset({413})
+    options: ClassVar[frozenset[str]] = frozenset({"text", "tls"})
     writes_at_once: ClassVar[bool] = True
     patience: ClassVar[Patience] = Patience()
 

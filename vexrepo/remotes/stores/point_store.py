@@ -34,7 +34,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from vexrepo.errors import InvalidData, StoreError
+from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import Record, key_name, with_body
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.stores.address import Address
@@ -76,12 +76,18 @@ class PointStore(Store):
     can: Capabilities
     batch_points: ClassVar[int] = BATCH_POINTS
     batch_bytes: ClassVar[int] = BATCH_BYTES
+    options: ClassVar[frozenset[str]] = frozenset({"text"})  # what an address may say after "?"
     writes_at_once: ClassVar[bool] = False  # several threads may call upsert, as many as the address's reach says
     writes_whole: ClassVar[bool] = False
     is_forkable: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address)
+        for name in sorted(address.options.keys() - self.options):
+            raise UsageError(
+                f"{address}: {name!r:.40} is no option of {self.kind} stores; known: {', '.join(sorted(self.options))}",
+                code="bad-address",
+            )
         self.create = create
         self._names: Names | None = None
         self._fields: Fields | None = None
