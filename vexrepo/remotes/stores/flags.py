@@ -74,6 +74,11 @@ KINDS: Final[dict[str, KindFlags]] = {
         environment={"location": ("PGVECTOR_URL", "DATABASE_URL")},
         secrets={"password": ("PGPASSWORD",)},
     ),
+    "qdrant": _server(
+        Server("collection", url="http://localhost:6333"),
+        environment={"location": ("QDRANT_URL",), "collection": ("QDRANT_COLLECTION",)},
+        secrets={"api_key": ("QDRANT_API_KEY",)},
+    ),
 }
 
 
@@ -87,6 +92,7 @@ FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
     ("machine-id", "ID", "The machine a vex-backup was made on (default: this one)."),
     ("url", "URL", "Where the server of a vector store is; without passwords and keys."),
     ("table", "NAME", "The table, for pgvector."),
+    ("collection", "NAME", "The collection, for qdrant."),
     ("text-field", "NAME", "Which field of a vector store has the text (default: found by name)."),
 )
 
