@@ -66,6 +66,14 @@ def test_going_back_with_reset_is_no_moving_on(vex, two):
     assert vex("commit", "-m", "second, in other words").code == 0
 
 
+def test_a_commit_of_a_part_leaves_nothing_behind(vex, repo):
+    repo.records["m1"]["text"] = "changed"
+    repo.learn("m9", "learned")
+    assert vex("commit", "-m", "part", "--namespace", "prefs").code == 0
+    assert vex("status", "--json").json()["learned"] == 1
+    assert vex("commit", "-m", "the rest").code == 0
+
+
 def test_options_that_contradict_each_other(vex, repo):
     for args in (["--force"], ["--namespace", "x"], ["--components", "x"]):
         ran = vex("checkout", "HEAD", "--merge", *args)

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.property.strategies import QuickFiles, plain, record_values
 from vexrepo.errors import InvalidData, StateError, UsageError
+from vexrepo.history.ancestry import is_ancestor
 from vexrepo.history.walk import iter_records
 from vexrepo.objects import record, tree
 from vexrepo.objects.digest import CommitId
@@ -158,7 +159,10 @@ class RepositoryMachine(RuleBasedStateMachine):
             self.seen[name] = self.commit_id
             self.refused("nothing-to-commit", lambda: self.repository.commit("again"))
             return
-        done = self.repository.commit("all")
+        if self.is_left_behind():
+            self.refused("store-behind", lambda: self.repository.commit("would take back", not_behind=True))
+            return
+        done = self.repository.commit("all", not_behind=True)
         assert done.id is not None
         old, new = ids(self.held), ids(self.live)
         assert done.tally.learned == len(new.keys() - old.keys())
@@ -178,8 +182,19 @@ class RepositoryMachine(RuleBasedStateMachine):
             return
         done = action()
         assert done.id is not None
+        name = self.repository.store_name(self.workspace)
+        if self.commit_id is None or self.seen.get(name) == self.commit_id:
+            self.seen[name] = done.id
         self.committed(done.id, after, self.configured[self.commit_id])
         self.done()
+
+    def is_left_behind(self) -> bool:
+        """Whether the branch has moved on from where the workspace was last seen."""
+        seen = self.seen.get(self.repository.store_name(self.workspace))
+        if seen is None or self.commit_id in (None, seen):
+            return False
+        assert self.commit_id is not None
+        return is_ancestor(self.repository.commit_at, seen, self.commit_id)
 
     def is_committed(self) -> bool:
         """Whether there is nothing to commit."""

@@ -97,14 +97,10 @@ class Repository(Core):
         selection: Selection | None = None,
         skip_problems: bool = False,
         allow_empty: bool = False,
+        not_behind: bool = False,
         dry_run: bool = False,
     ) -> Committed:
-        """Commit what a store (default: the workspace) holds.  See ``commit.commit_store``.
-
-        Raises: StateError (store-behind) where the branch has moved on without the workspace.
-        """
-        if store is None:
-            self._check_not_behind(self.workspace())
+        """Commit what a store (default: the workspace) holds.  See ``commit.commit_store``."""
         from vexrepo.repository.commit import commit_store
 
         done = commit_store(
@@ -114,6 +110,7 @@ class Repository(Core):
             selection=selection,
             skip_problems=skip_problems,
             allow_empty=allow_empty,
+            not_behind=not_behind,
             dry_run=dry_run,
         )
         if done.id is not None:
@@ -121,20 +118,6 @@ class Repository(Core):
 
             tell_of_commit(self, done.id)
         return done
-
-    def _check_not_behind(self, workspace: Address) -> None:
-        from vexrepo.repository.bringing import left_behind_at
-
-        at = left_behind_at(self, workspace)
-        if at is not None:
-            head = self.view().commit
-            assert head is not None
-            raise StateError(
-                f"{workspace} was last brought to {at.short}, and the branch has moved on to {head.short} without it: "
-                "a commit of it would take back what came between.  Bring it along first: `vex checkout HEAD --merge`; "
-                f"or, to keep exactly what it holds: `vex commit --from {workspace}`",
-                code="store-behind",
-            )
 
     def status(self, store: Address | None = None) -> Status:
         """Return how a store (default: the workspace) differs from the current commit.

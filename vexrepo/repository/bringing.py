@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vexrepo.errors import StoreError
-from vexrepo.history.ancestry import is_ancestor
 from vexrepo.history.diff import Change, diff_trees
 from vexrepo.history.walk import RecordAt, iter_leaves, read_leaves
 from vexrepo.objects.digest import CommitId
@@ -63,20 +62,6 @@ def bring(
             if view != before:
                 repository.record(view, "checkout", f"changes up to {commit.short} to {name}")
     return done
-
-
-def left_behind_at(repository: Core, address: Address) -> CommitId | None:
-    """Return the commit a store was last seen at, if the branch has moved on from there without it; else None.
-
-    A commit of such a store would take back what the branch has got since.
-    """
-    view = repository.view()
-    seen = view.stores.get(repository.store_name(address), {}).get("commit")
-    commit = CommitId.parse(seen) if seen else None
-    if commit is None or view.commit in (None, commit) or commit not in repository.objects:
-        return None
-    assert view.commit is not None
-    return commit if is_ancestor(repository.commit_at, commit, view.commit) else None
 
 
 def _is_plain(repository: Core, base: CommitId | None, address: Address, fingerprint: str | None) -> bool:

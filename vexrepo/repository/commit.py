@@ -10,6 +10,7 @@ from typing import Any
 from vexrepo.errors import InvalidData, StateError, StoreError
 from vexrepo.exchange.admission import Admitted, check_signature
 from vexrepo.history import build
+from vexrepo.history.ancestry import is_ancestor
 from vexrepo.history.build import Edit
 from vexrepo.history.census import Census
 from vexrepo.history.walk import LeafReader, iter_leaves
@@ -27,6 +28,7 @@ from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.core import Core
 from vexrepo.repository.gating import UNVERIFIED, branch_event, iter_changes, pass_gate
+from vexrepo.storage.oplog import View
 from vexrepo.storage.store import Writer
 
 EMPTY_RECORD_BYTES = 2048.0  # assumed size of a record while there is none to measure
@@ -58,9 +60,13 @@ def commit_store(
     skip_problems: bool = False,
     allow_empty: bool = False,
     forget: bool = True,
+    not_behind: bool = False,
     dry_run: bool = False,
 ) -> Committed:
     """Commit what a store holds to the current branch; without ``forget``, what it does not hold any more stays.
+
+    With ``not_behind``, a store that the branch has moved on from is refused (store-behind): its commit would take back
+    what came between.
 
     Raises: StateError (nothing-to-commit), InvalidData (a record that cannot be kept, duplicate-key),
     StoreError, Refused, Locked, StorageFailure.  Nothing is committed unless everything is.
@@ -110,6 +116,8 @@ def commit_store(
                 f"nothing to commit: {address} holds exactly what {view.branch or 'HEAD'} holds",
                 code="nothing-to-commit",
             )
+        if not_behind:
+            _check_not_behind(repository, address, view)
         source: dict[str, Any] = {} if repository.around.verify else dict(UNVERIFIED)
         source |= {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
         if admitted.signature is not None:
@@ -138,7 +146,7 @@ def commit_store(
         after = view.with_commit(identifier)
         if not selection:
             after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": intake.fingerprint})
-        elif not forget and (name in view.stores or head is None):
+        elif head is None or view.stores.get(name, {}).get("commit") == head.hex():
             # What else it holds, or lacks, are changes of its own beside this commit.
             after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": None})
         repository.record(after, "commit", message.split("\n", 1)[0], packs)
@@ -146,6 +154,33 @@ def commit_store(
         added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)
         made = repository.commit_at(identifier)
         return Committed(identifier, made, snapshot, tally, intake.problems, added, admitted.note)
+
+
+def left_behind_at(repository: Core, address: Address, view: View | None = None) -> CommitId | None:
+    """Return the commit a store was last seen at, if the branch has moved on from there without it; else None.
+
+    A commit of such a store would take back what the branch has got since.
+    """
+    view = view or repository.view()
+    seen = view.stores.get(repository.store_name(address), {}).get("commit")
+    commit = CommitId.parse(seen) if seen else None
+    if commit is None or view.commit in (None, commit) or commit not in repository.objects:
+        return None
+    assert view.commit is not None
+    return commit if is_ancestor(repository.commit_at, commit, view.commit) else None
+
+
+def _check_not_behind(repository: Core, address: Address, view: View) -> None:
+    """Raise StateError (store-behind) where a commit of a store would take back what the branch has got without it."""
+    at = left_behind_at(repository, address, view)
+    if at is not None:
+        assert view.commit is not None
+        raise StateError(
+            f"{address} was last brought to {at.short}, and the branch has moved on to {view.commit.short} without it: "
+            "a commit of it would take back what came between.  Bring it along first: `vex checkout HEAD --merge`; or, "
+            f"to keep exactly what it holds: `vex commit --from {address}`",
+            code="store-behind",
+        )
 
 
 def _write_snapshot(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +10,12 @@ from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.commit import Committed, commit_store
 from vexrepo.repository.core import Core
+from vexrepo.repository.restoring import Keys
 
 
 @dataclass(frozen=True, slots=True)
-class Newest(Selection):
+class Newest(Keys):
     """Of what is selected the newest memories, by key."""
-
-    keys: frozenset[bytes] = frozenset()
-
-    def __bool__(self) -> bool:
-        return True
-
-    def accepts(self, key: bytes, body: Callable[[], bytes]) -> bool:
-        """Whether a memory is one of them."""
-        return key in self.keys
 
     def describe(self) -> dict[str, Any]:
         """Return the JSON form, for a commit's source."""

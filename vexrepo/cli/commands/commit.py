@@ -71,6 +71,7 @@ def commit(
         selection=selection(namespaces, components),
         skip_problems=on_error == "skip",
         allow_empty=allow_empty,
+        not_behind=store is None,
         dry_run=dry_run,
     )
     _report_problems(done.problems)

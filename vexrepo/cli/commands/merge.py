@@ -38,6 +38,23 @@ def deciding(function: F) -> F:
     return function
 
 
+def joining(function: F) -> F:
+    """Add the options of what merges a branch: the message, the rules, and when a merge commit is made."""
+    for option in reversed(
+        (
+            click.option("-m", "--message", metavar="TEXT", help="The merge commit's message."),
+            deciding,
+            click.option(
+                "--ff-only", is_flag=True, help="Only move the branch forward; refuse if it has moved on itself."
+            ),
+            click.option("--no-ff", is_flag=True, help="Make a merge commit even where moving forward would do."),
+            click.option("--allow-unrelated-histories", is_flag=True, help="Merge what has no commit in common."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
 def policy_of(repository: Repository, policy: str | None, types: tuple[str, ...], fields: tuple[str, ...]) -> Policy:
     """Return the rules of the configuration with those of the command line before them."""
     from vexrepo.history.policy import Policy
@@ -77,11 +94,7 @@ MERGE_RULES = (
     )
 )
 @click.argument("revision", metavar="[REV]", required=False, type=REVISION)
-@click.option("-m", "--message", metavar="TEXT", help="The merge commit's message.")
-@deciding
-@click.option("--ff-only", is_flag=True, help="Only move the branch forward; refuse if it has moved on itself.")
-@click.option("--no-ff", is_flag=True, help="Make a merge commit even where moving forward would do.")
-@click.option("--allow-unrelated-histories", is_flag=True, help="Merge what has no commit in common.")
+@joining
 @click.option("--keep-conflicts", is_flag=True, help="Commit conflicts as such, to be settled by a later commit.")
 @click.option("--continue", "go_on", is_flag=True, help="Finish the merge under way; all conflicts are settled.")
 @click.option("--abort", is_flag=True, help="Drop the merge under way; nothing has been changed.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from vexrepo.cli.commands.checkout import say_brought
-from vexrepo.cli.commands.merge import MERGE_RULES, deciding, exit_code_of, policy_of, report, result_json
+from vexrepo.cli.commands.merge import MERGE_RULES, exit_code_of, joining, policy_of, report, result_json
 from vexrepo.cli.commands.push import fetched_json, receive, say_fetched
 from vexrepo.cli.failures import DONE
 from vexrepo.cli.hosting import as_place, reach_to, secrets_of, way_out
@@ -36,11 +36,7 @@ if TYPE_CHECKING:
 )
 @click.argument("remote", required=False, metavar="[REMOTE]", type=REMOTE)
 @click.argument("branch", required=False, metavar="[BRANCH]", type=BRANCH)
-@click.option("-m", "--message", metavar="TEXT", help="The merge commit's message.")
-@deciding
-@click.option("--ff-only", is_flag=True, help="Only move the branch forward; refuse if it has moved on itself.")
-@click.option("--no-ff", is_flag=True, help="Make a merge commit even where moving forward would do.")
-@click.option("--allow-unrelated-histories", is_flag=True, help="Merge what has no commit in common.")
+@joining
 @click.option("--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves.")
 @click.option("-n", "--dry-run", is_flag=True, help="Receive, and say what would be merged; change nothing of yours.")
 @no_verify

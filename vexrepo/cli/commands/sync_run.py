@@ -13,7 +13,7 @@ from vexrepo.cli.commands.merge import MERGE_RULES, deciding, exit_code_of, poli
 from vexrepo.cli.commands.pull import brought_json, preview, pull_and_bring
 from vexrepo.cli.commands.push import fetched_json, pushed_json, receive, say_fetched, say_pushed
 from vexrepo.cli.describe import commit_json
-from vexrepo.cli.failures import DONE, FAILED, PARTLY
+from vexrepo.cli.failures import CONFLICTS, DONE, FAILED, PARTLY
 from vexrepo.cli.hosting import as_place, reach_to, secrets_of, way_out
 from vexrepo.cli.options import as_json, example, no_verify
 from vexrepo.cli.output import emit, heading, quiet, say
@@ -120,7 +120,8 @@ def _commit(
 
     One that the branch has moved on from is brought along first: else its commit would take that back.
     """
-    from vexrepo.repository.bringing import bring, left_behind_at
+    from vexrepo.repository.bringing import bring
+    from vexrepo.repository.commit import left_behind_at
     from vexrepo.repository.partial import commit_some
 
     head = synced.repository.view().commit
@@ -208,6 +209,9 @@ def pull(
         return exit_code_of(done.result)
     say_fetched(edge, done.fetched, remote, False)
     code = report(edge, repository, done.result, done.name)
+    here = edge.find()
+    if code == CONFLICTS and (here is None or not here.samefile(repository.folder)):
+        say(f"  these commands are for the folder of the repository: cd {plain(str(repository.root))}")
     if brought is not None:
         say_brought(brought, database)
         _say_own(synced)
