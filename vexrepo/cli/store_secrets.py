@@ -81,6 +81,7 @@ def _reach(edge: Edge) -> Reach:
         ca_file=ca_file_of(config, edge.environ),
         timeout_s=float(max(1, config["http.timeout_s"])),
         concurrency=max(1, edge.concurrency or config["http.concurrency"]),
+        notice=edge.warn,
     )
 
 

@@ -28,13 +28,15 @@ _ENDINGS = {
 class Reach:
     """How servers are reached: ``proxy`` for a URL, certificates to trust (a PEM file in place of the system's).
 
-    ``timeout_s`` is how long to wait for an answer, ``concurrency`` how many requests may be under way at once.
+    ``timeout_s`` is how long to wait for an answer, ``concurrency`` how many requests may be under way at once;
+    ``notice`` is told what a person should know of a store that did what it was asked.
     """
 
     proxy: Callable[[str], str | None] = field(default=lambda url: None, repr=False)  # may hold a password
     ca_file: Path | None = None
     timeout_s: float = 60.0
     concurrency: int = 4
+    notice: Callable[[str], None] = field(default=lambda text: None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,12 @@ KINDS: Final[dict[str, KindFlags]] = {
         environment={"location": ("QDRANT_URL",), "collection": ("QDRANT_COLLECTION",)},
         secrets={"api_key": ("QDRANT_API_KEY",)},
     ),
+    "redis": _server(
+        Server("index", option="index", url="redis://localhost:6379/0"),
+        "prefix",
+        environment={"location": ("REDIS_URL",)},
+        secrets={"password": ("REDIS_PASSWORD",)},
+    ),
 }
 
 
@@ -93,6 +99,8 @@ FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
     ("url", "URL", "Where the server of a vector store is; without passwords and keys."),
     ("table", "NAME", "The table, for pgvector."),
     ("collection", "NAME", "The collection, for qdrant."),
+    ("index", "NAME", "The search index, for redis."),
+    ("prefix", "PREFIX", "What the keys begin with, for redis."),
     ("text-field", "NAME", "Which field of a vector store has the text (default: found by name)."),
 )
 

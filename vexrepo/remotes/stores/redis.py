@@ -1,0 +1,445 @@
+"""Redis and Valkey: ``redis://host:6379/0?index=NAME&prefix=vex-memory:``.
+
+A collection is the keys that begin with a prefix, all hashes or all JSON documents (``redis_forms``); with a search
+index over them where the server can search (``redis_index``).  Read by SCAN, never by a search, whose pages end early.
+A batch is one transaction of the server.  What a key had left to live it keeps when it is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects.vector import MAIN, Space
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Description, Sourced
+from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
+from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted
+from vexrepo.remotes.stores.points import Fields
+from vexrepo.remotes.stores.redis_forms import (
+    TYPES,
+    Keys,
+    Layout,
+    VectorField,
+    decode_hash,
+    decode_json,
+    encode_hash,
+    encode_json,
+    json_holds,
+)
+from vexrepo.remotes.stores.redis_index import VECTORS, Index, new_index, of_config, read_index
+
+if TYPE_CHECKING:
+    import redis
+
+PREFIX: Final = "vex-memory:"  # the original tool's
+PORT: Final = 6379
+PASSWORD: Final = "password"
+_SCAN: Final = 1000
+_SAMPLE: Final = 16  # keys that are looked at for what the vector is called
+_UNKNOWN: Final = object()
+_MEMBER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TYPES: Final = {"hash": "hash", "json": "ReJSON-RL"}
+
+
+class RedisStore(PointStore):
+    """The keys of one prefix.  ``keys=json`` in the address makes a new collection of documents."""
+
+    kind: ClassVar[str] = "redis"
+    secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "the password of the Redis server"}
+    options: ClassVar[frozenset[str]] = frozenset({"index", "keys", "prefix", "text", "tls", "vector"})
+    batch_points: ClassVar[int] = 500
+    can = Capabilities(lambda value: True)
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        self._report: Callable[[InvalidData], None] | None = None
+        try:
+            self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    # -- the server --------------------------------------------------------------------------------------------------
+
+    @property
+    def database(self) -> int:
+        """The number of the database.  Raises: UsageError (bad-address)."""
+        number = self.address.location.removeprefix("//").partition("/")[2].strip("/") or "0"
+        if not (number.isascii() and number.isdigit()):
+            raise UsageError(
+                f"{self.address}: {number!r:.40} is no number of a database; expected redis://HOST:{PORT}/0",
+                code="bad-address",
+            )
+        return int(number)
+
+    @cached_property
+    def client(self) -> redis.Redis:
+        """The client; connects when it is asked.  Raises: UsageError (bad-address), StoreError (store-unreadable)."""
+        try:
+            import redis
+            from redis.backoff import ExponentialBackoff
+            from redis.retry import Retry
+        except ImportError:
+            raise StoreError(
+                f"{self.address}: the client of Redis is not installed: pip install 'vexrepo[redis]'",
+                code="store-unreadable",
+            ) from None
+        parts = urlsplit(f"//{self.address.location.removeprefix('//').partition('/')[0]}")
+        try:
+            host, port = parts.hostname or "localhost", parts.port or PORT
+        except ValueError:
+            raise UsageError(f"the port in {self.address} is no number", code="bad-address") from None
+        reach = self.address.reach
+        tls: dict[str, Any] = {}
+        if self._option("tls", ("0", "1"), "0") == "1":
+            tls = {"ssl": True, "ssl_ca_certs": str(reach.ca_file) if reach.ca_file else None}
+        return redis.Redis(
+            host=host,
+            port=port,
+            db=self.database,
+            username=parts.username,
+            password=self.address.secret(PASSWORD) or None,
+            protocol=2,
+            socket_timeout=reach.timeout_s,
+            socket_connect_timeout=min(10.0, reach.timeout_s),
+            retry=Retry(ExponentialBackoff(cap=2, base=0.1), 3),
+            retry_on_error=[redis.exceptions.BusyLoadingError],
+            client_name="vex",
+            **tls,
+        )
+
+    def _option(self, name: str, values: tuple[str, ...], default: str) -> str:
+        found = self.address.options.get(name, default)
+        if found not in values:
+            raise UsageError(
+                f"{self.address}: {name} is {found!r:.40}, expected {' or '.join(values)}", code="bad-address"
+            )
+        return found
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Turn the client's errors into ours; they name no secret."""
+        import redis.exceptions as of
+
+        where = str(self.address)
+        try:
+            yield
+        except (of.AuthenticationError, of.NoPermissionError) as error:
+            raise StoreError(
+                f"{where} does not let us in ({error}); give the password as REDIS_PASSWORD or in REDIS_URL, the user "
+                "in the address: redis://USER@HOST",
+                code="store-refused",
+            ) from None
+        except of.BusyLoadingError as error:
+            raise StoreError(f"{where}: {error}; run the command again later", code="store-busy") from None
+        except of.ReadOnlyError as error:
+            raise StoreError(f"{where} is a replica: {error}; name its primary", code="store-refused") from None
+        except of.OutOfMemoryError as error:
+            raise StoreError(
+                f"{where} has no memory left ({error}); give it more, then run the command again: it goes on where it "
+                "stopped",
+                code="store-answer",
+            ) from None
+        except of.TimeoutError as error:
+            raise StoreError(
+                f"{where} does not answer in time ({error}); run the command again", code="store-unreachable"
+            ) from None
+        except of.ConnectionError as error:
+            raise StoreError(
+                f"{where} cannot be reached: {error}; is it running, and with TLS (tls=1) or without?",
+                code="store-unreachable",
+            ) from None
+        except of.RedisError as error:
+            if str(error).startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
+                raise StoreError(f"{where} does not let us in: {error}", code="store-refused") from None
+            if type(error).__name__ in ("MovedError", "AskError") or str(error).startswith(("MOVED", "CROSSSLOT")):
+                why = "is a node of a cluster, which this connector does not know; name a server that has all keys"
+                raise StoreError(f"{where} {why}", code="store-answer") from None
+            raise StoreError(f"{where} does not take a request: {error}", code="store-answer") from None
+
+    def _command(self, *words: Any) -> Any:
+        with self._asking():
+            return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    def _unless_unknown(self, *words: str) -> Any:
+        """Return a command's answer, _UNKNOWN where the server has no such command or does not let us give it."""
+        import redis.exceptions as of
+
+        with self._asking():
+            try:
+                return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+            except of.NoPermissionError:
+                return _UNKNOWN
+            except of.ResponseError as error:
+                if "unknown command" in str(error).lower():
+                    return _UNKNOWN
+                raise
+
+    def close(self) -> None:
+        """End the connections."""
+        if "client" in self.__dict__:
+            self.client.close()
+
+    # -- what is there -----------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Find out whether the server can search, which index covers the keys, and how they are laid out."""
+        _ = self.client  # says first what is wrong with the address, or missing
+        given, wanted = self.address.options, self.address.options.get("prefix")
+        indexes = self._indexes()
+        self.has_search = indexes is not None
+        self.prefix = PREFIX if wanted is None else wanted
+        self.has_json = self._unless_unknown("JSON.TYPE", self.prefix + "?") is not _UNKNOWN
+        self.index: Index | None = None
+        if name := given.get("index"):
+            self.index = next((each for each in indexes or () if each.name == name), None)
+        else:
+            fitting = (each for each in indexes or () if (wanted or PREFIX) in each.prefixes)
+            self.index = next(fitting, None)
+        if self.index is not None and wanted not in self.index.prefixes:
+            if wanted is not None or len(self.index.prefixes) > 1:
+                raise StoreError(
+                    f"{self.address}: index {self.index.name!r:.60} covers the keys "
+                    f"{', '.join(map(repr, self.index.prefixes))}; name one of these with prefix=",
+                    code="store-schema",
+                )
+            self.prefix = self.index.prefixes[0]
+        self._taken = {each.name for each in indexes or ()}
+        first = None if self.index is not None else next(self._keys(None), None)
+        self._is_there = self.index is not None or first is not None
+        keys: Keys = "json" if self._option("keys", ("hash", "json"), "hash") == "json" else "hash"
+        if first is not None:
+            keys = "hash" if self._command("TYPE", first) == b"hash" else "json"
+        self._set_up(Layout(keys, {MAIN: self._vector_field(keys)}))
+
+    def _indexes(self) -> list[Index] | None:
+        """Return the indexes of the server, None where it cannot search: only database 0 can have any."""
+        if self.database:
+            return None
+        names = self._unless_unknown("FT._LIST")
+        if names is _UNKNOWN:
+            return None
+        wanted = self.address.options.get("index")
+        told = sorted(name.decode(errors="replace") for name in names)
+        return [read_index(name, self._command("FT.INFO", name)) for name in told if wanted in (None, name)]
+
+    def _vector_field(self, keys: Keys) -> VectorField:
+        """Return the field of the vector: as the address says, or as some of the keys have it."""
+        given = self.address.options.get("vector")
+        if given is None and self._is_there and self.index is None:
+            held: set[str] = set()
+            for key in islice(self._keys(keys), _SAMPLE):
+                if keys == "hash":
+                    found = self._command("HKEYS", key)
+                else:
+                    found = self._command("JSON.OBJKEYS", key) if self._command("JSON.TYPE", key) == b"object" else ()
+                held |= {name.decode(errors="replace") for name in found or ()}
+            given = next((name for name in VECTORS if name in held), None)
+        return VectorField(given or VECTORS[0])
+
+    def _set_up(self, layout: Layout) -> None:
+        """Take a layout, or the index's, and say what such a collection can hold."""
+        if self.index is not None:
+            layout = self.index.layout(self.address.options.get("vector"))
+        self.layout = layout
+        is_document = layout.keys == "json"
+        names = frozenset(layout.vectors) if self._is_there or not self.has_search else None
+        is_half = any(each.dtype == "<f2" for each in layout.vectors.values())
+        self.can = Capabilities(
+            json_holds if is_document else lambda value: True,
+            values="any JSON of 64-bit integers and doubles of up to 15 digits" if is_document else "any JSON",
+            holds_name=layout.takes_name,
+            is_named=names is None or len(names) > 1,
+            names=names,
+            mixes_dims=not self.has_search or (self._is_there and not self._index_spaces()),
+            alters=HALF if is_half else NOTHING,
+        )
+
+    def _index_spaces(self) -> dict[str, Space]:
+        return self.index.spaces(self.layout) if self.index is not None else {}
+
+    def collection_words(self) -> str:
+        """Return what the collection is called to people."""
+        return f"key that begins with {self.prefix!r} in {self.address}"
+
+    def exists(self) -> bool:
+        """Whether there is an index over the keys, or a key."""
+        return self._is_there
+
+    def held_spaces(self) -> Mapping[str, Space] | None:
+        """Return the vectors the index is for, None where there is none: then any are held."""
+        return self._index_spaces() or None
+
+    def describe(self) -> Description:
+        """Return the fields of the index, and how many keys there are, listed where the index does not have all."""
+        count, config = None, {"keys": self.layout.keys} if self._is_there else {}
+        if self.index is not None:
+            self.index = read_index(self.index.name, self._command("FT.INFO", self.index.name))
+            count, config = self.index.count, self.index.config()
+            if len(self.index.prefixes) > 1:
+                count = None
+        return Description(sum(1 for _ in self._keys(self.layout.keys)) if count is None else count, config)
+
+    def find_fields(self, sample: Sequence[Point]) -> Fields:
+        """Return the fields: the text's name as address, index or most keys have it, else the original tool's."""
+        given = self.address.options.get("text") or (self.index.text() if self.index is not None else None)
+        if given is not None:
+            return Fields(text=given)
+        found = super().find_fields(sample)
+        return found if any(found.text in point.payload for point in sample) else Fields(text="content")
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
+        """Yield every memory in batches; ``place`` is its number in the order read, from 1."""
+        self._report = on_problem
+        yield from super().scan(on_problem)
+
+    def _keys(self, kind: str | None) -> Iterator[bytes]:
+        """Yield the keys of the prefix, of one type or of both, each once, whatever is written meanwhile."""
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "*"
+        for each in (kind,) if kind else ("hash", "json") if self.has_json else ("hash",):
+            cursor: int | str = 0
+            seen: set[int] = set()
+            while True:
+                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN, "TYPE", _TYPES[each])
+                cursor, keys = self._command(*words)
+                for key in keys:
+                    if hash(key) not in seen:  # 8 bytes of each: two keys share them once in 10^19
+                        seen.add(hash(key))
+                        yield key
+                if int(cursor) == 0:
+                    break
+
+    def read_points(self) -> Iterator[list[Point]]:
+        """Yield all points in batches."""
+        batch: list[bytes] = []
+        for key in self._keys(self.layout.keys):
+            batch.append(key)
+            if len(batch) == self.batch_points:
+                yield self._points(batch)
+                batch = []
+        if batch:
+            yield self._points(batch)
+
+    def _points(self, keys: list[bytes]) -> list[Point]:
+        is_document = self.layout.keys == "json"
+        with self._asking():
+            pipe = self.client.pipeline(transaction=False)
+            for key in keys:
+                if is_document:
+                    pipe.execute_command("JSON.GET", key)  # type: ignore[no-untyped-call]
+                else:
+                    pipe.hgetall(key)
+            answers = pipe.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
+                    raise answer
+        found = []
+        for key, answer in zip(keys, answers, strict=True):
+            if not answer or isinstance(answer, Exception):
+                continue  # gone or replaced since it was listed
+            try:
+                found.append(self._point(key, answer))
+            except InvalidData as error:
+                told = InvalidData(f"{self.address} key {key!r:.80}: {error}", code=error.code)
+                if self._report is None:
+                    raise told from None
+                self._report(told)
+        return found
+
+    def _point(self, key: bytes, answer: Any) -> Point:
+        try:
+            identifier = key.decode()[len(self.prefix) :]
+        except UnicodeDecodeError:
+            raise InvalidData("is not UTF-8, and so no id of a memory", code="not-utf8") from None
+        if not identifier:
+            raise InvalidData("is the prefix alone, which leaves no id", code="id-missing")
+        if self.layout.keys == "json":
+            return decode_json(identifier, answer, self.layout)
+        return decode_hash(identifier, answer, self.layout)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def prepare(self, wanted: Wanted) -> None:
+        """Make the index, where the server can search."""
+        keys = self.address.options.get("keys") or str(wanted.config.get("keys", "hash"))
+        if keys == "json" and not self.has_json:
+            raise StoreError(
+                f"{self.address}: the server has no JSON documents (the module ReJSON); leave keys=json out",
+                code="store-schema",
+            )
+        layout = Layout("json" if keys == "json" else "hash", self.layout.vectors)
+        self._is_there = True
+        if self.has_search:
+            self._make_index(layout, wanted)
+        self._set_up(layout)
+
+    def _make_index(self, layout: Layout, wanted: Wanted) -> None:
+        name = self.address.options.get("index") or self.prefix.rstrip(":/-_.") or "vex"
+        if name in self._taken:
+            raise StoreError(
+                f"{self.address}: there is an index {name!r:.60} over other keys; name this one with index=",
+                code="store-schema",
+            )
+        fields, main = self.fields(), layout.vectors[MAIN].name
+        reserved = fields.taken | {TYPES, main}
+        spaces = {
+            held: space
+            for held, space in wanted.spaces.items()
+            if not held or (held not in reserved and _MEMBER.fullmatch(held))
+        }
+        made = of_config(name, self.prefix, wanted.config, spaces) if wanted.config.get("keys") == layout.keys else None
+        made = made or new_index(name, layout.keys, self.prefix, fields, spaces, main)
+        self._command(*made.command())
+        self.index = replace(read_index(name, self._command("FT.INFO", name)), failures=0)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points in one transaction."""
+        keys = [self.prefix + point.id for point in points]
+        with self._asking():
+            asked = self.client.pipeline(transaction=False)
+            for key in keys:
+                asked.pttl(key)
+            lives = asked.execute()
+            pipe = self.client.pipeline(transaction=True)
+            for key, point, life_ms in zip(keys, points, lives, strict=True):
+                pipe.delete(key)
+                if self.layout.keys == "json":
+                    document = encode_json(point, self.layout)
+                    pipe.execute_command("JSON.SET", key, "$", document)  # type: ignore[no-untyped-call]
+                else:
+                    pipe.hset(key, mapping=encode_hash(point, self.layout))  # type: ignore[arg-type]
+                if life_ms > 0:
+                    pipe.pexpire(key, life_ms)
+            pipe.execute()
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove points by id."""
+        if ids:
+            with self._asking():
+                self.client.delete(*(self.prefix + each for each in ids))
+
+    def finish(self) -> None:
+        """Say what searches will not find."""
+        if self.index is None:
+            why = "this server cannot search (it has no FT commands, or keeps them from us)"
+            if self.has_search or self.database:
+                why = "no index covers these keys" if self.has_search else "only database 0 can have an index"
+            self.address.reach.notice(f"{self.address}: {why}: memories are stored and read, but not indexed")
+            return
+        before = self.index.failures
+        self.index = read_index(self.index.name, self._command("FT.INFO", self.index.name))
+        if self.index.failures > before:
+            self.address.reach.notice(
+                f"{self.address}: index {self.index.name} leaves out {self.index.failures - before} of the written "
+                f"keys: {self.index.trouble}"
+            )
