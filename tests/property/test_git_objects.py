@@ -4,6 +4,7 @@ import hashlib
 import random
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dulwich.objects import Blob, Tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.hostile.test_git_host import Raw, pack
 from tests.hosting.http_backend import git, make_bare
 from vexrepo.errors import HostError, StorageFailure
 from vexrepo.remotes.hosts.base import HostFile, Tip
@@ -171,10 +173,6 @@ def test_a_thin_pack_is_read_with_the_folders_we_have_and_refused_without(histor
 
 
 def test_differences_that_come_before_their_bases_are_made_whole() -> None:
-    import zlib
-
-    from tests.hostile.test_git_host import pack
-
     base, second = b"0123456789" * 10, b"0123456789" * 10 + b"!"
     delta = bytes([100, 101, 0x90, 100, 1]) + b"!"
     more = bytes([101, 102, 0x90, 101, 1]) + b"?"
@@ -188,6 +186,19 @@ def test_differences_that_come_before_their_bases_are_made_whole() -> None:
     for content in (base, second, second + b"?"):
         assert received.blob(make_object(BLOB, content).id) == content
     received.close()
+
+
+def test_a_pack_that_becomes_far_more_than_it_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vexrepo.remotes.hosts.git_received._MOST_DISK", 1 << 20)
+    base = bytes(60_000)
+    base_id = bytes.fromhex(make_object(BLOB, base).id)
+    items: list[Raw] = [(BLOB, b"", len(base), zlib.compress(base))]
+    for place in range(100):
+        delta = b"\xe0\xd4\x03" + b"\xe1\xd4\x03" + b"\xb0\x60\xea" + b"\x01" + bytes([place])
+        items.append((7, base_id, len(delta), zlib.compress(delta)))
+    with pytest.raises(HostError) as caught:
+        Received(iter([pack(*items)]), "here", {})
+    assert "far more than it is" in str(caught.value)
 
 
 def test_impossible_paths_and_clashes_are_refused() -> None:

@@ -47,6 +47,11 @@ class PackIn:
         if self.count > most_objects:
             raise self._wrong(f"a pack of {self.count} objects where at most {most_objects} were asked for")
 
+    @property
+    def read_bytes(self) -> int:
+        """How much of the pack was read."""
+        return self._before + self._place
+
     def __iter__(self) -> Iterator[Packed]:
         for _ in range(self.count):
             yield self._next()
@@ -60,7 +65,7 @@ class PackIn:
             raise self._wrong("a pack that is followed by something else")
 
     def _next(self) -> Packed:
-        offset = self._before + self._place
+        offset = self.read_bytes
         byte = self._take(1)[0]
         kind, size, shift = byte >> 4 & 7, byte & 15, 4
         while byte & 0x80:

@@ -16,6 +16,9 @@ from vexrepo.remotes.hosts.git_pack_in import Packed, PackIn
 from vexrepo.storage.files import wrapped
 
 _IN_MEMORY: Final = 8 << 20
+# A few bytes can stand for as many as a disk holds: sealed files do not compress, and others' do so many times.
+_MOST_TIMES: Final = 32
+_MOST_DISK: Final = 1 << 30
 _MOST_MEMORY: Final = 1 << 28  # bytes of folders, commits, and differences whose base is not there yet
 
 
@@ -44,7 +47,8 @@ class Received:
         self._at: dict[int, str] = {}  # offset in the pack → id
         self._waiting: dict[str, list[Packed]] = {}
         try:
-            for item in PackIn(chunks, where, most_objects=MOST_FILES):
+            self._pack = PackIn(chunks, where, most_objects=MOST_FILES)
+            for item in self._pack:
                 self._add(item)
             if self._waiting:
                 raise BaseMissing(f"{where} sent differences from files it did not send", code="host-answer")
@@ -89,6 +93,8 @@ class Received:
             if id not in self._kinds:
                 self._kinds[id] = kind
                 if kind == BLOB:
+                    if self._end + len(content) > _MOST_TIMES * self._pack.read_bytes + _MOST_DISK:
+                        raise self._wrong("a pack that becomes far more than it is")
                     with wrapped("write", self._place):
                         self._file.seek(self._end)
                         self._file.write(content)
@@ -101,7 +107,10 @@ class Received:
                 ready += [(kind, self._undelta(id, each.content), each.offset) for each in self._waiting.pop(name, [])]
 
     def _undelta(self, base: str, delta: bytes) -> bytes:
-        source = self.blob(base) if base in self._blobs else self.others.get(base) or self._known[base]
+        if base in self._blobs:
+            source = self.blob(base)
+        else:
+            source = self.others[base] if base in self.others else self._known[base]
         try:
             if _second_size(delta) > MOST_BYTES:
                 raise self._wrong(f"a file of more than {MOST_BYTES} bytes, which nothing of ours has")
