@@ -11,6 +11,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -170,6 +171,30 @@ def test_a_lost_answer_is_known_again_when_the_same_is_published_again(tmp_path:
         proxy.cuts = Cuts()
         assert host.publish(first, SECOND) == second
         assert host.read_tip() == second
+
+
+def test_a_slow_line_is_waited_for_as_long_as_it_carries_anything(
+    tmp_path: Path, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vexrepo.remotes.hosts.git_http._SEND_S", 2.0)
+    files: dict[str, bytes | Path] = {"head": b"1", PART: noise(12_000_000)}
+    proxy.cuts = Cuts(pause_s=0.02)
+    with through(proxy) as host:
+        begin = time.monotonic()
+        host.publish(None, files)
+        assert time.monotonic() - begin > 3.0
+    with directly(tmp_path) as host:
+        assert read_all(host) == files
+
+
+def test_a_line_that_carries_nothing_any_more_is_given_up(
+    tmp_path: Path, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vexrepo.remotes.hosts.git_http._SEND_S", 0.5)
+    proxy.cuts = Cuts(stalls_at=300_000)
+    with through(proxy) as host, pytest.raises(HostError) as caught:
+        host.publish(None, {"head": b"1", PART: noise(12_000_000)})
+    assert caught.value.code == "host-unreachable" and "nothing was published" in str(caught.value)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="forks a child for each file operation")

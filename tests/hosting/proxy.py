@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,12 +16,15 @@ class Cuts:
 
     ``asked``: so many bytes of requests get through, then the connection ends on both sides.  ``answered``: so many
     bytes of answers get through, then the client's side ends; the server's goes on, so that it does what it was asked.
-    ``for_good``: no later connection is taken.
+    ``for_good``: no later connection is taken.  ``pause_s``: how long to wait before each 64 KiB of requests.
+    ``stalls_at``: after so many bytes of requests nothing is taken any more.
     """
 
     asked: int | None = None
     answered: int | None = None
     for_good: bool = False
+    pause_s: float = 0.0
+    stalls_at: int | None = None
     asked_bytes: int = 0
     answered_bytes: int = 0
     is_cut: bool = False
@@ -47,7 +51,9 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.target = ("127.0.0.1", port)
         self.cuts = Cuts()
+        self.closing = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # so that who sends notices
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
 
@@ -77,6 +83,9 @@ class Proxy:
         was_cut = cuts.is_cut
         with suppress(OSError):
             while chunk := client.recv(1 << 16):
+                time.sleep(cuts.pause_s)
+                if cuts.stalls_at is not None and cuts.asked_bytes >= cuts.stalls_at:
+                    self.closing.wait(60)
                 passed = cuts.let_through(len(chunk), is_request=True)
                 server.sendall(chunk[:passed])
                 if cuts.is_cut and not was_cut and cuts.asked is not None:
@@ -102,6 +111,7 @@ class Proxy:
         end(server)
 
     def close(self) -> None:
+        self.closing.set()
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.thread.join()

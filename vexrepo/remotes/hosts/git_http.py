@@ -8,10 +8,12 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -36,7 +38,55 @@ _READ: Final = 1 << 16
 _MOST_WORDS: Final = 1 << 16
 _MOST_HOPS: Final = 4
 _CONNECT_S: Final = 10.0
+_SEND_S = 60.0
 _PRIVATE: Final = (".local", ".lan", ".internal", ".home.arpa", ".localhost", ".ts.net")
+
+
+class _SlowLine:
+    """A connection that, once made, may take longer to send each piece than it may to be made.
+
+    urllib3 has one time limit for both, set again for each request.
+    """
+
+    sock: Any
+    _limit_s: Any = None
+    _is_sending = False
+
+    @property
+    def timeout(self) -> Any:
+        """How long the next thing may take."""
+        return _SEND_S if self._is_sending and self.sock is not None else self._limit_s
+
+    @timeout.setter
+    def timeout(self, limit_s: Any) -> None:
+        self._limit_s = limit_s
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.sock.settimeout(_SEND_S)
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        self._is_sending = True
+        try:
+            super().request(*arguments, **named)  # type: ignore[misc]
+        finally:
+            self._is_sending = False
+
+
+class _Connection(_SlowLine, HTTPConnection):
+    pass
+
+
+class _SafeConnection(_SlowLine, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SafePool(HTTPSConnectionPool):
+    ConnectionCls = _SafeConnection
 
 
 class HttpWire(Wire):
@@ -192,6 +242,7 @@ class HttpWire(Wire):
                 self._pool = _proxied(self._access.proxy, context)
             else:
                 self._pool = urllib3.PoolManager(ssl_context=context)
+            self._pool.pool_classes_by_scheme = {"http": _Pool, "https": _SafePool}
         return self._pool
 
 

@@ -14,7 +14,6 @@ from typing import Final
 from vexrepo.remotes.hosts.git_objects import GitObject, changed, object_hash, pieces
 
 _BLOCK: Final = 65_535  # bytes of one stored block, at most
-_PIECE: Final = _BLOCK * 16
 
 
 class PackOut:
@@ -30,7 +29,9 @@ class PackOut:
         self.sent_all = False
 
     def chunks(self, sent: Callable[[int], None]) -> Iterator[bytes]:
-        """Yield the pack's bytes; ``sent`` is told the bytes so far.
+        """Yield the pack's bytes, some 64 KiB at a time; ``sent`` is told the bytes so far.
+
+        What is sent in one piece has to be sent within a time limit, which a slow line would pass with more.
 
         Raises: StorageFailure when a file is not what it was.
         """
@@ -67,16 +68,12 @@ def _entry(item: GitObject) -> Iterator[bytes]:
     adler, done = 1, 0
     check = object_hash(item.kind, item.size)
     head = _head(item) + b"\x78\x01"
-    for piece in pieces(item.content, _PIECE):
-        adler = zlib.adler32(piece, adler)
-        check.update(piece)
-        out: list[bytes | memoryview] = [head]
+    for block in pieces(item.content, _BLOCK):
+        adler = zlib.adler32(block, adler)
+        check.update(block)
+        done += len(block)
+        yield b"".join((head, _block_head(len(block), is_last=done >= item.size), block))
         head = b""
-        for start in range(0, len(piece), _BLOCK):
-            block = piece[start : start + _BLOCK]
-            done += len(block)
-            out += [_block_head(len(block), is_last=done >= item.size), block]
-        yield b"".join(out)
     if done != item.size or check.hexdigest() != item.id:
         raise changed(item)
     end = adler.to_bytes(4, "big")
