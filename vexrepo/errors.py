@@ -179,6 +179,7 @@ CODES: dict[str, str] = {
     "store-answer": "a store's server answers what is not its own protocol, or does not take a request",
     "store-busy": "a store's server limits how many requests it takes, or is overloaded, and wants to be asked later",
     "store-limit": "a store's server does not take that much at once",
+    "store-empty": "a store that held memories at the last commit holds none",
     "no-workspace": "the repository has no workspace store",
     "store-unseen": "the repository has never committed a store nor checked it out",
     # hosts

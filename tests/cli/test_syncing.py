@@ -176,6 +176,30 @@ def test_a_database_that_was_lost_is_filled_again(first):
     assert first.rows(first.folder / "copy.db") == rows
 
 
+def test_a_database_that_was_made_anew_does_not_wipe_the_copy(first):
+    first.ok("sync", "push")
+    rows = first.rows()
+    first.sql("DELETE FROM memories")
+    ran = first("sync", "push")
+    assert ran.code == 1 and "store-empty" in ran.err and "vex sync pull fills it again" in ran.err
+    first.ok("sync", "pull")
+    assert first.rows() == rows
+    first.sql("DELETE FROM memories")
+    first.ok("commit", "-m", "forget everything")
+    first.ok("push", "sync")
+    assert first.at_host() == {}
+
+
+def test_what_was_kept_is_said_even_where_the_push_is_refused(first, second):
+    first.ok("sync", "push")
+    second.set_up().ok("sync", "pull")
+    second.learn_row("s1", "second has learned this", 4)
+    second.ok("sync", "push")
+    first.learn_row("f1", "first has learned this", 4)
+    ran = first("sync", "push")
+    assert ran.code == 1 and "vex sync push  +1" in ran.out and "pull" in ran.err
+
+
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 

@@ -163,7 +163,7 @@ def rekey(
 
     All recipients but those left out get it, and a new passphrase is asked for (or comes from VEX_NEW_PASSPHRASE_FILE).
     Everything at the host is sealed anew, so that nothing an earlier key opens is left there; who had one may have kept
-    copies of what he could read.
+    copies of what they could read.
     """
     from vexrepo.remotes.hosts.members import Recipient
     from vexrepo.repository.hostcare import rekey_host

@@ -33,7 +33,7 @@ _COMMANDS = {
     "list": Entry(f"{_HERE}:list_", "List who can open a remote."),
     "remove": Entry(f"{_HERE}:remove", "Take a key, or a passphrase, off a remote."),
 }
-_REKEY = "who had it can still open what is there now: shut him out with vex remote rekey {}"
+_REKEY = "who had it can still open what is there now: shut them out with vex remote rekey {}"
 
 
 @click.group(
@@ -44,7 +44,7 @@ _REKEY = "who had it can still open what is there now: shut him out with vex rem
 def recipient() -> None:
     """Say who can open a remote, beside the passphrase.
 
-    A recipient opens it with the identity that signs his commits, and needs no passphrase.  Whoever makes a remote is
+    A recipient opens it with the identity that signs their commits, and needs no passphrase.  Whoever makes a remote is
     its first.
     """
 
@@ -168,7 +168,7 @@ def remove(edge: Edge, remote: str, who: str, dry_run: bool, as_json: bool) -> N
     """Take a key, or a passphrase, off a remote.
 
     NAME is as vex remote recipient list shows it; KEY the first digits of a key or slot.  Who had it has had the master
-    key: vex remote rekey shuts him out of what comes.  What he has read he keeps.
+    key: vex remote rekey shuts them out of what comes.  What they have read they keep.
     """
     repository = edge.repository(signs=not dry_run, trusts=True)
     place = find_remote(repository.config, remote)
@@ -302,7 +302,7 @@ def passphrase(
 
     The new one is asked for twice, or comes from VEX_NEW_PASSPHRASE_FILE.  The remote is opened with your key, or the
     old passphrase.  Nothing is sealed anew: who knows the old one and kept a copy of the header can open what is there
-    now; vex remote rekey shuts him out of what comes.
+    now; vex remote rekey shuts them out of what comes.
     """
     if sum((upgrade, keep, forget)) > 1 or (recovery_key and (upgrade or keep or forget)):
         raise click.UsageError("--upgrade, --keep, --forget and --recovery-key exclude each other")

@@ -44,7 +44,7 @@ _database = click.option("--db", metavar="FILE", help="The database.  [default: 
     )
 )
 @_database
-@click.option("-m", "--message", metavar="TEXT", help="What this state is.  [default: when it was sent]")
+@click.option("-m", "--message", metavar="TEXT", help="What this state is.  [default: vex sync push]")
 @click.option("--min-importance", metavar="N", type=float, help="Only memories of this importance or more.")
 @click.option("--namespace", "namespaces", metavar="NAME", multiple=True, help="Only this namespace; may be repeated.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the newest N of them.")
@@ -82,6 +82,8 @@ def push(
     if dry_run:
         _say_would(synced, committed, selection, limit, as_json)
         return DONE
+    if committed is not None and not as_json:
+        say(_committed_words(committed))  # it stands, whatever becomes of the push
     from vexrepo.repository.pushing import push as send
     from vexrepo.repository.refspec import parse_refspecs
 
@@ -98,8 +100,6 @@ def push(
     if as_json:
         emit({"commit": _committed_json(committed), **pushed_json(done, synced.remote, dry_run)})
         return DONE if done.noted else PARTLY
-    if committed is not None:
-        say(_committed_words(committed))
     say_pushed(edge, done, synced.remote, dry_run)
     return DONE if done.noted else PARTLY
 
@@ -127,6 +127,7 @@ def _commit(
     head = synced.repository.view().commit
     if head is not None and not dry_run and left_behind_at(synced.repository, synced.database) is not None:
         bring(synced.repository, head, synced.database)
+    _check_not_emptied(synced)
     try:
         if selection or limit is not None:
             return commit_some(synced.repository, synced.database, message, selection, limit=limit, dry_run=dry_run)
@@ -135,6 +136,24 @@ def _commit(
         if error.code != "nothing-to-commit":
             raise
         return None
+
+
+def _check_not_emptied(synced: Synced) -> None:
+    """Raise StateError (store-empty) for a database without memories where the last commit has some.
+
+    More often than not somebody made it anew where one was lost; that is what the copy at the host is for.
+    """
+    from vexrepo.remotes.stores.registry import open_store
+
+    root = synced.repository.records_root(synced.repository.view().commit)
+    with open_store(synced.database) as store:
+        count = store.describe().count
+    if root is not None and root.count and count == 0:
+        raise StateError(
+            f"{synced.database} holds no memory, and the last commit has {root.count:,}: vex sync pull fills it again; "
+            f"to have them forgotten: vex commit -m MESSAGE, then vex push {synced.remote.name}",
+            code="store-empty",
+        )
 
 
 def _committed_words(done: Committed) -> str:
