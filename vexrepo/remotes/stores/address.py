@@ -21,6 +21,7 @@ _ENDINGS = {
     ".db": "vektor",
     ".sqlite": "vektor",
     ".sqlite3": "vektor",
+    ".parquet": "parquet",
 }
 
 

@@ -79,6 +79,7 @@ KINDS: Final[dict[str, KindFlags]] = {
         environment={"location": ("QDRANT_URL",), "collection": ("QDRANT_COLLECTION",)},
         secrets={"api_key": ("QDRANT_API_KEY",)},
     ),
+    "parquet": KindFlags(("in", "file"), ("out", "output")),
     "redis": _server(
         Server("index", option="index", url="redis://localhost:6379/0"),
         "prefix",

@@ -11,17 +11,18 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
-from vexrepo.objects.vector import MAIN, Dtype, Space, Vector, check_row, pack_numbers, unpack_numbers
-from vexrepo.remotes.stores.points import RESERVED, VERSION, Point
+from vexrepo.objects.vector import MAIN, Dtype, pack_numbers, unpack_numbers
+from vexrepo.remotes.stores.exact_vectors import exact_vector, single_vectors, with_exact
+from vexrepo.remotes.stores.points import Point
 
 Keys: TypeAlias = Literal["hash", "json"]
 TYPES: Final = "_vex_types"
@@ -40,13 +41,6 @@ class VectorField:
     name: str
     dtype: str = "<f4"
     dims: int = 0
-
-
-class _Found(NamedTuple):
-    """A vector in single precision, and as it is where that loses something; None: not in the range, not needed."""
-
-    single: Vector | None
-    exact: Vector | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +97,8 @@ def decode_hash(identifier: str, fields: Mapping[bytes, bytes], layout: Layout) 
     for name, raw in rows.items():
         held = layout.vectors[name]
         plain = None if types.get(held.name) == "f4" else _from_base64(raw, held)
-        found.append(_from_bytes(name, raw if plain is None else plain, held.dtype, held))
-    return Point(identifier, _carrying(payload, found, []), _singles(found))
+        found.append(exact_vector(name, raw if plain is None else plain, held.dtype, held.name))
+    return Point(identifier, with_exact(payload, found, []), single_vectors(found))
 
 
 def _encode_field(name: str, value: Any, layout: Layout) -> tuple[bytes, str]:
@@ -215,10 +209,10 @@ def decode_json(identifier: str, raw: bytes, layout: Layout) -> Point:
         del value[held.name]
         if dtype == "f32d":
             decimals.append(name)
-        found.append(_from_bytes(name, row, "<f8" if dtype == "f64" else "<f4", held))
+        found.append(exact_vector(name, row, "<f8" if dtype == "f64" else "<f4", held.name))
     if value.get("id") == identifier:
         del value["id"]
-    return Point(identifier, _carrying(value, found, decimals), _singles(found))
+    return Point(identifier, with_exact(value, found, decimals), single_vectors(found))
 
 
 def _packed(numbers: list[Any]) -> tuple[Dtype, bytes]:
@@ -274,42 +268,3 @@ def _from_base64(raw: bytes, held: VectorField) -> bytes | None:
     except (ValueError, binascii.Error):
         return None
     return found if found and len(found) % 4 == 0 else None
-
-
-def _from_bytes(name: str, raw: bytes, dtype: str, held: VectorField) -> _Found:
-    """Return a vector from a field's bytes.  Raises: InvalidData (dims-mismatch, not-finite)."""
-    import numpy as np
-
-    width = int(dtype[2])
-    if not raw or len(raw) % width:
-        raise InvalidData(
-            f"field {held.name!r:.60} has {len(raw)} bytes, expected numbers of {width} bytes, or their base64",
-            code="dims-mismatch",
-        )
-    values = np.frombuffer(raw, dtype)
-    with np.errstate(over="ignore"):
-        row = values.astype("<f4")
-    single = Vector(Space(name, "dense", None, len(values), "f32"), row.tobytes())
-    if dtype != "<f8" or np.array_equal(row.astype("<f8").view("<u8"), values.view("<u8")):
-        check_row(*single)
-        return _Found(single, None)
-    exact = Vector(Space(name, "dense", None, len(values), "f64"), raw)
-    check_row(*exact)
-    return _Found(single if np.isfinite(row).all() else None, exact)
-
-
-def _carrying(payload: dict[str, Any], found: Iterable[_Found], decimals: list[str]) -> dict[str, Any]:
-    """Return a payload that says of vectors what single precision does not, unless it says such things itself."""
-    rows = [
-        [exact.space.encode().decode(), base64.b64encode(exact.row).decode(), int(single is not None)]
-        for single, exact in found
-        if exact is not None
-    ]
-    if RESERVED in payload or not (rows or decimals):
-        return payload
-    carried = {"v": VERSION, **({"f": decimals} if decimals else {}), **({"s": rows} if rows else {})}
-    return {**payload, RESERVED: canonical.encode(carried).decode()}
-
-
-def _singles(found: Iterable[_Found]) -> tuple[Vector, ...]:
-    return tuple(each.single for each in found if each.single is not None)

@@ -13,6 +13,7 @@ from vexrepo.remotes.stores.base import Store
 BUILT_IN = {
     "jsonl": "vexrepo.remotes.stores.jsonl:JsonlStore",
     "vektor": "vexrepo.remotes.stores.vektor:VektorStore",
+    "parquet": "vexrepo.remotes.stores.parquet:ParquetStore",
     "redis": "vexrepo.remotes.stores.redis:RedisStore",
     "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",
     "qdrant": "vexrepo.remotes.stores.qdrant:QdrantStore",

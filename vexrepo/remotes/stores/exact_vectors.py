@@ -1,0 +1,62 @@
+"""Vectors of others, read as points: in single precision, and what that loses carried as if it were written so."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from vexrepo.errors import InvalidData
+from vexrepo.objects import canonical
+from vexrepo.objects.vector import Space, Vector, check_row
+from vexrepo.remotes.stores.points import RESERVED, VERSION
+
+
+class Found(NamedTuple):
+    """A vector in single precision, and as it is where that loses something; None: not in the range, not needed."""
+
+    single: Vector | None
+    exact: Vector | None
+
+
+def exact_vector(name: str, raw: bytes, dtype: str, place: str) -> Found:
+    """Return the vector of a field or column ``place``, from its numbers' bytes, little-endian.
+
+    ``dtype``: ``<f4``, ``<f8`` or ``<f2``.  Raises: InvalidData (dims-mismatch, not-finite).
+    """
+    import numpy as np
+
+    width = int(dtype[2])
+    if not raw or len(raw) % width:
+        raise InvalidData(
+            f"field {place!r:.60} has {len(raw)} bytes, expected numbers of {width} bytes, or their base64",
+            code="dims-mismatch",
+        )
+    values = np.frombuffer(raw, dtype)
+    with np.errstate(over="ignore"):
+        row = values.astype("<f4")
+    single = Vector(Space(name, "dense", None, len(values), "f32"), row.tobytes())
+    if dtype != "<f8" or np.array_equal(row.astype("<f8").view("<u8"), values.view("<u8")):
+        check_row(*single)
+        return Found(single, None)
+    exact = Vector(Space(name, "dense", None, len(values), "f64"), raw)
+    check_row(*exact)
+    return Found(single if np.isfinite(row).all() else None, exact)
+
+
+def with_exact(payload: dict[str, Any], found: Iterable[Found], decimals: list[str]) -> dict[str, Any]:
+    """Return a payload that says of vectors what single precision does not, unless it says such things itself."""
+    rows = [
+        [exact.space.encode().decode(), base64.b64encode(exact.row).decode(), int(single is not None)]
+        for single, exact in found
+        if exact is not None
+    ]
+    if RESERVED in payload or not (rows or decimals):
+        return payload
+    carried = {"v": VERSION, **({"f": decimals} if decimals else {}), **({"s": rows} if rows else {})}
+    return {**payload, RESERVED: canonical.encode(carried).decode()}
+
+
+def single_vectors(found: Iterable[Found]) -> tuple[Vector, ...]:
+    """Return those of the vectors that a point has."""
+    return tuple(each.single for each in found if each.single is not None)
