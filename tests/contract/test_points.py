@@ -36,6 +36,18 @@ class TestUuids(_Points):
     what = "uuids"
 
 
+class TestQdrantsIds(_Points):
+    what = "qdrants-ids"
+
+
+class TestNumbers(_Points):
+    what = "numbers"
+
+
+class TestFilled(_Points):
+    what = "filled"
+
+
 class TestShortIds(_Points):
     what = "short-ids"
 

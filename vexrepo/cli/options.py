@@ -32,6 +32,25 @@ def _tells_edge(name: str, value: bool, flag: str, words: str) -> Callable[[F], 
 
 no_verify = _tells_edge("verify", False, "--no-verify", "Do not ask the repository's checks and hooks.")
 quarantining = _tells_edge("quarantine", True, "--quarantine", "Keep what is refused apart, for a look.")
+
+
+def _set_concurrency(ctx: click.Context, param: click.Parameter, given: int | None) -> None:
+    if given is not None:
+        from vexrepo.cli.surroundings import Edge
+
+        found = ctx.find_object(Edge)
+        assert found is not None
+        found.concurrency = given
+
+
+concurrency = click.option(
+    "--concurrency",
+    metavar="N",
+    type=click.IntRange(min=1, max=64),
+    expose_value=False,
+    callback=_set_concurrency,
+    help="Send a vector store at most N requests at once.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -44,6 +44,7 @@ ENVIRONMENT: dict[str, str] = {
     "VEX_TOKEN": "access token for the hosts of all remotes that have none of their own",
     "VEKTOR_DB": "the vektor database of export, import and migrate where no flag names one (or VEKTOR_DB_PATH)",
     "VEKTOR_AGENT_ID": "the agent whose rows import and migrate write into a vektor database, as --agent-id",
+    "PGVECTOR_URL": "where the tables of pgvector are, with a password or without (or DATABASE_URL, PGPASSWORD)",
     "VEX_DEBUG": "1: show the Python traceback of a fault",
     "NO_COLOR": "anything: no colours",
     "FORCE_COLOR": "anything: colours even where the output is not a terminal",

@@ -300,9 +300,11 @@ class StoreContract(ABC):
             assert first.fingerprint is None or store.describe().fingerprint != first.fingerprint
 
     def test_many_records_pass_through(self, tmp_path: Path) -> None:
+        dims = self.dims or 2
+        rest = [1.0] * (dims - 1)
         many = [
-            record.from_json({"id": f"m{place:05}", "text": f"note {place}", "vector": [place / 4, 1.0], "dims": 2})
-            for place in range(2_345)
+            record.from_json({"id": f"m{at:05}", "text": f"note {at}", "vector": [at / 4, *rest], "dims": dims})
+            for at in range(2_345)
         ]
         self._move(tmp_path, [], many)
         self._move(tmp_path, many, many[100:])

@@ -42,6 +42,8 @@ def adapters(as_json: bool) -> None:
             "never written" if not each["write"] else "written as a whole" if each["rewrites"] else "written in place"
         )
         say(f"  {kind}  read, {written}, {edges} edges")
+        if each["holds"] is not None:
+            say(quiet(f"  {' ' * width}  {_words(each['holds'])}"))
     say("Projection adapters")
     for projection in projections:
         say(f"  {heading(plain(projection['name']))}  {plain(projection['package'])}")
@@ -49,7 +51,22 @@ def adapters(as_json: bool) -> None:
         say(quiet("  none installed"))
 
 
+def _words(holds: dict[str, Any]) -> str:
+    """Return what a vector store holds itself; all else of a memory is carried."""
+    parts = [
+        f"ids: {holds['ids']}",
+        f"metadata: {holds['values']}",
+        f"vectors: {', '.join(holds['vectors'])}" + (", several by name" if holds["named_vectors"] else ""),
+    ]
+    if holds["needs_vector"]:
+        parts.append("every memory needs one")
+    if holds["alters_vectors"]:
+        parts.append(str(holds["alters_vectors"]))
+    return " · ".join(parts)
+
+
 def _stores() -> list[dict[str, Any]]:
+    from vexrepo.remotes.stores.point_store import PointStore
     from vexrepo.remotes.stores.registry import connector, kinds
 
     found: list[dict[str, Any]] = []
@@ -66,6 +83,7 @@ def _stores() -> list[dict[str, Any]]:
                 "write": store.writable,
                 "rewrites": store.rewrites,
                 "edges": store.holds_edges,
+                "holds": store.can.describe() if issubclass(store, PointStore) else None,
             }
         )
     return found

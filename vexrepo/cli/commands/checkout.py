@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vexrepo.cli.describe import branch_of, place_words
-from vexrepo.cli.options import REVISION, as_json, example, no_verify, selecting, selection
+from vexrepo.cli.options import REVISION, as_json, concurrency, example, no_verify, selecting, selection
 from vexrepo.cli.output import emit, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain
@@ -40,6 +40,7 @@ _UNSURE = "the repository is as it was; `vex status` tells what the store holds"
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written, write nothing.")
 @no_verify
+@concurrency
 @as_json
 @pass_edge
 def checkout(

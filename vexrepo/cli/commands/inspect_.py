@@ -73,11 +73,13 @@ def inspect(
             edge.progress("reading bytes" if is_file else "reading", done, total)
 
         summary = read(store, chosen, limit=limit, advance=advance)
-        files = read_files(store)
+        files, mapping = read_files(store), store.mapping()
     if as_json:
-        emit(_json(address, description.config, summary, files, whole=chosen is None and limit is None))
+        found = _json(address, description.config, summary, files, whole=chosen is None and limit is None)
+        emit({**found, "mapping": mapping})
     else:
         _print(address, description.config, summary, files, whole=chosen is None and limit is None)
+        _print_mapping(mapping)
 
 
 # -- for people ----------------------------------------------------------------------------------------------------
@@ -264,6 +266,14 @@ def _metadata(summary: Summary) -> dict[str, Counter[str]]:
     for (name, kind), count in summary.metadata.counts.items():
         found.setdefault(name, Counter())[kind] += count
     return dict(sorted(found.items(), key=lambda item: (-item[1].total(), item[0])))
+
+
+def _print_mapping(mapping: dict[str, str]) -> None:
+    if mapping:
+        _title("Mapping")
+        width = max(columns(cut(name)) for name in mapping)
+        for name, words in mapping.items():
+            say(f"  {pad(cut(name), width)}  {cut(words)}")
 
 
 def _print_files(config: dict[str, Any], summary: Summary, files: Files, *, whole: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vexrepo.cli.failures import DONE, PARTLY
-from vexrepo.cli.options import REVISION, as_json, example, filtering, filters, no_verify, quarantining
+from vexrepo.cli.options import REVISION, as_json, concurrency, example, filtering, filters, no_verify, quarantining
 from vexrepo.cli.output import emit, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
@@ -60,6 +60,7 @@ def _guarded(function: F) -> F:
                 "--grant", "grant_file", metavar="FILE", type=click.Path(), help="Trust its holder for what it covers."
             ),
             no_verify,
+            concurrency,
         )
     ):
         function = option(function)

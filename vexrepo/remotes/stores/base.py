@@ -152,6 +152,10 @@ class Store(ABC):
                 code="store-changed",
             )
 
+    def mapping(self) -> dict[str, str]:
+        """Return which part of the store each member of a record is, in words, for people; {} where it goes without."""
+        return {}
+
     def place(self, place: int) -> str:
         """Return words for a place: ``memories.vmig.jsonl line 12``."""
         return f"{self.address.location} record {place}"

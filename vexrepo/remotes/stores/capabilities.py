@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from blake3 import blake3
@@ -15,7 +15,7 @@ from vexrepo.objects.vector import MAIN
 if TYPE_CHECKING:
     from vexrepo.objects.vector import Vector
 
-IdForm: TypeAlias = Literal["text", "uuid"]
+IdForm: TypeAlias = Literal["text", "uuid", "number", "uuid or number"]
 ALL_KINDS: Final = frozenset({"dense", "multi", "sparse"})
 
 
@@ -95,16 +95,19 @@ class Capabilities:
     """What a kind of store holds natively; what it does not is carried in the reserved member.
 
     ``holds`` says whether a payload member's value comes back exactly as JSON, ``values`` the same in words;
-    ``holds_name`` whether a member may have a name.  ``id_form``: native ids are text (of at most ``id_bytes``, where
-    ``holds_id``), or UUIDs and unsigned 64-bit numbers.  ``kinds`` are the vectors held, ``is_named`` whether besides
-    the main one; ``names``, where not None, are the only vectors this collection is set up for.  ``holds_vector``:
-    whether it takes one with these numbers.  ``needs_vector``: a point without one is given a placeholder.
-    ``mixes_dims``: vectors of one name may differ in their dimensions.  ``alters``: what it does to vectors.
+    ``holds_member`` whether a member of a name may have such a value.  ``fills`` are members that every point has, with
+    what they are where a record says nothing of them.  ``id_form``: native ids are text (of at most ``id_bytes``, where
+    ``holds_id``), UUIDs, numbers (signed, 64 bits), or as Qdrant has it UUIDs and unsigned numbers.  ``kinds`` are the
+    vectors held, ``is_named`` whether besides the main one; ``names``, where not None, are the only vectors this
+    collection is set up for.  ``holds_vector``: whether it takes one with these numbers.  ``needs_vector``: a point
+    without one is given a placeholder.  ``mixes_dims``: vectors of one name may differ in their dimensions.
+    ``alters``: what it does to vectors.
     """
 
     holds: Callable[[Any], bool]
     values: str = "any JSON"
-    holds_name: Callable[[str], bool] = lambda name: True
+    holds_member: Callable[[str, Any], bool] = lambda name, value: True
+    fills: Mapping[str, Any] = field(default_factory=dict)
     id_form: IdForm = "text"
     id_bytes: int = 1 << 16
     holds_id: Callable[[str], bool] = lambda identifier: True
@@ -123,7 +126,7 @@ class Capabilities:
     def describe(self) -> dict[str, Any]:
         """Return the JSON form, for people who choose a store."""
         return {
-            "ids": "text" if self.id_form == "text" else "UUIDs and numbers",
+            "ids": self.id_form,
             "values": self.values,
             "vectors": sorted(self.kinds),
             "named_vectors": self.is_named,
@@ -139,8 +142,11 @@ class Capabilities:
 def native_id(key: bytes, can: Capabilities) -> str:
     """Return the native id a record with this key has where it is free: its own id, if the store can hold that."""
     identifier = split_key(key)[1]
-    if can.id_form == "uuid":
-        return identifier if is_uuid(identifier) or is_number(identifier) else mapped_id(key, can)
+    if can.id_form != "text":
+        is_right = ("uuid" in can.id_form and is_uuid(identifier)) or (
+            "number" in can.id_form and is_number(identifier, 64 if "uuid" in can.id_form else 63)
+        )
+        return identifier if is_right else mapped_id(key, can)
     fits = len(identifier.encode()) <= can.id_bytes and identifier == identifier.strip() and can.holds_id(identifier)
     return identifier if fits and identifier else mapped_id(key, can)
 
@@ -150,6 +156,8 @@ def mapped_id(key: bytes, can: Capabilities) -> str:
     raw = bytearray(blake3(b"vex:native-id:1\n" + key).digest(16))
     if can.id_form == "text":
         return "vex-" + raw.hex()
+    if can.id_form == "number":  # in the upper half, where no sequence gets to
+        return str(int.from_bytes(raw[:8], "big") >> 2 | 1 << 62)
     raw[6], raw[8] = raw[6] & 0x0F | 0x80, raw[8] & 0x3F | 0x80  # version 8 of RFC 9562: made in a way of our own
     return str(uuid.UUID(bytes=bytes(raw)))
 
@@ -162,7 +170,7 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def is_number(text: str) -> bool:
-    """Whether a text is an unsigned 64-bit number in its one form."""
+def is_number(text: str, bits: int = 64) -> bool:
+    """Whether a text is an unsigned number of so many bits in its one form."""
     is_digits = text.isascii() and text.isdigit() and len(text) <= 20
-    return is_digits and (text == "0" or text[0] != "0") and int(text) < 1 << 64
+    return is_digits and (text == "0" or text[0] != "0") and int(text) < 1 << bits

@@ -41,7 +41,15 @@ from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Plan, Sourced, Store, Written
 from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.point_names import Names
-from vexrepo.remotes.stores.points import Fields, Point, native_vectors, read_point, told_text_name, write_point
+from vexrepo.remotes.stores.points import (
+    RESERVED,
+    Fields,
+    Point,
+    native_vectors,
+    read_point,
+    told_text_name,
+    write_point,
+)
 from vexrepo.storage.spill import Sorter
 
 BATCH_POINTS: Final = 256
@@ -219,6 +227,11 @@ class PointStore(Store):
                     yield found
         self._names = names
 
+    def mapping(self) -> dict[str, str]:
+        """Return which member of a payload each member of a record is."""
+        members = dict(self.fields().members)
+        return {**members, "metadata": "all other members of the payload", "everything else": RESERVED}
+
     def place(self, place: int) -> str:
         """Return words for a point: ``qdrant://localhost:6333/agent point 12``."""
         return f"{self.address} point {place}"
@@ -334,7 +347,7 @@ class PointStore(Store):
         for item in native_vectors(record.vectors, self.can):
             space = item.space
             held = spaces.setdefault(space.name, space)
-            if held.dims != space.dims and not self.can.mixes_dims:
+            if held.kind == space.kind and held.dims != space.dims and not self.can.mixes_dims:
                 where = "the store is set up for" if fixed is not None and space.name in fixed else "another memory has"
                 name = f" {space.name!r}" if space.name else ""
                 raise StoreError(

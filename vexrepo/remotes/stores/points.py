@@ -114,14 +114,16 @@ def _payload(value: Mapping[str, Any], can: Capabilities, fields: Fields) -> dic
     for member, name in fields.members:
         held = value.get(member)
         is_right = isinstance(held, str) or (member == "created_at" and type(held) in (int, float))
-        if is_right and holds(held):
+        if is_right and holds(held) and can.holds_member(name, held):
             found[name] = held
     metadata = value.get("metadata")
     if isinstance(metadata, dict):
         taken = fields.taken
         for name, held in metadata.items():
-            if name not in taken and can.holds_name(name) and holds(held):
+            if name not in taken and holds(held) and can.holds_member(name, held):
                 found[name] = held
+    for name, filled in can.fills.items():
+        found.setdefault(name, filled)
     return found
 
 
@@ -377,12 +379,15 @@ def _difference(
         elif was is not now:
             patch += _patch(was, now, (name,))
     for name, was in plain.items():
+        if isinstance(was, dict):  # member by member, so that what an agent adds does not bring back the others
+            patch += [[[name, inner], [held], []] for inner, held in sorted(was.items())]
+            was = {}
         patch.append([[name], [was], []])
     return absent, patch
 
 
 def _patch(was: Any, now: Any, path: tuple[str, ...]) -> list[list[Any]]:
-    if was is not now and isinstance(was, dict) and isinstance(now, dict) and was and now:
+    if was is not now and isinstance(was, dict) and isinstance(now, dict) and was:
         found: list[list[Any]] = []
         for name in sorted(was.keys() | now.keys()):
             found += _patch(was.get(name, ABSENT), now.get(name, ABSENT), (*path, name))

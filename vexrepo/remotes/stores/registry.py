@@ -14,6 +14,7 @@ BUILT_IN = {
     "jsonl": "vexrepo.remotes.stores.jsonl:JsonlStore",
     "vektor": "vexrepo.remotes.stores.vektor:VektorStore",
     "parquet": "vexrepo.remotes.stores.parquet:ParquetStore",
+    "pgvector": "vexrepo.remotes.stores.pgvector:PgvectorStore",
     "redis": "vexrepo.remotes.stores.redis:RedisStore",
     "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",
     "qdrant": "vexrepo.remotes.stores.qdrant:QdrantStore",

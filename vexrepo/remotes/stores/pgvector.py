@@ -1,0 +1,449 @@
+"""The connector for PostgreSQL with pgvector: ``pgvector://user@host:5432/database?table=NAME``.
+
+A table with a key, columns of vectors and others (``pgvector_table``), read by one binary COPY, written by binary COPY
+into a temporary table and one upsert.  A write is one transaction that keeps other writers out: all of it is done or
+nothing, and what an agent wrote since the table was read is never overwritten.  Mapping: remotes/STORES.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import orjson
+
+from vexrepo.errors import StoreError, UsageError
+from vexrepo.objects.vector import MAIN, Space
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Description, Plan, Written
+from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
+from vexrepo.remotes.stores.pgvector_columns import Column, holds_json
+from vexrepo.remotes.stores.pgvector_errors import connection_parameters, store_error
+from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter
+from vexrepo.remotes.stores.pgvector_table import (
+    Table,
+    columns_to_make,
+    default_index,
+    find_indexes,
+    find_table,
+    indexes_of,
+    is_column_name,
+)
+from vexrepo.remotes.stores.pgvector_wire import HEADER, TRAILER, can_be_held
+from vexrepo.remotes.stores.point_store import PointStore, Wanted, cannot_hold
+from vexrepo.remotes.stores.points import RESERVED, Fields, Point
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import sql
+
+TABLE: Final = "vex_memories"
+MAX_ID_BYTES: Final = 2000  # an index row of PostgreSQL holds about 2,700
+LOCK_WAIT: Final = "10s"
+READ_ROWS: Final = 1000
+_LIBPQ: Final = frozenset(
+    {
+        "host",
+        "port",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "sslnegotiation",
+        "channel_binding",
+        "gssencmode",
+        "options",
+    }
+)
+# The rows with the transactions that wrote them: any change gives a row another place or another transaction.
+_STATE = """
+SELECT count(*), coalesce(sum(hashtextextended(ctid::text, xmin::text::bigint)::numeric), 0)::text
+FROM {table}
+"""
+
+
+class PgvectorStore(PointStore):
+    """A table of PostgreSQL.  A connection is made when it is first needed."""
+
+    kind: ClassVar[str] = "pgvector"
+    reads_snapshot: ClassVar[bool] = True
+    writes_whole: ClassVar[bool] = True
+    batch_points: ClassVar[int] = 2000
+    batch_bytes: ClassVar[int] = 16 << 20
+    options: ClassVar[frozenset[str]] = _LIBPQ | {"table", "schema", "id", "text", "vector", "index"}
+    secrets: ClassVar[Mapping[str, str]] = {"password": "the password of the database's user"}
+    can = Capabilities(
+        holds_json,
+        "any JSON but texts with NUL",
+        holds_member=lambda name, value: "\0" not in name,
+        id_bytes=MAX_ID_BYTES,
+        holds_id=lambda identifier: "\0" not in identifier,
+        kinds=frozenset({"dense", "sparse"}),
+        is_named=True,
+        holds_vector=lambda vector: vector.space.kind == "dense" or is_column_name(vector.space.name),
+    )
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        self._table: Table | None = None
+        self._made = False
+        self._method = address.options.get("index", "hnsw")
+        if self._method not in ("hnsw", "ivfflat", "none"):
+            raise UsageError(
+                f"{address}: index is {self._method!r:.20}, expected hnsw, ivfflat or none", code="bad-address"
+            )
+
+    # -- connecting --------------------------------------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        return self.address.options.get("table") or TABLE
+
+    @property
+    def _regclass(self) -> str:
+        schema = self.address.options.get("schema")
+        return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, self._name) if part)
+
+    @property
+    def where(self) -> str:
+        """The table, as people are told of it."""
+        return f"table {self._regclass} at pgvector:{self.address.location}"
+
+    def collection_words(self) -> str:
+        """Return what the table is called to people."""
+        return self.where
+
+    @cached_property
+    def _connection(self) -> psycopg.Connection[Any]:
+        import psycopg
+
+        with self._wrapped("reach"):
+            return psycopg.connect(
+                **connection_parameters(self.address, _LIBPQ),
+                autocommit=True,
+                prepare_threshold=None,  # poolers hand statements to connections that never saw them
+            )
+
+    @contextlib.contextmanager
+    def _wrapped(self, doing: str) -> Iterator[None]:
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            raise store_error(error, doing, self.where) from None
+
+    @contextlib.contextmanager
+    def _transaction(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
+        """Give the connection within a transaction, the one under way or a new one; settings end with it."""
+        from psycopg.pq import TransactionStatus
+
+        with self._wrapped(doing):
+            connection = self._connection
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                yield connection
+                return
+            with connection.transaction():
+                connection.execute(
+                    f"SET LOCAL lock_timeout = '{LOCK_WAIT}'; SET LOCAL statement_timeout = 0; "
+                    "SET LOCAL timezone = 'UTC'; SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL bytea_output = 'hex'; "
+                    "SET LOCAL extra_float_digits = 1; SET LOCAL datestyle = 'ISO'"
+                )
+                yield connection
+
+    def close(self) -> None:
+        """End the connection."""
+        if "_connection" in self.__dict__:
+            self._connection.close()
+
+    # -- the table ---------------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether there is such a table."""
+        return self._find() is not None
+
+    def _find(self) -> Table | None:
+        if self._table is None:
+            with self._transaction("read") as connection:
+                self._table = find_table(connection, self._regclass, self.address.options, self.where)
+            if self._table is not None:
+                self._table = replace(self._table, name=self._name)
+                self.can = self._capabilities(self._table)
+        return self._table
+
+    @property
+    def table(self) -> Table:
+        """The table, which is there."""
+        found = self._find()
+        assert found is not None
+        return found
+
+    def _capabilities(self, table: Table) -> Capabilities:
+        """Return what this table holds."""
+        columns = {each.name: each for each in table.vectors}
+        halves = any(each.type == "halfvec" for each in table.vectors)
+
+        def holds_member(name: str, value: Any) -> bool:
+            column = table.members.get(name)
+            if column is None:
+                return table.payload is not None and "\0" not in name and name != table.payload.name
+            if column.holds(value):
+                return True
+            return table.payload is not None and (not column.is_required or column.nearest(value) is not None)
+
+        return replace(
+            type(self).can,
+            holds_member=holds_member,
+            fills=self._fills(table),
+            id_form=_id_form(table.id),
+            kinds=frozenset(each.space.kind for each in table.vectors),
+            names=frozenset(columns),
+            holds_vector=lambda item: can_be_held(columns[item.space.name], item),
+            mixes_dims=all(not each.dims for each in table.vectors),
+            alters=HALF if halves else NOTHING,
+        )
+
+    def _fills(self, table: Table) -> dict[str, Any]:
+        """Return what the columns that must not be NULL say where a record does not, by the server's own defaults."""
+        from psycopg import sql
+
+        found: dict[str, Any] = {}
+        for column in table.members.values():
+            if not column.is_required:
+                continue
+            default = sql.SQL(column.default or _ZEROS.get(column.type.partition("(")[0], "''"))
+            statement = sql.SQL("SELECT to_jsonb(CAST({} AS {}))::text").format(default, sql.SQL(column.type))
+            with self._transaction("read") as connection:
+                row = connection.execute(statement).fetchone()
+            found[column.name] = orjson.loads(row[0]) if row and row[0] is not None else ""
+        return found
+
+    def find_fields(self, sample: Sequence[Point]) -> Fields:
+        """Return what the members are called: a column holds the text, or a member of the payload."""
+        table = self._find()
+        if table is None or table.text:
+            return Fields(text=table.text if table is not None else "content")
+        return super().find_fields(sample)
+
+    def fields(self) -> Fields:
+        """Return what the members of a payload are called."""
+        if self._fields is None and (self._find() is None or self.table.text):
+            self._fields = self.find_fields(())
+        return super().fields()
+
+    def mapping(self) -> dict[str, str]:
+        """Return which column, with its type, each member of a record is."""
+        table = self._find()
+        if table is None:
+            return {}
+        found = {"id": f"{table.id.name} {table.id.type}"}
+        payload = f"a member of {table.payload.name}" if table.payload is not None else "carried"
+        for member, name in self.fields().members:
+            column = table.members.get(name)
+            found[member] = f"{name} {column.type}" if column is not None else f"{payload}: {name}"
+        for each in table.vectors:
+            what = f"vectors.{each.name}" if each.name else "vector"
+            found[what] = f"{each.column} {each.type}" + (f"({each.dims})" if each.dims else "")
+        named = dict(self.fields().members).values()
+        for name, column in table.members.items():
+            if name not in named:
+                found[f"metadata.{name}"] = f"{name} {column.type}"
+        found["metadata"] = f"all members of {table.payload.name}" if table.payload is not None else "carried"
+        where = table.reserved or (f"{table.payload.name}: {RESERVED}" if table.payload is not None else None)
+        found["everything else"] = where or f"{RESERVED} text, added when it is needed"
+        return found
+
+    def held_spaces(self) -> Mapping[str, Space] | None:
+        """Return the vectors that the columns are declared for."""
+        spaces = [each.space for each in self.table.vectors]
+        return {space.name: space for space in spaces if space.dims or space.kind == "sparse"}
+
+    def describe(self) -> Description:
+        """Return the number of rows, how the table is set up, and a fingerprint of which rows there are."""
+        table = self._find()
+        if table is None:
+            return Description(0)
+        with self._transaction("read") as connection:
+            statement = _STATE if table.has_rows else "SELECT count(*), NULL FROM {table}"
+            count, state = self._one(statement)
+            indexes = [index.to_json() for index in find_indexes(connection, self._regclass)]
+        main = next((each.column for each in table.vectors if each.name == MAIN), None)
+        config: dict[str, Any] = {"columns": dict(table.columns), "id": table.id.name, "indexes": indexes}
+        if main is not None:
+            config["vector"] = main
+        return Description(count, config, f"{count}:{state}" if state is not None else None)
+
+    def _one(self, statement: str) -> tuple[Any, ...]:
+        row = self._connection.execute(self._sql(statement)).fetchone()
+        assert row is not None
+        return tuple(row)
+
+    def _sql(self, text: str, **parts: sql.Composable) -> sql.Composed:
+        from psycopg import sql
+
+        return sql.SQL(text).format(table=self.table.identifier(), **parts)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read_points(self) -> Iterator[list[Point]]:
+        """Yield all rows in batches, all of one moment."""
+        reader = RowReader(self.table)
+        statement = self._sql(
+            "COPY (SELECT {columns} FROM {table}) TO STDOUT (FORMAT binary)", columns=reader.columns()
+        )
+        with (
+            self._transaction("read") as connection,
+            connection.cursor() as cursor,
+            cursor.copy(statement) as copy,
+        ):
+            copy.set_types(reader.types())
+            rows: list[tuple[Any, ...]] = []
+            for row in copy.rows():
+                rows.append(row)
+                if len(rows) >= READ_ROWS:
+                    yield reader.points(rows)
+                    rows = []
+            if rows:
+                yield reader.points(rows)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def check_point(self, point: Point) -> None:
+        """Raise StoreError (store-cannot-hold) for an id that the column does not take."""
+        table = self._find()
+        if table is not None and table.id.type in ("integer", "smallint") and not table.id.holds(int(point.id)):
+            raise cannot_hold(self, point.id, f"the column {table.id.name} is of type {table.id.type}")
+        if table is not None and table.reserved is None and table.payload is None and RESERVED in point.payload:
+            self._check_can_add()
+
+    def _check_can_add(self) -> None:
+        """Raise StoreError (store-refused) where the table has no column for what is carried, nor may get one."""
+        with self._transaction("read") as connection:
+            row = connection.execute(
+                "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)", (self._regclass,)
+            ).fetchone()
+        if not (row and row[0]):
+            raise StoreError(
+                f"{self.where} has no column for what else a memory says, and only its owner can add one; nothing was "
+                f"written: ask for ALTER TABLE … ADD COLUMN {RESERVED} text",
+                code="store-refused",
+            )
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold a transaction, and other writers off, until all is written."""
+        with self._transaction("write") as connection:
+            if self.exists():
+                connection.execute(self._sql("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
+                self.check_expected(self._plan)
+            yield
+            self._make_indexes()
+
+    def write(self, plan: Plan) -> Written:
+        """Bring the table to a plan, as a whole or not at all.  Raises: StoreError (store-changed)."""
+        self._made = False
+        if plan.expected is None:
+            self._names = None  # what was read before may have changed
+            plan = replace(plan, expected=self.describe().fingerprint)
+        self._plan = plan
+        done = super().write(plan)
+        return replace(done, fingerprint=self.describe().fingerprint)
+
+    def prepare(self, wanted: Wanted) -> None:
+        """Make the table."""
+        from psycopg import sql
+
+        with self._transaction("make") as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            columns = columns_to_make(wanted.spaces, wanted.config)
+            key = str(wanted.config.get("id", "id"))
+            key = key if key in columns else "id"
+            schema = sql.Identifier(self._extension_schema())
+            parts = [
+                sql.SQL("{} {}{}{}").format(
+                    sql.Identifier(name),
+                    schema + sql.SQL(".") if Column(name, kind).vector else sql.SQL(""),
+                    sql.SQL(kind),
+                    sql.SQL(" PRIMARY KEY" if name == key else ""),
+                )
+                for name, kind in columns.items()
+            ]
+            options = [part for part in (self.address.options.get("schema"), self._name) if part]
+            connection.execute(
+                sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(*options), sql.SQL(", ").join(parts))
+            )
+        self._made, self._table, self._config = True, None, wanted.config
+        assert self._find() is not None
+
+    def _extension_schema(self) -> str:
+        row = self._connection.execute(
+            "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'vector'"
+        ).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def _make_indexes(self) -> None:
+        """Index the vectors of a table that was made, once they are all there."""
+        if not self._made:
+            return
+        names = {each.column for each in self.table.vectors}
+        indexes = [index for index in indexes_of(self._config) if index.column in names]
+        if not indexes and not self._config and (index := default_index(self.table, self._method)) is not None:
+            indexes = [index]
+        for index in indexes:
+            self._connection.execute(index.statement(self.table, self._extension_schema()))
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write rows, replacing those of their ids."""
+        table = self.table
+        if table.reserved is None and table.payload is None and any(RESERVED in point.payload for point in points):
+            with self._transaction("write") as connection:
+                connection.execute(self._sql(f"ALTER TABLE {{table}} ADD COLUMN IF NOT EXISTS {RESERVED} text"))
+            self._table = None
+            table = self.table
+        writer = RowWriter(table)
+        with self._transaction("write") as connection, connection.cursor() as cursor:
+            cursor.execute(writer.incoming())
+            with cursor.copy(writer.copy()) as copy:
+                copy.write(HEADER)
+                copy.write(writer.rows(points))
+                copy.write(TRAILER)
+            for statement in writer.merge():
+                cursor.execute(statement)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove rows."""
+        from psycopg import sql
+
+        parts = {"id": sql.Identifier(self.table.id.name), "kind": sql.SQL(self.table.id.type)}
+        with self._transaction("write") as connection:
+            statement = self._sql("DELETE FROM {table} WHERE {id} = ANY(%s::text[]::{kind}[])", **parts)
+            connection.execute(statement, (list(ids),))
+
+
+_ZEROS: Final = {
+    "integer": "0",
+    "bigint": "0",
+    "smallint": "0",
+    "double precision": "0",
+    "real": "0",
+    "numeric": "0",
+    "boolean": "false",
+    "jsonb": "'{}'",
+    "json": "'{}'",
+    "timestamp with time zone": "'epoch'",
+    "timestamp without time zone": "'epoch'",
+    "date": "'epoch'",
+    "uuid": "'00000000-0000-0000-0000-000000000000'",
+}
+
+
+def _id_form(column: Column) -> Any:
+    if column.type == "uuid":
+        return "uuid"
+    if column.type in ("bigint", "integer", "smallint"):
+        return "number"
+    return "text"

@@ -1,0 +1,250 @@
+"""Points as rows of a table: how each column is read and written.
+
+Most columns are text or JSON and go as they are; those of other types go as JSON through ``to_jsonb`` and
+``jsonb_populate_record``.  Where a JSON column has a member of the name of a column, both are kept: the column's value
+is the member, and the other is in an object of the JSON column's name, unless the column only says what it can of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from vexrepo.objects import canonical
+from vexrepo.objects.vector import Vector
+from vexrepo.remotes.stores.carry import is_same
+from vexrepo.remotes.stores.pgvector_columns import Column
+from vexrepo.remotes.stores.pgvector_table import Table
+from vexrepo.remotes.stores.pgvector_wire import decode_vectors, encode_row, encode_vectors
+from vexrepo.remotes.stores.points import RESERVED, Point
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+_INCOMING: Final = "vex_incoming"
+_TYPED: Final = "vex_typed"
+_LONG_NUMBER = re.compile(r"[0-9.]{16}")
+_JSONB: Final = b"\1"  # the version of its binary form
+
+
+class RowReader:
+    """Makes points of rows."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._members = list(table.members.values())
+
+    def columns(self) -> sql.Composed:
+        """Return what is selected: the id, the vectors, what is carried, the payload, the members."""
+        from psycopg import sql
+
+        table = self._table
+        parts: list[sql.Composable] = [sql.SQL("{}::text").format(sql.Identifier(table.id.name))]
+        parts += [sql.Identifier(each.column) for each in table.vectors]
+        parts.append(sql.Identifier(table.reserved) if table.reserved else sql.SQL("NULL::text"))
+        if table.payload is not None:
+            parts.append(sql.SQL("{}::text").format(sql.Identifier(table.payload.name)))
+        for column in self._members:
+            form = "{}::text" if column.is_text else "to_jsonb({})::text"
+            parts.append(sql.SQL(form).format(sql.Identifier(column.name)))
+        return sql.SQL(", ").join(parts)
+
+    def types(self) -> list[str]:
+        """Return how psycopg is to read what is selected."""
+        table = self._table
+        texts = 1 + (table.payload is not None) + len(self._members)
+        return ["text", *["bytea"] * len(table.vectors), *["text"] * texts]
+
+    def points(self, rows: Sequence[tuple[Any, ...]]) -> list[Point]:
+        """Return the points of a batch of rows."""
+        table = self._table
+        count = len(table.vectors)
+        columns = [decode_vectors(each, [row[at] for row in rows]) for at, each in enumerate(table.vectors, 1)]
+        vectors: list[tuple[Vector, ...]]
+        if count == 1:
+            vectors = [() if item is None else (item,) for item in columns[0]]
+        else:
+            vectors = [tuple([column[at] for column in columns if column[at] is not None]) for at in range(len(rows))]  # type: ignore[misc]
+        read = self._payload
+        first = 1 + count
+        return [Point(row[0], read(row[first:]), held) for row, held in zip(rows, vectors, strict=True)]
+
+    def _payload(self, fields: Sequence[str | None]) -> dict[str, Any]:
+        table = self._table
+        payload: dict[str, Any] = {}
+        at = 1
+        if table.payload is not None:
+            at = 2
+            if fields[1] is not None:
+                held = _parse(fields[1])
+                if isinstance(held, dict):
+                    payload = held
+                else:
+                    payload[table.payload.name] = held
+        beside: dict[str, Any] = {}
+        for column, text in zip(self._members, fields[at:], strict=True):
+            if text is None:
+                continue
+            name = column.name
+            value = text if column.is_text else _parse(text)
+            if name in payload:
+                other = payload[name]
+                if is_same(value, other) or is_same(column.nearest(other), value):
+                    continue
+                beside[name] = other
+            payload[name] = value
+        if beside and table.payload is not None:
+            payload[table.payload.name] = beside
+        if fields[0] is not None:
+            payload[RESERVED] = fields[0]
+        return payload
+
+
+def _parse(text: str) -> Any:
+    if _LONG_NUMBER.search(text) is None and '"' + RESERVED not in text:
+        return orjson.loads(text)
+    return canonical.parse(text.encode())
+
+
+class RowWriter:
+    """Makes rows of points, and the statements that bring them into the table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._plain = [each for each in table.members.values() if each.is_text or each.is_json]
+        self._typed = [each for each in table.members.values() if not (each.is_text or each.is_json)]
+
+    def _direct(self) -> list[str]:
+        """Return the columns whose values are copied as they are, in the order of a row's fields."""
+        table = self._table
+        names = [each.column for each in table.vectors]
+        names += [table.reserved] if table.reserved else []
+        names += [table.payload.name] if table.payload is not None else []
+        return names + [each.name for each in self._plain]
+
+    def incoming(self) -> sql.Composed:
+        """Return the statement that makes an empty table for what comes in, gone with the transaction."""
+        from psycopg import sql
+
+        direct = sql.SQL(", ").join(map(sql.Identifier, [self._table.id.name, *self._direct()]))
+        typed = sql.SQL(", NULL::jsonb AS {}").format(sql.Identifier(_TYPED)) if self._typed else sql.SQL("")
+        return sql.SQL(
+            "DROP TABLE IF EXISTS pg_temp.{name}; "
+            "CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS SELECT {direct}{typed} FROM {table} LIMIT 0"
+        ).format(name=sql.Identifier(_INCOMING), direct=direct, typed=typed, table=self._table.identifier())
+
+    def copy(self) -> sql.Composed:
+        """Return the statement that takes the rows."""
+        from psycopg import sql
+
+        names = [self._table.id.name, *self._direct(), *([_TYPED] if self._typed else [])]
+        return sql.SQL("COPY pg_temp.{} ({}) FROM STDIN (FORMAT binary)").format(
+            sql.Identifier(_INCOMING), sql.SQL(", ").join(map(sql.Identifier, names))
+        )
+
+    def merge(self) -> list[sql.Composed]:
+        """Return the statements that bring what came in into the table: replaced where the id is there, else added."""
+        from psycopg import sql
+
+        table = self._table
+        names = [table.id.name, *self._direct(), *(each.name for each in self._typed)]
+        values: list[sql.Composable] = [
+            sql.SQL("i.{}").format(sql.Identifier(n)) for n in (table.id.name, *self._direct())
+        ]
+        values += [sql.SQL("t.{}").format(sql.Identifier(each.name)) for each in self._typed]
+        source = sql.SQL("pg_temp.{} i").format(sql.Identifier(_INCOMING))
+        if self._typed:
+            source += sql.SQL(", jsonb_populate_record(NULL::{}, i.{}) t").format(
+                table.identifier(), sql.Identifier(_TYPED)
+            )
+        parts = {
+            "table": table.identifier(),
+            "id": sql.Identifier(table.id.name),
+            "names": sql.SQL(", ").join(map(sql.Identifier, names)),
+            "values": sql.SQL(", ").join(values),
+            "source": source,
+        }
+        add = "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {source}"
+        if table.is_unique:
+            changes = sql.SQL(", ").join(
+                sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in names[1:]
+            )
+            conflict = " ON CONFLICT ({id}) DO UPDATE SET {changes}" if names[1:] else " ON CONFLICT ({id}) DO NOTHING"
+            return [sql.SQL(add + conflict).format(**parts, changes=changes)]
+        gone = sql.SQL("DELETE FROM {table} o USING pg_temp.{incoming} i WHERE o.{id} = i.{id}").format(
+            **parts, incoming=sql.Identifier(_INCOMING)
+        )
+        return [gone, sql.SQL(add).format(**parts)]
+
+    def rows(self, points: Sequence[Point]) -> bytes:
+        """Return the rows of points as binary COPY has them."""
+        table = self._table
+        columns = [encode_vectors(each, [_named(point, each.name) for point in points]) for each in table.vectors]
+        packed = []
+        for at, point in enumerate(points):
+            packed.append(
+                encode_row([self._id(point.id), *[column[at] for column in columns], *self._fields(point.payload)])
+            )
+        return b"".join(packed)
+
+    def _id(self, native: str) -> bytes:
+        kind = self._table.id.type
+        if kind == "uuid":
+            return bytes.fromhex(native.replace("-", ""))
+        if kind in _SIZES:
+            return int(native).to_bytes(_SIZES[kind], "big", signed=True)
+        return native.encode()
+
+    def _fields(self, payload: dict[str, Any]) -> list[bytes | None]:
+        """Return the fields after the vectors."""
+        table = self._table
+        left = dict(payload)
+        reserved = left.pop(RESERVED, None)
+        beside = left.pop(table.payload.name, None) if table.payload is not None else None
+        plain: list[bytes | None] = []
+        for column in self._plain:
+            value = _take(column, left)
+            if value is None:
+                plain.append(None)
+            elif column.is_text:
+                plain.append(value.encode())
+            else:
+                raw = canonical.encode(value)
+                plain.append(_JSONB + raw if column.type == "jsonb" else raw)
+        typed = {column.name: value for column in self._typed if (value := _take(column, left)) is not None}
+        fields: list[bytes | None] = []
+        if table.reserved:
+            fields.append(None if reserved is None else reserved.encode())
+        elif reserved is not None:
+            left[RESERVED] = reserved
+        if table.payload is not None:
+            if isinstance(beside, dict):
+                left |= beside
+            raw = canonical.encode(left) if left or beside is None else canonical.encode(beside)
+            version = _JSONB if table.payload.type == "jsonb" else b""
+            fields.append(version + raw if left or beside is not None or table.payload.is_required else None)
+        fields += plain
+        if self._typed:
+            fields.append(_JSONB + canonical.encode(typed))
+        return fields
+
+
+_SIZES: Final = {"bigint": 8, "integer": 4, "smallint": 2}
+
+
+def _named(point: Point, name: str) -> Vector | None:
+    return next((item for item in point.vectors if item.space.name == name), None)
+
+
+def _take(column: Column, left: dict[str, Any]) -> Any:
+    """Return what a column is to hold; a member that it holds wholly is taken out of what is left for the payload."""
+    value = left.get(column.name)
+    if value is None:
+        return None
+    if column.holds(value):
+        del left[column.name]
+        return value
+    return column.nearest(value)

@@ -1,0 +1,133 @@
+"""PostgreSQL's binary COPY, and vectors as pgvector's binary form has them.
+
+A row is a 16-bit number of fields, each a 32-bit length (−1: NULL) and its bytes; everything is big-endian.
+``vector`` and ``halfvec``: u16 dims, u16 0, the numbers; ``sparsevec``: i32 dims, i32 count, i32 0, the indices from
+0 in ascending order, then the numbers, none of them 0.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from vexrepo.errors import StoreError
+from vexrepo.objects.vector import Space, Vector
+from vexrepo.remotes.stores.capabilities import HALF
+from vexrepo.remotes.stores.pgvector_table import VectorColumn
+
+HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER: Final = b"\xff\xff"
+MAX_SPARSE: Final = 16_000  # numbers that are not 0
+_MAX_DIMS = 16_000
+_SPARSE_DIMS = 1_000_000_000
+_LENGTH = struct.Struct(">i").pack
+_COUNT = struct.Struct(">H").pack
+_NULL = b"\xff\xff\xff\xff"
+
+
+def encode_row(fields: Sequence[bytes | None]) -> bytes:
+    """Return one row of binary COPY."""
+    parts = [_COUNT(len(fields))]
+    for field in fields:
+        if field is None:
+            parts.append(_NULL)
+        else:
+            parts += (_LENGTH(len(field)), field)
+    return b"".join(parts)
+
+
+def can_be_held(column: VectorColumn, item: Vector) -> bool:
+    """Whether a column holds a vector, but for what it does to all."""
+    import numpy as np
+
+    space, row = item
+    if space.kind != column.space.kind:
+        return False
+    if space.kind == "sparse":
+        count = len(row) // 8
+        indices, values = np.frombuffer(row[: 4 * count], "<u4"), np.frombuffer(row[4 * count :], "<f4")
+        most = column.dims or _SPARSE_DIMS
+        is_ascending = bool((np.diff(indices.astype("<i8")) > 0).all())
+        return count <= MAX_SPARSE and is_ascending and (not count or int(indices[-1]) < most) and bool(values.all())
+    if space.dims > _MAX_DIMS:
+        return False
+    return column.type != "halfvec" or _is_finite_half(row)
+
+
+def _is_finite_half(row: bytes) -> bool:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.frombuffer(row, "<f4").astype("<f2")).all())
+
+
+def encode_vectors(column: VectorColumn, items: Sequence[Vector | None]) -> list[bytes | None]:
+    """Return the binary forms of a batch's vectors, None for none."""
+    import numpy as np
+
+    if column.type == "sparsevec":
+        return [None if item is None else _encode_sparse(column, item) for item in items]
+    number = ">f2" if column.type == "halfvec" else ">f4"
+    size = 2 if column.type == "halfvec" else 4
+    swapped = np.frombuffer(b"".join([item.row for item in items if item is not None]), "<f4").astype(number).tobytes()
+    found: list[bytes | None] = []
+    at = 0
+    for item in items:
+        if item is None:
+            found.append(None)
+            continue
+        end = at + size * item.space.dims
+        found.append(struct.pack(">HH", item.space.dims, 0) + swapped[at:end])
+        at = end
+    return found
+
+
+def _encode_sparse(column: VectorColumn, item: Vector) -> bytes:
+    import numpy as np
+
+    count = len(item.row) // 8
+    indices = np.frombuffer(item.row[: 4 * count], "<u4").astype(">i4").tobytes()
+    values = np.frombuffer(item.row[4 * count :], "<f4").astype(">f4").tobytes()
+    return struct.pack(">iii", column.dims or _SPARSE_DIMS, count, 0) + indices + values
+
+
+def decode_vectors(column: VectorColumn, fields: Sequence[bytes | None]) -> list[Vector | None]:
+    """Return the vectors of a batch's binary forms.  Raises: StoreError (store-answer)."""
+    import numpy as np
+
+    if column.type == "sparsevec":
+        return [None if field is None else _decode_sparse(column, field) for field in fields]
+    held = [field for field in fields if field is not None]
+    number = ">f2" if column.type == "halfvec" else ">f4"
+    swapped = np.frombuffer(b"".join([field[4:] for field in held]), number).astype("<f4").tobytes()
+    spaces: dict[bytes, Space] = {}
+    found: list[Vector | None] = []
+    at = 0
+    for field in fields:
+        if field is None:
+            found.append(None)
+            continue
+        space = spaces.get(field[:2])
+        if space is None:
+            space = spaces[field[:2]] = Space(column.name, "dense", None, field[0] << 8 | field[1], "f32")
+        end = at + 4 * space.dims
+        found.append(Vector(space, swapped[at:end]))
+        at = end
+    if at != len(swapped):
+        raise StoreError(f"the column {column.column} does not hold vectors as they are known", code="store-answer")
+    return found
+
+
+def _decode_sparse(column: VectorColumn, field: bytes) -> Vector:
+    import numpy as np
+
+    _, count, _ = struct.unpack_from(">iii", field)
+    if len(field) != 12 + 8 * count:
+        raise StoreError(f"the column {column.column} does not hold vectors as they are known", code="store-answer")
+    indices = np.frombuffer(field[12 : 12 + 4 * count], ">i4").astype("<u4").tobytes()
+    values = np.frombuffer(field[12 + 4 * count :], ">f4").astype("<f4").tobytes()
+    return Vector(Space(column.name, "sparse", None, 0, "f32"), indices + values)
+
+
+ALTERATION: Final = HALF
