@@ -129,7 +129,8 @@ def parse_server_url(url: str, where: str) -> ServerUrl:
     userinfo, at, place = host.rpartition("@")
     user, _, password = userinfo.partition(":")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    password = unquote(password) or options.pop("password", "")
+    written = options.pop("password", "")
+    password = unquote(password) or written
     if scheme in ("http", "https"):
         options["tls"] = str(int(scheme == "https"))
     elif scheme in ("rediss", "bolt+s", "neo4j+s"):
