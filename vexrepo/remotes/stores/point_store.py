@@ -2,8 +2,8 @@
 
 A connector of such a store is one class below ``PointStore``, in one file.  It says
 
-- ``kind`` and ``can``: what the store is called and what it can hold (``capabilities.Capabilities``; an instance may
-  set its own ``can`` once it has looked at the collection, e.g. whether this one scales vectors);
+- ``kind`` and ``can``: what the store is called and what it can hold (``capabilities.Capabilities``; the class's is
+  shown to people, an instance may set its own once it has looked at the collection, e.g. whether it scales vectors);
 - ``exists()``, ``describe()``: whether the collection is there; its count, and its configuration as JSON, complete
   enough that ``prepare`` makes the same collection elsewhere;
 - ``held_spaces()``: which vectors it is set up for, by name, with their dims; None if it takes any;

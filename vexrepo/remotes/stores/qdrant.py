@@ -54,13 +54,13 @@ class QdrantStore(HttpPointStore):
     batch_points: ClassVar[int] = 256
     batch_bytes: ClassVar[int] = 5 << 20  # numbers are three times as long in JSON; the server takes 32 MiB
     options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "distance", "dims"})
+    can = capabilities(None)
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         self._info: dict[str, Any] | None = None
         self._is_known = False
         self._traits: dict[str, Trait] = {}
-        self.can = capabilities(None)
         self._distance = address.options.get("distance", DISTANCES[0])
         if self._distance not in DISTANCES:
             raise UsageError(
