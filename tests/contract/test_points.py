@@ -36,8 +36,8 @@ class TestUuids(_Points):
     what = "uuids"
 
 
-class TestQdrantsIds(_Points):
-    what = "qdrants-ids"
+class TestUuidsOnly(_Points):
+    what = "uuids-only"
 
 
 class TestNumbers(_Points):

@@ -37,10 +37,10 @@ STORES = {
     "everything": Capabilities(lambda value: True, kinds=ALL_KINDS, is_named=True),
     "scalars": Capabilities(scalars),
     "nothing": Capabilities(lambda value: False, kinds=frozenset()),
-    "uuids": Capabilities(lambda value: True, id_form="uuid or number", is_named=True),
+    "uuids": Capabilities(lambda value: True, id_form="uuid", is_named=True),
     "numbers": Capabilities(scalars, id_form="number"),
     "filled": Capabilities(scalars, fills={"importance": 3, "text": "", "namespace": "none"}),
-    "short ids": Capabilities(scalars, id_bytes=8, holds_member=lambda name, value: name.isidentifier()),
+    "short ids": Capabilities(scalars, id_bytes=8, holds_name=str.isidentifier),
     "needs a vector": Capabilities(scalars, needs_vector=True),
     "scales": Capabilities(lambda value: True, alters=LENGTH),
 }

@@ -15,7 +15,7 @@ from vexrepo.objects.vector import MAIN
 if TYPE_CHECKING:
     from vexrepo.objects.vector import Vector
 
-IdForm: TypeAlias = Literal["text", "uuid", "number", "uuid or number"]
+IdForm: TypeAlias = Literal["text", "uuid", "number", "uuid only"]
 ALL_KINDS: Final = frozenset({"dense", "multi", "sparse"})
 
 
@@ -95,17 +95,19 @@ class Capabilities:
     """What a kind of store holds natively; what it does not is carried in the reserved member.
 
     ``holds`` says whether a payload member's value comes back exactly as JSON, ``values`` the same in words;
-    ``holds_member`` whether a member of a name may have such a value.  ``fills`` are members that every point has, with
-    what they are where a record says nothing of them.  ``id_form``: native ids are text (of at most ``id_bytes``, where
-    ``holds_id``), UUIDs, numbers (signed, 64 bits), or as Qdrant has it UUIDs and unsigned numbers.  ``kinds`` are the
-    vectors held, ``is_named`` whether besides the main one; ``names``, where not None, are the only vectors this
-    collection is set up for.  ``holds_vector``: whether it takes one with these numbers.  ``needs_vector``: a point
-    without one is given a placeholder.  ``mixes_dims``: vectors of one name may differ in their dimensions.
-    ``alters``: what it does to vectors.
+    ``holds_name`` whether a member may have a name, ``holds_member`` whether one of this name may have such a value.
+    ``fills`` are members that every point has, with what they are where a record says nothing of them.  ``id_form``:
+    native ids are text (of at most ``id_bytes``, where ``holds_id``), "uuid" UUIDs and unsigned 64-bit numbers, "uuid
+    only", or "number" what fits into a signed 64-bit number and is not negative.  ``kinds`` are the vectors held,
+    ``is_named`` whether besides the main one; ``names``, where not None, are the only vectors this collection is set
+    up for.  ``holds_vector``: whether it takes one with these numbers.  ``needs_vector``: a point without one is given a
+    placeholder.  ``mixes_dims``: vectors of one name may differ in their dimensions.  ``alters``: what it does to
+    vectors.
     """
 
     holds: Callable[[Any], bool]
     values: str = "any JSON"
+    holds_name: Callable[[str], bool] = lambda name: True
     holds_member: Callable[[str, Any], bool] = lambda name, value: True
     fills: Mapping[str, Any] = field(default_factory=dict)
     id_form: IdForm = "text"
@@ -126,7 +128,7 @@ class Capabilities:
     def describe(self) -> dict[str, Any]:
         """Return the JSON form, for people who choose a store."""
         return {
-            "ids": self.id_form,
+            "ids": _ID_WORDS[self.id_form],
             "values": self.values,
             "vectors": sorted(self.kinds),
             "named_vectors": self.is_named,
@@ -134,6 +136,14 @@ class Capabilities:
             "mixes_dims": self.mixes_dims,
             "alters_vectors": self.alters.name if self.alters else None,
         }
+
+
+_ID_WORDS: Final[dict[IdForm, str]] = {
+    "text": "text",
+    "uuid": "UUIDs and numbers",
+    "uuid only": "UUIDs",
+    "number": "numbers",
+}
 
 
 # -- ids ---------------------------------------------------------------------------------------------------------------
@@ -144,7 +154,7 @@ def native_id(key: bytes, can: Capabilities) -> str:
     identifier = split_key(key)[1]
     if can.id_form != "text":
         is_right = ("uuid" in can.id_form and is_uuid(identifier)) or (
-            "number" in can.id_form and is_number(identifier, 64 if "uuid" in can.id_form else 63)
+            can.id_form in ("uuid", "number") and is_number(identifier, 64 if can.id_form == "uuid" else 63)
         )
         return identifier if is_right else mapped_id(key, can)
     fits = len(identifier.encode()) <= can.id_bytes and identifier == identifier.strip() and can.holds_id(identifier)

@@ -78,7 +78,7 @@ class PgvectorStore(PointStore):
     can = Capabilities(
         holds_json,
         "any JSON but texts with NUL",
-        holds_member=lambda name, value: "\0" not in name,
+        holds_name=lambda name: "\0" not in name,
         id_bytes=MAX_ID_BYTES,
         holds_id=lambda identifier: "\0" not in identifier,
         kinds=frozenset({"dense", "sparse"}),
@@ -189,7 +189,7 @@ class PgvectorStore(PointStore):
         def holds_member(name: str, value: Any) -> bool:
             column = table.members.get(name)
             if column is None:
-                return table.payload is not None and "\0" not in name and name != table.payload.name
+                return table.payload is not None and name != table.payload.name
             if column.holds(value):
                 return True
             return table.payload is not None and (not column.is_required or column.nearest(value) is not None)
@@ -443,7 +443,7 @@ _ZEROS: Final = {
 
 def _id_form(column: Column) -> Any:
     if column.type == "uuid":
-        return "uuid"
+        return "uuid only"
     if column.type in ("bigint", "integer", "smallint"):
         return "number"
     return "text"

@@ -120,7 +120,7 @@ def _payload(value: Mapping[str, Any], can: Capabilities, fields: Fields) -> dic
     if isinstance(metadata, dict):
         taken = fields.taken
         for name, held in metadata.items():
-            if name not in taken and holds(held) and can.holds_member(name, held):
+            if name not in taken and can.holds_name(name) and holds(held) and can.holds_member(name, held):
                 found[name] = held
     for name, filled in can.fills.items():
         found.setdefault(name, filled)
