@@ -100,8 +100,8 @@ class Capabilities:
     native ids are text (of at most ``id_bytes``, where ``holds_id``), "uuid" UUIDs and unsigned 64-bit numbers, "uuid
     only", or "number" what fits into a signed 64-bit number and is not negative.  ``kinds`` are the vectors held,
     ``is_named`` whether besides the main one; ``names``, where not None, are the only vectors this collection is set
-    up for.  ``holds_vector``: whether it takes one with these numbers.  ``needs_vector``: a point without one is given a
-    placeholder.  ``mixes_dims``: vectors of one name may differ in their dimensions.  ``alters``: what it does to
+    up for.  ``holds_vector``: whether it takes one with these numbers.  ``needs_vector``: a point without one is given
+    a placeholder.  ``mixes_dims``: vectors of one name may differ in their dimensions.  ``alters``: what it does to
     vectors.
     """
 
