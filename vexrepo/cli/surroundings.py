@@ -46,6 +46,10 @@ ENVIRONMENT: dict[str, str] = {
     "VEKTOR_AGENT_ID": "the agent whose rows import and migrate write into a vektor database, as --agent-id",
     "PGVECTOR_URL": "where the tables of pgvector are, with a password or without (or DATABASE_URL, PGPASSWORD)",
     "VEX_DEBUG": "1: show the Python traceback of a fault",
+    "HTTPS_PROXY": "proxy for https hosts where http.proxy is not set; HTTP_PROXY, ALL_PROXY, NO_PROXY as usual",
+    "SSL_CERT_FILE": "certificates that vouch for hosts (or GIT_SSL_CAINFO), where http.ca_file is not set",
+    "GIT_SSH_COMMAND": "what is run for ssh (or GIT_SSH), where ssh.command is not set",
+    "GIT_TERMINAL_PROMPT": "0: ask nothing on the terminal; CI does the same",
     "NO_COLOR": "anything: no colours",
     "FORCE_COLOR": "anything: colours even where the output is not a terminal",
 }
