@@ -97,8 +97,12 @@ CHECKS: dict[str, dict[str, Setting]] = {
         "share": Setting(float, 0.5, "the share of a memory, or of a namespace, that may change or go at once"),
     },
 }
+AUTO = "auto"
 SETTINGS["checks.foreign"] = Setting(
-    str, "schema,secrets,injection,drift", "checks of what comes from elsewhere: import, fetch, pull, clone"
+    str,
+    AUTO,
+    "checks of what comes from elsewhere: import, fetch, pull, clone; auto: schema, secrets, injection and drift, for "
+    "what nobody known signed and no remote of yours sent",
 )
 SETTINGS["checks.own"] = Setting(str, "", "checks of your own changes: commit, checkout, merge, push; e.g. secrets")
 for _check, _settings in CHECKS.items():

@@ -29,6 +29,7 @@ def guard_for(edge: Edge, source: Address, policy: str | None, grant_file: str |
     around that is damaged.
     """
     from vexrepo.cli.policies import ruling, store_source
+    from vexrepo.config import AUTO
     from vexrepo.exchange.admission import Guard
     from vexrepo.hooks.gate import Gate
     from vexrepo.hooks.surrounding import NOTHING_KNOWN
@@ -43,7 +44,7 @@ def guard_for(edge: Edge, source: Address, policy: str | None, grant_file: str |
         config = edge.config(None)
         edge.check_verify(config)
         around = edge.surroundings(config, trusts=True)
-        gate = Gate(around.checks) if around.verify else Gate()
+        gate = Gate(around.checks, spares_vouched=config["checks.foreign"] == AUTO) if around.verify else Gate()
     total = done = 0
 
     def advance(amount: int) -> None:

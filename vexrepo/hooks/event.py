@@ -49,6 +49,12 @@ class Event:
     signature: Mapping[str, Any] | None = None
 
     @property
+    def is_vouched_for(self) -> bool:
+        """Whether what comes in was signed by somebody known, or sent by one of the user's own remotes."""
+        is_signed = self.signature is not None and self.signature.get("verdict") == "good"
+        return self.name == "pre-import" and (is_signed or self.source.get("kind") == "remote")
+
+    @property
     def is_before(self) -> bool:
         """Whether it can still be prevented."""
         return self.name.startswith("pre-")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vexrepo.config import Config
+from vexrepo.config import AUTO, Config
 from vexrepo.remotes.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ BUILT_IN = {
     "pii": "vexrepo.hooks.checks.pii:PersonalCheck",
     "drift": "vexrepo.hooks.checks.drift:DriftCheck",
 }
+USUAL = ("schema", "secrets", "injection", "drift")
 FOREIGN = frozenset(("pre-import",))  # the events at which something comes from elsewhere
 
 _CHECKS = Plugins(BUILT_IN, "vexrepo.hooks", "there is no check", "bad-config")
@@ -54,10 +55,12 @@ def make_check(name: str, settings: Mapping[str, Any]) -> Check:
 def make_checks(event: str, config: Config) -> list[Check]:
     """Return the checks that the configuration wants at a pre- event, new ones each time.
 
-    ``checks.foreign`` names them for pre-import, ``checks.own`` for the other events; none stand at a post- event.
+    ``checks.foreign`` names them for pre-import (``auto``: those of ``USUAL``), ``checks.own`` for the other events;
+    none stand at a post- event.
     Raises: UsageError (bad-config).
     """
     if not event.startswith("pre-"):
         return []
-    wanted = parse_names(config["checks.foreign" if event in FOREIGN else "checks.own"])
+    named = config["checks.foreign" if event in FOREIGN else "checks.own"]
+    wanted = USUAL if named == AUTO and event in FOREIGN else parse_names(named)
     return [make_check(name, config.of_check(name)) for name in wanted]

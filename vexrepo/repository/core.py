@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from vexrepo.config import Config
+from vexrepo.config import AUTO, Config
 from vexrepo.errors import NoRepository, StateError, StorageFailure, Tampered, UsageError
 from vexrepo.history import revision
 from vexrepo.objects.commit import Commit
@@ -326,6 +326,7 @@ class Core:
             float(self.config["hooks.timeout_s"]),
             self.scratch,
             self._surrounding,
+            self.config["checks.foreign"] == AUTO,
         )
 
     def _surrounding(self, event: str) -> Surrounding:
