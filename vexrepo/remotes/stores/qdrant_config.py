@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.stores.capabilities import NOTHING, Alteration, Capabilities, is_half, is_scaled
+from vexrepo.remotes.stores.serde import is_read_exactly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,27 +136,16 @@ def indexes(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def holds(value: Any, depth: int = _DEPTH) -> bool:
-    """Whether a value of a payload comes back exactly.
-
-    Its JSON parser is the quick one of serde_json, a last digit off for many long numbers [found with the real engine]:
-    exact are numbers of digits that make an integer below 2^53 and a power of ten up to 22.
-    """
+    """Whether a value of a payload comes back exactly: as its JSON parser reads it, see ``serde``."""
     if value is None or isinstance(value, (str, bool)):
         return True
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 64
     if isinstance(value, float):
-        return _is_short(value)
+        return is_read_exactly(value)
     if depth == 0:
         return False
     return all(holds(each, depth - 1) for each in (value.values() if isinstance(value, dict) else value))
-
-
-def _is_short(value: float) -> bool:
-    mantissa, _, exponent = repr(value).partition("e")
-    whole, _, fraction = mantissa.lstrip("-").partition(".")
-    fraction = fraction.rstrip("0") if exponent or fraction != "0" else ""
-    return int(whole + fraction) < 1 << 53 and abs(int(exponent or 0) - len(fraction)) <= 22
 
 
 def capabilities(traits: Mapping[str, Trait] | None) -> Capabilities:

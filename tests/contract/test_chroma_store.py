@@ -1,0 +1,395 @@
+"""What is particular to Chroma: upserts that add, mandatory embeddings, its metrics, what goes wrong."""
+
+import copy
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import orjson
+import pytest
+
+from tests.contract.chroma_server import new_address, port
+from tests.property.strategies import attempt
+from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects.record import Record, from_json
+from vexrepo.remotes.http import Patience
+from vexrepo.remotes.stores import chroma
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.chroma import ChromaStore, holds, holds_name
+from vexrepo.remotes.stores.jsonl import JsonlStore
+from vexrepo.repository import Repository, Surroundings
+from vexrepo.testing.stores import check_holds, plan_between
+
+CLOCK = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
+BASE = "/api/v2/tenants/default_tenant/databases/default_database/collections"
+KEY = "k3y/of the server"
+
+
+class Front(ThreadingHTTPServer):
+    """Stands before the real server; ``script`` has answers that are given instead, in order."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Passing)
+        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
+        self.asked: list[str] = []
+        self.key: str | None = None
+        self.most_bytes = 1 << 30
+        self.behind = port()
+        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def address(self, collection: Address, **more: Any) -> Address:
+        """Return the address of a collection by way of this front."""
+        name = collection.location.rpartition("/")[2]
+        return Address("chroma", f"//127.0.0.1:{self.server_address[1]}/{name}", collection.options, **more)
+
+
+class _Passing(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Front
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def respond(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, headers, said = self._answer(body)
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_GET = do_POST = do_DELETE = respond
+
+    def _answer(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        front = self.server
+        front.asked.append(f"{self.command} {self.path}")
+        told = front.script.pop(0) if front.script else None
+        if told is not None:
+            return told
+        if front.key is not None and self.headers.get("x-chroma-token") != front.key:
+            return 401, {}, b'{"error":"AuthError","message":"Unauthorized"}'
+        if len(body) > front.most_bytes:
+            return 413, {}, b"length limit exceeded"
+        request = Request(f"http://127.0.0.1:{front.behind}{self.path}", body or None, method=self.command)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urlopen(request, timeout=30) as found:
+                return found.status, {}, found.read()
+        except HTTPError as error:
+            with error:
+                return error.code, {}, error.read()
+
+
+@pytest.fixture
+def front() -> Iterator[Front]:
+    found = Front()
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChromaStore, "patience", Patience(sleep=lambda seconds: None))
+
+
+def call(address: Address, what: str, body: Any) -> Any:
+    """Ask the server as another program would; ``what`` is made of the collection's id."""
+    with ChromaStore(address) as store:
+        if what == "create":
+            return store.ask("POST", BASE, body={"name": store.collection, **body}).json()
+        assert store.exists()
+        return store.ask("POST", f"{store._path}/{what}", body=body).json()
+
+
+def memory(count: int = 30) -> list[Record]:
+    return [
+        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 0.3], "dims": 4, "model": "tiny"})
+        for n in range(count)
+    ]
+
+
+def fill(address: Address, records: list[Record]) -> None:
+    with ChromaStore.open(address, create=True) as store:
+        store.write(plan_between([], records))
+
+
+def read(address: Address) -> dict[str, Any]:
+    with ChromaStore.open(address) as store:
+        found = [item.record.to_json() for batch in store.scan() for item in batch]
+    return {each["id"]: each for each in found}
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2", "ip"])
+def test_a_commit_of_what_was_checked_out_is_the_same(tmp_path: Path, distance: str) -> None:
+    kept = Repository.init(tmp_path, Surroundings(now_us=lambda: next(CLOCK)))
+    source = Address("jsonl", str(tmp_path / "in.vmig.jsonl"))
+    with JsonlStore.open(source, create=True) as store:
+        store.write(plan_between([], memory()))
+    first = kept.commit("first", store=source)
+    assert first.id is not None
+    live = new_address({"distance": distance})
+    assert kept.checkout(first.id, live).verified == 30
+    assert kept.status(live).is_clean
+    again = kept.commit("how the collection is set up", store=live)
+    assert again.snapshot.records == first.snapshot.records
+    assert again.snapshot.collections["chroma"]["configuration"]["hnsw"]["space"] == distance
+    assert attempt(lambda: kept.commit("again", store=live))[1] == "nothing-to-commit"
+    call(live, "upsert", {"ids": ["m3"], "embeddings": [[9.0, 0, 0, 1]], "documents": ["other"], "metadatas": [None]})
+    changes = {change.key.rpartition(b"\1")[2].decode(): change.kind for change in kept.diff_with_store(first.id, live)}
+    assert changes == {"m3": "changed"}
+
+
+def test_an_update_takes_away_what_a_memory_has_no_more() -> None:
+    live = new_address({"distance": "l2"})
+    whole = {"id": "1", "text": "a", "vector": [1.0, 2], "metadata": {"x": 1, "tags": ["a"]}, "model": "tiny"}
+    call(live, "create", {"configuration": {"hnsw": {"space": "l2"}}})
+    body = {"ids": ["1"], "embeddings": [[1.0, 2]], "documents": ["a"], "uris": ["file:///a"], "metadatas": [{"x": 1}]}
+    call(live, "upsert", body)
+    for value in (whole, {"id": "1", "vector": [1.0, 2], "metadata": {"y": 2}}, {"id": "1"}, whole):
+        record = from_json(copy.deepcopy(value))
+        with ChromaStore.open(live) as store:
+            store.write(plan_between([], [record]))
+        with ChromaStore.open(live) as store:
+            check_holds(store, [record])
+    found = call(live, "get", {"include": ["metadatas", "documents", "uris"]})
+    assert found["documents"] == ["a"] and found["uris"] == [None]
+    assert set(found["metadatas"][0]) == {"x", "tags", "model"} | set(found["metadatas"][0]) & {"_vex"}
+
+
+def test_the_configuration_of_a_collection_is_made_again() -> None:
+    old, new = new_address(), new_address()
+    configuration = {"hnsw": {"space": "ip", "ef_construction": 50, "max_neighbors": 8, "ef_search": 33}}
+    call(old, "create", {"configuration": configuration, "metadata": {"owner": "alice"}})
+    with ChromaStore.open(old) as store:
+        before = store.describe().config
+    with ChromaStore.open(new, create=True) as store:
+        store.write(plan_between([], memory(3), config=before))
+        after = store.describe().config
+    assert after == before
+    assert after["metadata"] == {"owner": "alice"}
+    assert configuration["hnsw"].items() <= after["configuration"]["hnsw"].items()
+
+
+def test_a_foreign_collection_is_read_and_written_with_its_own_names() -> None:
+    live = new_address()
+    call(live, "create", {"configuration": {"hnsw": {"space": "l2"}}})
+    body = {
+        "ids": ["a", "b"], "embeddings": [[1.0, 2], [3.0, 4]], "documents": ["the document", None],
+        "metadatas": [{"note": "n", "n": 1, "tags": ["x"]}, None], "uris": ["file:///a", None],
+    }  # fmt: skip
+    call(live, "upsert", body)
+    assert read(live) == {
+        "a": {
+            "id": "a", "text": "the document", "vector": [1.0, 2.0],
+            "metadata": {"note": "n", "n": 1, "tags": ["x"], "chroma:uri": "file:///a"},
+        },
+        "b": {"id": "b", "vector": [3.0, 4.0]},
+    }  # fmt: skip
+    with ChromaStore.open(live) as store:
+        kept = [item.record for batch in store.scan() for item in batch]
+        store.write(plan_between([], [from_json({**item.to_json(), "model": "m"}) for item in kept]))
+    held = call(live, "get", {"include": ["metadatas", "uris", "documents"]})
+    assert held["uris"] == body["uris"] and held["documents"] == body["documents"]
+    assert held["metadatas"] == [{"note": "n", "n": 1, "tags": ["x"], "model": "m"}, {"model": "m"}]
+    odd = from_json({"id": "c", "vector": [1.0, 2], "metadata": {"chroma:uri": 5}})
+    fill(live, [odd])
+    assert read(live)["c"]["metadata"] == {"chroma:uri": 5}
+    named = Address("chroma", live.location, {"text": "note"})
+    found = read(named)["a"]
+    assert found["text"] == "n" and found["metadata"]["chroma:document"] == "the document"
+
+
+def test_what_the_original_tool_wrote_is_read() -> None:
+    """As it sends it: empty text for what a memory has not, the metadata's own "text" beside the document."""
+    live = new_address()
+    call(live, "create", {"configuration": {"hnsw": {"space": "cosine"}}})
+    metadatas = [
+        {
+            "namespace": "metaNS", "model": "x", "created_at": "2026-05-29T10:23:00.000Z", "tags": ["a", "b"],
+            "importance": 4, "text": "META OVERRIDES",
+        },
+        {"namespace": "", "model": "", "created_at": ""},
+    ]  # fmt: skip
+    body = {"ids": ["m1", "12"], "embeddings": [[1.0, 0]] * 2, "documents": ["hello", "int"], "metadatas": metadatas}
+    call(live, "upsert", body)
+    found = read(live)
+    assert found["12"] == {
+        "id": "12", "text": "int", "namespace": "", "model": "", "created_at": "", "vector": [1.0, 0.0]
+    }  # fmt: skip
+    assert found["m1"] == {
+        "id": "m1", "text": "hello", "namespace": "metaNS", "model": "x", "created_at": "2026-05-29T10:23:00.000Z",
+        "metadata": {"tags": ["a", "b"], "importance": 4, "text": "META OVERRIDES"}, "vector": [1.0, 0.0],
+    }  # fmt: skip
+
+
+def test_names_and_values_that_chroma_refuses_or_bends_are_known() -> None:
+    assert all(map(holds, ["", True, 0, (1 << 63) - 1, -(1 << 63), 0.1, 1.0, ["a"], [1, 2], [True], [0.5, 1.0]]))
+    wrong = [None, {}, [], [[]], [["a"]], [{}], [1, 1.0], [1, True], ["a", None], 1 << 63, -0.0, [-0.0], 1e-30 / 3]
+    assert not any(map(holds, wrong))
+    assert holds_name("a.b") and holds_name("chroma:uri")
+    assert not any(map(holds_name, ["", "$a", "#a", "chroma:document", "chroma:x"]))
+
+
+def test_pages_shrink_where_records_are_large_and_nothing_is_missed(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chroma, "_PAGE_BYTES", 100_000)
+    live = new_address({"distance": "l2"})
+    long = [from_json({"id": str(n), "text": "x" * 1000, "vector": [1.0, 2]}) for n in range(700)]
+    fill(live, long)
+    with ChromaStore.open(front.address(live)) as store:
+        check_holds(store, long)
+    assert 7 <= sum(each.endswith("/get") for each in front.asked) < 20
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_collection_is_named() -> None:
+    with pytest.raises(StoreError, match="check the name") as raised:
+        ChromaStore.open(new_address())
+    assert raised.value.code == "store-missing"
+    nowhere = new_address({"database": "nowhere"})
+    with pytest.raises(StoreError, match="nowhere"):
+        fill(nowhere, memory(1))
+
+
+def test_a_server_that_is_down_is_named(front: Front) -> None:
+    address = front.address(new_address())
+    front.shutdown()
+    front.server_close()
+    with pytest.raises(StoreError, match="is it running") as raised:
+        ChromaStore.open(address)
+    assert raised.value.code == "store-unreachable"
+
+
+def test_a_key_is_wanted_sent_and_never_shown(front: Front) -> None:
+    front.key = KEY
+    live = new_address()
+
+    def with_key(key: str) -> Address:
+        secrets: dict[str, Callable[[], str]] = {"api_key": lambda: key}
+        return front.address(live, secrets=secrets)
+
+    fill(with_key(KEY), memory(3))
+    assert len(read(with_key(KEY))) == 3
+    for address in (front.address(live), with_key("wr0ng key")):
+        with pytest.raises(StoreError, match="CHROMA_API_KEY") as raised:
+            ChromaStore.open(address)
+        assert raised.value.code == "store-refused" and "wr0ng" not in str(raised.value)
+
+
+def test_other_dimensions_are_refused_before_anything_is_written() -> None:
+    live = new_address()
+    fill(live, memory(2))
+    records = [*memory(5), from_json({"id": "odd", "text": "a", "vector": [1.0, 2.0]})]
+    assert attempt(lambda: fill(live, records))[1] == "store-dims"
+    assert len(read(live)) == 2
+
+
+def test_memories_without_vectors_need_dimensions_from_somewhere() -> None:
+    live = new_address()
+    bare = [from_json({"id": "1", "text": "a"})]
+    assert attempt(lambda: fill(live, bare))[1] == "store-cannot-hold"
+    call(live, "create", {})
+    with pytest.raises(StoreError, match="nothing was written") as raised:
+        fill(live, bare)
+    assert raised.value.code == "store-cannot-hold"
+    fill(live, [*bare, *memory(1)])
+    with ChromaStore.open(live) as store:
+        check_holds(store, [*bare, *memory(1)])
+
+
+def test_batches_are_halved_until_the_server_takes_them(front: Front) -> None:
+    live = new_address()
+    front.most_bytes = 20_000
+    fill(front.address(live), memory(400))
+    with ChromaStore.open(live) as store:
+        check_holds(store, memory(400))
+
+
+def test_batches_are_no_larger_than_the_server_says(front: Front) -> None:
+    live = new_address({"distance": "l2"})
+    limits = orjson.dumps({"max_batch_size": 50, "supports_base64_encoding": False})
+    front.script = [(200, {}, limits)]
+    fill(front.address(live), memory(300))
+    assert sum(each.endswith("/upsert") for each in front.asked) >= 6
+    with ChromaStore.open(live) as store:
+        check_holds(store, memory(300))
+
+
+@pytest.mark.parametrize("status", [429, 503, 500])
+def test_a_busy_server_is_asked_again(front: Front, status: int) -> None:
+    live = new_address()
+    fill(live, memory(5))
+    busy = (status, {"Retry-After": "1"}, b'{"error":"RateLimit","message":"slow down"}')
+    front.script = [busy, busy, None, busy]
+    with ChromaStore.open(front.address(live)) as store:
+        check_holds(store, memory(5))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html><title>Sign in</title></html>"),
+        (404, b"<html>no</html>"),
+        (404, b'{"detail":"Not Found"}'),
+        (200, b'{"name":"agent"}'),
+        (410, b'{"error":"Unimplemented","message":"The v1 API is deprecated"}'),
+    ],
+)
+def test_what_is_not_chroma_is_said_to_be_something_else(front: Front, status: int, body: bytes) -> None:
+    front.script = [(status, {}, body)]
+    with pytest.raises(StoreError) as raised:
+        ChromaStore.open(front.address(new_address()), create=True).describe()
+    assert raised.value.code in ("store-answer", "store-missing")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"ids": ["a"], "embeddings": [[1.0], [2.0]]},
+        {"ids": ["a"], "embeddings": []},
+        {"embeddings": [[1.0]]},
+        {"ids": 5},
+    ],
+)
+def test_pages_that_do_not_fit_are_refused(front: Front, page: dict[str, Any]) -> None:
+    live = new_address()
+    fill(live, memory(1))
+    front.script = [None, (200, {}, orjson.dumps(page))]
+    assert attempt(lambda: read(front.address(live)))[1] == "store-answer"
+
+
+def test_an_embedding_that_chroma_has_lost_is_named(front: Front) -> None:
+    live = new_address()
+    fill(live, memory(1))
+    front.script = [None, (200, {}, b'{"ids":["a"],"embeddings":[[null,1.0]]}')]
+    with pytest.raises(InvalidData, match="'a'") as raised:
+        read(front.address(live))
+    assert raised.value.code == "vector-type"
+
+
+@pytest.mark.parametrize(
+    ("location", "options"),
+    [
+        ("//host", {}),
+        ("//host/ab", {}),
+        ("//host/a b c", {}),
+        ("//host/-abc", {}),
+        ("//host/agent", {"distance": "L2"}),
+    ],
+)
+def test_an_address_that_says_nothing_is_refused(location: str, options: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as raised:
+        ChromaStore.open(Address("chroma", location, options))
+    assert raised.value.code == "bad-address"

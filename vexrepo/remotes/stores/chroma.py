@@ -1,0 +1,288 @@
+"""Chroma: collections behind its HTTP interface, version 2.
+
+``chroma://HOST:8000/COLLECTION``.  Options: ``?tenant=``, ``?database=``; ``?text=NAME`` for a text that is in a member
+of the metadata in place of the document; ``?distance=`` (cosine, l2, ip) for a collection that is to be made.
+An upsert there adds to what a record has: members that are to go are named.  Mapping: remotes/STORES.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects.vector import MAIN, Space, Vector
+from vexrepo.remotes.http import segment
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Description, Plan, Written
+from vexrepo.remotes.stores.capabilities import ROUNDING, Capabilities
+from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
+from vexrepo.remotes.stores.point_store import Point, Wanted
+from vexrepo.remotes.stores.points import Fields
+from vexrepo.remotes.stores.serde import is_read_exactly
+
+DOCUMENT: Final = "chroma:document"  # what Chroma itself calls these members in its tables
+URI: Final = "chroma:uri"
+DISTANCES: Final = ("cosine", "l2", "ip")
+_MOST_POINTS = 1000  # of one page
+_PAGE_BYTES = 16 << 20
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
+
+
+def holds(value: Any) -> bool:
+    """Whether a value of the metadata comes back exactly: a text, flag or number of 64 bits, or a list of one kind."""
+    if isinstance(value, list):
+        is_plain = not any(isinstance(each, (list, dict)) for each in value)
+        return is_plain and len({type(each) for each in value}) == 1 and all(map(holds, value))
+    if isinstance(value, (str, bool)):
+        return True
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 63
+    return isinstance(value, float) and is_read_exactly(value) and not (value == 0 and str(value) == "-0.0")
+
+
+def holds_name(name: str) -> bool:
+    """Whether a member may have a name; Chroma's own, but for the URI's, would be taken for what they stand for."""
+    return bool(name) and name[0] not in "#$" and (name == URI or not name.startswith("chroma:"))
+
+
+def _fits_cosine(item: Vector) -> bool:
+    """Whether a vector survives being taken apart into direction and length in float32."""
+    values = np.frombuffer(item.row, "<f4").astype("<f8")
+    square = float((values * values).sum())
+    return 1e-30 < square < 1e37 or not any(item.row)
+
+
+_CAN = Capabilities(
+    holds,
+    values="text, flags, numbers of 64 bits and of up to 15 to 16 digits, and lists of one of these",
+    holds_name=holds_name,
+    holds_member=lambda name, value: name != URI or isinstance(value, str),
+    needs_vector=True,
+)
+_COSINE = replace(_CAN, holds_vector=_fits_cosine, alters=ROUNDING)
+
+
+class ChromaStore(HttpPointStore):
+    """The connector of one collection."""
+
+    kind: ClassVar[str] = "chroma"
+    can = _CAN
+    port: ClassVar[int] = 8000
+    secrets: ClassVar[Mapping[str, str]] = {KEY: "the API key of Chroma"}
+    key_header: ClassVar[str] = "x-chroma-token"
+    key_scheme: ClassVar[str] = ""
+    key_hint: ClassVar[str] = "give a key that may read and write this collection in the environment, as CHROMA_API_KEY"
+    batch_points: ClassVar[int] = 500
+    batch_bytes: ClassVar[int] = 4 << 20
+    writes_at_once: ClassVar[bool] = False  # one writer at a time is what its database takes
+    options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "tenant", "database", "distance"})
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        self._found: dict[str, Any] | None = None
+        self._is_known = self._is_new = False
+        self._distance = address.options.get("distance", DISTANCES[0])
+        if self._distance not in DISTANCES:
+            raise UsageError(
+                f"{address}: distance is {self._distance!r:.40}, expected one of {', '.join(DISTANCES)}",
+                code="bad-address",
+            )
+
+    @property
+    def collection(self) -> str:
+        """The name of the collection.  Raises: UsageError (bad-address)."""
+        name = super().collection
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{self.address}: a collection's name has 3 to 512 of the characters a-z A-Z 0-9 . _ -, the first and "
+                "last a letter or digit",
+                code="bad-address",
+            )
+        return name
+
+    @cached_property
+    def _base(self) -> str:
+        options = self.address.options
+        tenant = segment(options.get("tenant") or "default_tenant")
+        database = segment(options.get("database") or "default_database")
+        return f"/api/v2/tenants/{tenant}/databases/{database}/collections"
+
+    @property
+    def _path(self) -> str:
+        assert self._found is not None
+        return f"{self._base}/{segment(self._found['id'])}"
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether the collection is there; asked once."""
+        if not self._is_known:
+            self._look()
+        return self._found is not None
+
+    def _look(self) -> None:
+        answer = self.ask("GET", f"{self._base}/{segment(self.collection)}", also={404})
+        found = answer.fields()
+        if answer.status == 404:
+            if found.value.get("error") != "NotFoundError":
+                raise self.http.nonsense(f"{answer.where} is not there, and what answers is not Chroma (2nd interface)")
+            self._found = None
+        else:
+            found.need_text("id")
+            self._found = found.value
+            self.can = _COSINE if self._metric() == "cosine" else _CAN
+        self._is_known = True
+
+    def _configuration(self) -> dict[str, Any]:
+        value = (self._found or {}).get("configuration_json")
+        return value if isinstance(value, dict) else {}
+
+    def _metric(self) -> str:
+        parts = [self._configuration().get(name) for name in ("hnsw", "spann")]
+        return next((str(each["space"]) for each in parts if isinstance(each, dict) and each.get("space")), "l2")
+
+    def describe(self) -> Description:
+        """Return the count and how the collection is set up.  Its schema is not kept: it grows with what is written."""
+        self._look()
+        if self._found is None:
+            return Description(0)
+        count = self.ask("GET", f"{self._path}/count").json()
+        if type(count) is not int:
+            raise self.http.nonsense(f"{self.address} does not answer as Chroma does: no count")
+        config: dict[str, Any] = {
+            "configuration": {name: each for name, each in self._configuration().items() if each is not None}
+        }
+        if self._found.get("metadata"):
+            config["metadata"] = self._found["metadata"]
+        return Description(count, config)
+
+    def held_spaces(self) -> Mapping[str, Space] | None:
+        """Return the one vector that a collection has, once something was written to it."""
+        dims = (self._found or {}).get("dimension") if self.exists() else None
+        return {MAIN: Space(MAIN, "dense", None, dims, "f32")} if type(dims) is int and dims > 0 else {}
+
+    @cached_property
+    def _flight(self) -> dict[str, Any]:
+        """What the server says of its limits."""
+        return self.ask("GET", "/api/v2/pre-flight-checks").fields().value
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def find_fields(self, sample: Sequence[Point]) -> Fields:
+        """Return the fields: the text is the document, or the member that the address names."""
+        return Fields(text=self.address.options.get("text") or DOCUMENT)
+
+    def read_points(self) -> Iterator[list[Point]]:
+        """Yield the points in the server's order."""
+        offset, limit = 0, 250
+        while True:
+            body = {"limit": limit, "offset": offset, "include": ["embeddings", "metadatas", "documents", "uris"]}
+            answer = self.ask("POST", f"{self._path}/get", body=body, can_repeat=True)
+            found = answer.fields()
+            points = self._points(found.texts("ids"), found.value)
+            if not points:
+                return
+            yield points
+            offset += len(points)
+            limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // max(1, len(answer.body))))
+
+    def _points(self, ids: Sequence[str] | None, columns: Mapping[str, Any]) -> list[Point]:
+        names = ("embeddings", "metadatas", "documents", "uris")
+        rows = [[None] * len(ids or ()) if columns.get(name) is None else columns[name] for name in names]
+        if ids is None or any(not isinstance(each, list) or len(each) != len(ids) for each in rows):
+            raise self.http.nonsense(f"{self.address} does not answer as Chroma does: not as many rows as ids")
+        found = []
+        for identifier, embedding, metadata, document, uri in zip(ids, *rows, strict=True):
+            payload = dict(metadata) if isinstance(metadata, dict) else {}
+            payload |= {name: each for name, each in ((DOCUMENT, document), (URI, uri)) if each is not None}
+            vectors: tuple[Vector, ...] = ()
+            if embedding:
+                try:
+                    row = struct.pack(f"<{len(embedding)}f", *embedding)
+                except (struct.error, TypeError) as error:
+                    raise InvalidData(
+                        f"{self.address}: the embedding of {identifier!r:.80} has something else than numbers in it: "
+                        "it was infinite or too long for its metric",
+                        code="vector-type",
+                    ) from error
+                vectors = (Vector(Space(MAIN, "dense", None, len(embedding), "f32"), row),)
+            found.append(Point(identifier, payload, vectors))
+        return found
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, plan: Plan) -> Written:
+        """Bring the collection to a plan; what the server says of its limits holds from the first batch."""
+        most = self._flight.get("max_batch_size")
+        if type(most) is int and most > 0:
+            self._most_points = min(self._most_points, most)
+        return super().write(plan)
+
+    def prepare(self, wanted: Wanted) -> None:
+        """Make the collection."""
+        configuration = wanted.config.get("configuration")
+        body: dict[str, Any] = {
+            "name": self.collection,
+            "configuration": dict(configuration) if configuration else {"hnsw": {"space": self._distance}},
+            "get_or_create": False,
+        }
+        if wanted.config.get("metadata"):
+            body["metadata"] = wanted.config["metadata"]
+        self.ask("POST", self._base, body=body, can_repeat=False)
+        self._look()
+        self._is_new = True
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points.  What points of these ids had before and have no more is taken from them."""
+        is_packed = bool(self._flight.get("supports_base64_encoding"))
+        embeddings: list[Any] = []
+        for point in points:
+            if not point.vectors:
+                raise StoreError(
+                    f"{self.address} is empty, and no memory has a vector that says for how many dimensions; nothing "
+                    "was written: write memories with vectors",
+                    code="store-cannot-hold",
+                )
+            row = point.vectors[0].row
+            embeddings.append(base64.b64encode(row).decode() if is_packed else np.frombuffer(row, "<f4").tolist())
+        uris = [point.payload.get(URI) for point in points]
+        metadatas = [
+            {name: each for name, each in point.payload.items() if name not in (DOCUMENT, URI)} for point in points
+        ]
+        if not self._is_new:
+            self._unset(points, metadatas)
+        body = {
+            "ids": [point.id for point in points],
+            "embeddings": embeddings,
+            "metadatas": [each or None for each in metadatas],
+            "documents": [point.payload.get(DOCUMENT) for point in points],
+            "uris": uris,
+        }
+        self.ask("POST", f"{self._path}/upsert", body=body, can_repeat=True)
+
+    def _unset(self, points: Sequence[Point], metadatas: Sequence[dict[str, Any]]) -> None:
+        """Say null for members that are to go; a record that is to lose its document or URI is removed first."""
+        body = {"ids": [point.id for point in points], "include": ["metadatas", "documents", "uris"]}
+        found = self.ask("POST", f"{self._path}/get", body=body, can_repeat=True).fields()
+        held = {point.id: point.payload for point in self._points(found.texts("ids"), found.value)}
+        again = []
+        for point, metadata in zip(points, metadatas, strict=True):
+            gone = held.get(point.id, {}).keys() - point.payload.keys()
+            if gone & {DOCUMENT, URI}:
+                again.append(point.id)
+            else:
+                metadata |= dict.fromkeys(gone)
+        if again:
+            self.delete(again)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove points."""
+        self.ask("POST", f"{self._path}/delete", body={"ids": list(ids)}, can_repeat=True)
