@@ -338,14 +338,14 @@ class StoreContract(ABC):
             store.write(plan_between(records, records, edges[:0], edges))
             _check_edges(store, edges)
             # Edges may outlive their memories; they still read as they were.
-            store.write(plan_between(records, records[::3]))
+            store.write(plan_between(records, records[::3], edges, edges))
             _check_edges(store, edges)
-            store.write(plan_between(records[::3], records))
+            store.write(plan_between(records[::3], records, edges, edges))
             _check_edges(store, edges)
             changed = [edge.from_json({**item.to_json(), "weight": 0.25}) for item in edges[::2]]
-            store.write(plan_between([], [], edges, changed))
+            store.write(plan_between(records, records, edges, changed))
             _check_edges(store, changed)
-            store.write(plan_between([], [], changed, []))
+            store.write(plan_between(records, records, changed, []))
             _check_edges(store, [])
             check_holds(store, records)
 

@@ -91,6 +91,7 @@ KINDS: Final[dict[str, KindFlags]] = {
         environment={"location": ("QDRANT_URL",), "collection": ("QDRANT_COLLECTION",)},
         secrets={"api_key": ("QDRANT_API_KEY",)},
     ),
+    "mcp": KindFlags(("in", "file"), ("out", "output")),
     "parquet": KindFlags(("in", "file"), ("out", "output")),
     "redis": _server(
         Server("index", option="index", url="redis://localhost:6379/0"),

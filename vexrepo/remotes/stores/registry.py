@@ -13,6 +13,7 @@ from vexrepo.remotes.stores.base import Store
 BUILT_IN = {
     "jsonl": "vexrepo.remotes.stores.jsonl:JsonlStore",
     "vektor": "vexrepo.remotes.stores.vektor:VektorStore",
+    "mcp": "vexrepo.remotes.stores.mcp:McpStore",
     "parquet": "vexrepo.remotes.stores.parquet:ParquetStore",
     "pgvector": "vexrepo.remotes.stores.pgvector:PgvectorStore",
     "redis": "vexrepo.remotes.stores.redis:RedisStore",
