@@ -21,6 +21,7 @@ from vexrepo.objects.digest import ID_BYTES, CommitId, ObjectId, VectorsId
 from vexrepo.objects.kinds import MAX_OBJECT_BYTES, ObjectType, identify
 from vexrepo.storage import codec, pack
 from vexrepo.storage.codec import Codec, Planes
+from vexrepo.storage.directory import WORTHWHILE, PackDirectory
 from vexrepo.storage.files import Files
 from vexrepo.storage.glance import Difference, Glance
 from vexrepo.storage.pack import Entry, PackReader, PackWriter
@@ -45,13 +46,16 @@ class ObjectStore:
         self._cached_bytes = 0
         self._recent: dict[bytes, bytes] = {}
         self._glanced: tuple[bytes, Planes] | None = None
+        self._directory: tuple[list[str], PackDirectory] | None = None
         self._cache_lock = threading.Lock()
         self.refresh()
 
     def refresh(self) -> None:
         """See packs that appeared since; newest first."""
         found = {entry.name for entry in self.folder.glob("*.pack")} if self.folder.is_dir() else set()
-        self._names = [*self._elsewhere, *sorted(found - set(self._elsewhere), reverse=True)]
+        names = [*self._elsewhere, *sorted(found - set(self._elsewhere), reverse=True)]
+        if names != self._names:
+            self._names = names
         for gone in set(self._readers) - set(self._names):
             del self._readers[gone]
 
@@ -69,11 +73,27 @@ class ObjectStore:
 
     def copies(self, identifier: bytes, kind: ObjectType | None = None) -> Iterator[tuple[PackReader, Entry]]:
         """Yield every place where an object is, in the newest pack first.  Signatures only when asked for by kind."""
-        for name in self._names:
-            reader = self.reader(name)
+        for reader in self._may_hold(identifier):
             for entry in reader.find(identifier):
                 if entry.type == kind or (kind is None and entry.type != ObjectType.SIGNATURE):
                     yield reader, entry
+
+    def _may_hold(self, identifier: bytes) -> Iterator[PackReader]:
+        """Yield the packs to look into for an object, the newest first."""
+        names = self._names
+        if len(names) < WORTHWHILE:
+            yield from map(self.reader, names)
+            return
+        known = self._directory
+        if known is None or known[0] is not names:
+            try:
+                readers = [self.reader(name) for name in names]
+            except Tampered:  # whoever comes to the damaged pack is told; what lies in others can still be read
+                yield from map(self.reader, names)
+                return
+            known = self._directory = names, PackDirectory(readers)
+        for place in known[1].places(identifier):
+            yield self.reader(names[place])
 
     def locate(self, identifier: bytes, kind: ObjectType | None = None) -> tuple[PackReader, Entry] | None:
         """Return where an object is, None if nowhere.  Signatures only when asked for by kind."""
@@ -227,8 +247,7 @@ class ObjectStore:
     def signatures(self, commit: CommitId) -> list[bytes]:
         """Return the payloads of the signatures kept beside a commit."""
         found: list[bytes] = []
-        for name in self._names:
-            reader = self.reader(name)
+        for reader in self._may_hold(commit):
             for entry in reader.find(commit):
                 if entry.type == ObjectType.SIGNATURE:
                     try:
@@ -267,15 +286,16 @@ class ObjectStore:
         """
         self.refresh()
         here = {name.partition("-")[2]: name for name in self.packs}
-        names = []
+        names, number = [], self.next_number()
         for path in packs:
             ending = f"{PackReader(path).digest}.pack"
             if ending not in here:
-                here[ending] = f"{self.next_number():08d}-{ending}"
+                here[ending] = f"{number:08d}-{ending}"
+                number += 1
                 self._files.make_folder(self.folder)
                 self._files.replace(path, self.folder / here[ending])
-                self.refresh()
             names.append(here[ending])
+        self.refresh()
         return names
 
     def next_number(self) -> int:
@@ -292,6 +312,7 @@ class ObjectStore:
         self._cache.clear()
         self._recent.clear()
         self._glanced = None
+        self._directory = None
         self._cached_bytes = 0
 
 
