@@ -135,7 +135,7 @@ def test_settings_come_from_the_nearest_layer(vex, repo, home):
         (["config", "set", "user.nam", "x"], {}, "did you mean user.name?"),
         (["config", "get", "nothing.like.it"], {}, "known: "),
         (["config", "set", "core.lock_timeout_s", "soon"], {}, "whole number"),
-        (["config", "set", "workspace.store", "vectr:x"], {}, "did you mean vektor?"),
+        (["config", "set", "workspace.store", "vektr:x"], {}, "did you mean vektor?"),
         (["status"], {"VEX_COMMIT_SIGN": "perhaps"}, "environment VEX_COMMIT_SIGN"),
     ],
 )
