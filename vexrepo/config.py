@@ -100,9 +100,9 @@ CHECKS: dict[str, dict[str, Setting]] = {
 AUTO = "auto"
 SETTINGS["checks.foreign"] = Setting(
     str,
-    AUTO,
-    "checks of what comes from elsewhere: import, fetch, pull, clone; auto: schema, secrets, injection and drift, for "
-    "what nobody known signed and no remote of yours sent",
+    "",
+    "checks of what comes from elsewhere: import, fetch, pull, clone; e.g. injection,secrets; auto: schema, secrets, "
+    "injection and drift, for what nobody known signed and no remote of yours sent",
 )
 SETTINGS["checks.own"] = Setting(str, "", "checks of your own changes: commit, checkout, merge, push; e.g. secrets")
 for _check, _settings in CHECKS.items():

@@ -310,16 +310,26 @@ def poisoned(memory: Memory) -> None:
     shutil.copyfile(memory.path, "in.vmig.jsonl")
 
 
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VEX_CHECKS_FOREIGN", "auto")
+
+
+@pytest.mark.usefixtures("watched")
 def test_what_nobody_known_signed_is_looked_at_by_itself(vex: Vex, memory: Memory) -> None:
     poisoned(memory)
     ran = vex("import", "in.vmig.jsonl", "--to", f"vektor:{TARGET}")
     assert ran.code == 1 and "check-veto" in ran.err and "injection" in ran.err and rows() == 0
 
 
-def test_what_somebody_known_signed_is_looked_at_only_where_asked(vex: Vex, memory: Memory, signed: Path) -> None:
+def test_what_somebody_known_signed_is_looked_at_only_where_asked(
+    vex: Vex, memory: Memory, signed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     poisoned(memory)
     assert vex("sign", str(signed)).code == 0
-    assert vex("import", str(signed), "--to", f"vektor:{TARGET}").code == 0
+    with monkeypatch.context() as auto:
+        auto.setenv("VEX_CHECKS_FOREIGN", "auto")
+        assert vex("import", str(signed), "--to", f"vektor:{TARGET}").code == 0
     assert vex("init", "--store", memory.path.name).code == 0
     assert vex("config", "set", "checks.foreign", "injection").code == 0
     ran = vex("import", str(signed), "--to", "vektor:other.db")

@@ -129,6 +129,7 @@ def test_the_time_limit_is_a_setting(vex: Vex, begun: Memory) -> None:
 
 
 def test_hooks_are_listed_with_their_state(vex: Vex, begun: Memory) -> None:
+    vex("config", "set", "checks.foreign", "secrets")
     listed = vex("hook", "list").out
     assert "secrets  built-in check" in listed and "pre-commit" not in listed
     vex("config", "set", "checks.foreign", "")

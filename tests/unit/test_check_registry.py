@@ -56,7 +56,8 @@ def test_every_built_in_check_has_its_settings_in_the_configuration():
 
 
 def test_foreign_changes_pass_other_checks_than_own_ones():
-    made = registry.make_checks("pre-import", config())
+    assert registry.make_checks("pre-import", config()) == []
+    made = registry.make_checks("pre-import", config(foreign="auto"))
     assert [each.name for each in made] == ["schema", "secrets", "injection", "drift"]
     assert registry.make_checks("pre-commit", config()) == []
     made = registry.make_checks("pre-commit", config(own="secrets, pii,secrets"))
