@@ -58,14 +58,12 @@ def main() -> None:
             if name == "signed":
                 shutil.copyfile(kept, signed)
             (folder / "t.db").unlink(missing_ok=True)
-            taken = vex("import", str(source), "--to", "vektor:t.db", "--skip-graph", cwd=folder)
+            taken = vex("import", str(source), "--to", "vektor:t.db", cwd=folder)
             costs.setdefault(name, []).append(taken)
         signed.unlink()
         (folder / "t.db").unlink()
         os.environ["VEX_CHECKS_FOREIGN"] = "auto"
-        costs.setdefault("checked", []).append(
-            vex("import", str(source), "--to", "vektor:t.db", "--skip-graph", cwd=folder)
-        )
+        costs.setdefault("checked", []).append(vex("import", str(source), "--to", "vektor:t.db", cwd=folder))
         del os.environ["VEX_CHECKS_FOREIGN"]
         shutil.copyfile(kept, signed)
         costs.setdefault("verify", []).append(vex("verify", str(source), cwd=folder))

@@ -185,11 +185,14 @@ class _Expected:
         """Return the hash of a line if it is one that is expected, None if that cannot be told."""
         if not self._jumps:
             return None
-        supposed = canonical_line.supposed(line)
+        supposed = canonical_line.supposed(line, points=False)
         if supposed is None:
             return None
-        found = record_hash(supposed)
-        if found != self._hashes[self._at : self._at + HASH_BYTES]:
+        found, expected = record_hash(supposed), self._hashes[self._at : self._at + HASH_BYTES]
+        if found != expected:
+            again = canonical_line.supposed(line)
+            found = record_hash(again) if again is not None else found
+        if found != expected:
             self._jumps -= 1
             at = self._hashes.find(found)
             if at < 0 or at % HASH_BYTES:

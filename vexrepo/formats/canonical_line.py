@@ -238,14 +238,14 @@ def ordinary(line: bytes) -> bytes | None:
     return _canonical(line, _numbers)
 
 
-def supposed(line: bytes) -> bytes | None:
+def supposed(line: bytes, *, points: bool = True) -> bytes | None:
     """Return what the canonical form of a line is if the numbers of its vector are spelled as programs spell them.
 
     No number is read, which makes it quick.  To be used where the hash it should have is known: if it has that, then
     these are the bytes that were hashed, and the line is settled as one that passes ``check`` is.  None where only the
-    slow way can tell.
+    slow way can tell.  ``points``: ``1.0`` is looked for, which few vectors have and which takes half of the time.
     """
-    return _canonical(line, _as_they_stand)
+    return _canonical(line, _as_they_stand if points else _with_points)
 
 
 def _canonical(line: bytes, numbers: Callable[[bytes, bool], bytes]) -> bytes | None:
@@ -355,6 +355,11 @@ def _numbers(text: bytes, spaced: bool) -> bytes:
 
 def _as_they_stand(text: bytes, spaced: bool) -> bytes:
     """Return the text of an array with the few numbers respelled that JavaScript prints otherwise than others."""
+    return _without_points(_with_points(text, spaced))
+
+
+def _with_points(text: bytes, spaced: bool) -> bytes:
+    """As ``_as_they_stand``, but for numbers such as ``1.0``."""
     if spaced:
         compact = text.replace(b", ", b",")
         if len(text) - len(compact) != compact.count(b","):
@@ -362,7 +367,7 @@ def _as_they_stand(text: bytes, spaced: bool) -> bytes:
         text = compact
     if b"e" in text:
         text = _exponents(text, _as_spelled)
-    return _without_points(text)
+    return text
 
 
 def _without_points(text: bytes) -> bytes:
