@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
+from blake3 import blake3
 
 from vexrepo.errors import StoreError, UsageError
 from vexrepo.objects.vector import MAIN, Space
@@ -274,7 +275,9 @@ class PgvectorStore(PointStore):
         config: dict[str, Any] = {"columns": dict(table.columns), "id": table.id.name, "indexes": indexes}
         if main is not None:
             config["vector"] = main
-        return Description(count, config, f"{count}:{state}" if state is not None else None)
+        # A column that is added or dropped touches no row.
+        columns = blake3(repr(table.columns).encode()).hexdigest(8)
+        return Description(count, config, f"{count}:{columns}:{state}" if state is not None else None)
 
     def _one(self, statement: str) -> tuple[Any, ...]:
         row = self._connection.execute(self._sql(statement)).fetchone()
