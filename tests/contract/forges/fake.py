@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,7 +62,7 @@ class Asked:
     token: FakeToken | None = None
 
 
-class FakeForge:
+class FakeForge(ABC):
     """State and server.  ``api`` is where the interface begins below the server's root."""
 
     api = ""
@@ -176,9 +177,9 @@ class FakeForge:
 
     schemes: tuple[str, ...] = ("Bearer", "token")
 
+    @abstractmethod
     def interface(self, asked: Asked) -> Reply:
         """Answer the REST interface."""
-        raise NotImplementedError
 
     def git(self, asked: Asked) -> Reply:
         """Answer the first request of a fetch or push."""
@@ -202,9 +203,9 @@ class FakeForge:
             {"Content-Type": f"application/x-{service}-advertisement"},
         )
 
+    @abstractmethod
     def git_scope(self, token: FakeToken, service: str) -> bool:
         """Return whether a token's scopes let Git in."""
-        raise NotImplementedError
 
     def git_refusal(self, token: FakeToken) -> Reply:
         """Return what Git is told about a token that lacks a scope."""
