@@ -75,7 +75,7 @@ $(VENV)/.created:
 # stands for the smaller ones within it.
 $(VENV)/.test: implied = $(VENV)/.run
 $(VENV)/.dev: implied = $(VENV)/.run $(VENV)/.test
-$(VENV)/.bench: implied = $(VENV)/.run
+$(VENV)/.bench: implied = $(VENV)/.run $(VENV)/.test
 $(VENV)/.run: what = .
 $(VENV)/.test: what = .[test]
 $(VENV)/.dev: what = .[dev]

@@ -1,0 +1,207 @@
+"""What reading and writing vector stores costs, beside a script written by hand for each that only moves the data.
+
+    python tests/bench/bench_stores.py [KIND …] [--only read,write,status,many,memory] [--records 20000] [--runs 5]
+
+Each kind is a module of ``peers``: it starts its engine and ends it again.  Vex and the script take turns in one
+process, and the median of the runs is printed with the ratio of the rates (1 is as fast, 0.5 half as fast).  The script
+knows its store and the memories, and has nothing to do but the transfer; vex makes whole records, hashes and checks
+them, and looks at each before the first is written.
+
+- read: a collection that vex wrote.  ``raw`` is what the engine sends, thrown away, where something does only that.
+- write: into a new collection, without an index of vectors where that can be said.
+- status: of a store that holds what the branch holds, beside the scan of it.  ``touched``: one memory was written as it
+  is, so that no fingerprint can say that nothing changed.
+- many: reading ``--many`` memories, beside ``raw``.
+- memory: commands as processes of their own, with a tenth of ``--most`` memories and with all.  It must not grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parents[1])]
+
+from tests.bench import peers  # noqa: E402
+from tests.bench.measure import run as run_process  # noqa: E402
+from tests.bench.peers import Peer, as_json, as_record  # noqa: E402
+from vexrepo.objects.record import Record  # noqa: E402
+from vexrepo.remotes.stores.address import Address  # noqa: E402
+from vexrepo.remotes.stores.base import Plan  # noqa: E402
+from vexrepo.remotes.stores.registry import open_store  # noqa: E402
+from vexrepo.repository import Repository, Surroundings  # noqa: E402
+
+VEX = [sys.executable, "-m", "vexrepo.cli"]
+PARTS = ("read", "write", "status", "many", "memory")
+
+
+def plan_of(records: list[Record]) -> Plan:
+    return Plan(upserts=lambda: iter(records), deletes=(), records=lambda: iter(records))
+
+
+def timed(what: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    what()
+    return time.perf_counter() - start
+
+
+def turns(runs: int, **each: Callable[[], float]) -> dict[str, float]:
+    """Return the median seconds of each, which take turns."""
+    found: dict[str, list[float]] = {name: [] for name in each}
+    for _ in range(runs):
+        for name, what in each.items():
+            found[name].append(what())
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def scan(where: Address, expected: int) -> None:
+    with open_store(where) as store:
+        found = sum(len(batch) for batch in store.scan())
+    assert found == expected, (found, expected)
+
+
+def fill(peer: Peer, name: str, records: list[Record]) -> None:
+    peer.drop(name)
+    with open_store(peer.address(name), create=True) as store:
+        store.write(plan_of(records))
+    peer.settle(name)
+
+
+def show(title: str, seconds: dict[str, float], count: int, **words: str) -> None:
+    print(f"  {title}, {count:,} memories")
+    ours = seconds["vex"]
+    for name, value in seconds.items():
+        rate = "" if name == "vex" else f"   vex ÷ this: {value / ours:.2f} × the rate"
+        print(f"    {words.get(name, name):28} {value:8.3f} s {count / value:10,.0f} a second{rate}")
+
+
+def measure_read(peer: Peer, given: argparse.Namespace, count: int, title: str) -> None:
+    name = f"read{count}"
+    fill(peer, name, [as_record(row) for row in peers.rows(count, given.dims)])
+    where = peer.address(name)
+
+    def by_hand() -> float:
+        start = time.perf_counter()
+        found = peer.read(name)
+        seconds = time.perf_counter() - start
+        assert found == count, (found, count)
+        return seconds
+
+    raw = {"raw": lambda: timed(lambda: peer.raw(name))} if peers.has(peer, "raw") else {}
+    found = turns(given.runs, vex=lambda: timed(lambda: scan(where, count)), by_hand=by_hand, **raw)
+    show(title, found, count, by_hand=peer.client)
+    peer.drop(name)
+
+
+def measure_write(peer: Peer, given: argparse.Namespace) -> None:
+    rows = list(peers.rows(given.records, given.dims))
+    records = [as_record(row) for row in rows]
+
+    def ours() -> float:
+        peer.drop("written")
+        with open_store(peer.address("written"), create=True) as store:
+            return timed(lambda: store.write(plan_of(records)))
+
+    def by_hand() -> float:
+        peer.drop("by_hand")
+        return timed(lambda: peer.write("by_hand", rows))
+
+    show("write", turns(given.runs, vex=ours, by_hand=by_hand), given.records, by_hand=peer.client)
+    scan(peer.address("written"), given.records)
+    peer.drop("written")
+    peer.drop("by_hand")
+
+
+def measure_status(peer: Peer, given: argparse.Namespace) -> None:
+    name = "status"
+    fill(peer, name, [as_record(row) for row in peers.rows(given.records, given.dims)])
+    where = peer.address(name)
+    with tempfile.TemporaryDirectory() as folder:
+        times = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
+        kept = Repository.init(Path(folder), Surroundings(now_us=lambda: next(times)))
+        kept.commit("first", store=where)
+
+        def status() -> None:
+            assert kept.status(where).is_clean
+
+        def unchanged() -> float:
+            kept.commit("seen", store=where, allow_empty=True)
+            return timed(status)
+
+        def touched() -> float:
+            peer.touch(name)
+            return timed(status)
+
+        measured = {"scan": lambda: timed(lambda: scan(where, given.records)), "unchanged": unchanged}
+        if peers.has(peer, "touch"):
+            measured["touched"] = touched
+        found = turns(given.runs, **measured)
+    print(f"  status, {given.records:,} memories")
+    for what, value in found.items():
+        ratio = "" if what == "scan" else f"   {value / found['scan']:.2f} × the scan"
+        print(f"    {what:28} {value:8.3f} s{ratio}")
+    peer.drop(name)
+
+
+def measure_memory(peer: Peer, given: argparse.Namespace) -> None:
+    print("  commands, with the memory of all their processes together")
+    for count in (given.most // 10, given.most):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            with open(folder / "in.vmig.jsonl", "wb") as file:
+                for row in peers.rows(count, given.dims):
+                    value = {**as_json(row), "vector": row.vector}
+                    file.write(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+            where = str(peer.address(f"memory{count}"))
+            outside = {"VEX_HOME": str(folder / "home"), "PYTHONPATH": str(HERE.parents[1]), **peer.environment}
+            run_process([*VEX, "key", "new"], folder, **outside)
+            run_process([*VEX, "init", "--store", where], folder, allowed=(0, 1, 2), **outside)
+            run_process([*VEX, "commit", "--from", "in.vmig.jsonl", "-m", "first"], folder, **outside)
+            for words in (["checkout", "main", "--to", where], ["commit", "--from", where, "-m", "again"], ["status"]):
+                cost = run_process([*VEX, *words], folder, **outside)
+                print(f"    {count:9,} {words[0]:10} {cost.wall_s:8.2f} s {cost.peak_mb:8.0f} MB")
+            peer.drop(f"memory{count}")
+
+
+def main() -> None:
+    kinds = sorted(module.name for module in pkgutil.iter_modules([str(HERE / "peers")]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(kinds)}; else all")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--records", type=int, default=20_000)
+    parser.add_argument("--many", type=int, default=100_000)
+    parser.add_argument("--most", type=int, default=200_000)
+    parser.add_argument("--dims", type=int, default=384)
+    parser.add_argument("--runs", type=int, default=5)
+    given = parser.parse_args()
+    only = given.only.split(",")
+    if unknown := sorted({*only} - {*PARTS} | {*given.kinds} - {*kinds}):
+        parser.error(f"unknown: {', '.join(unknown)}")
+    for kind in given.kinds or kinds:
+        print(kind)
+        with import_module(f"tests.bench.peers.{kind}").serve() as peer:
+            if "read" in only:
+                measure_read(peer, given, given.records, "read")
+            if "write" in only:
+                measure_write(peer, given)
+            if "status" in only:
+                measure_status(peer, given)
+            if "many" in only and peers.has(peer, "raw"):
+                measure_read(peer, given, given.many, "read many")
+            if "memory" in only:
+                measure_memory(peer, given)
+
+
+if __name__ == "__main__":
+    main()
