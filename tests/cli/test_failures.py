@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.cli.conftest import record, run_process, spawn
+from tests.cli.conftest import record, run_process
 from vexrepo import errors
 from vexrepo.cli.failures import exit_code
 from vexrepo.cli.options import KNOWN_KEY, OWN_KEY
 from vexrepo.objects.signature import public_key
+from vexrepo.repository import Repository
 
 
 @pytest.mark.parametrize(
@@ -147,14 +148,47 @@ def test_ctrl_c_at_any_step_of_a_commit_tells_the_truth(vex, repo):
     assert told == {True, False}
 
 
+def test_ctrl_c_that_python_words_as_another_error_is_an_interruption(vex, repo, monkeypatch):
+    class Field:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            type("Made", (), {"field": Field()})
+        except KeyboardInterrupt as error:  # from 3.12 on it comes as it is
+            raise RuntimeError("Error calling __set_name__") from error
+
+    monkeypatch.setattr(Repository, "commit", interrupted)
+    repo.learn("m9", "new")
+    ran = vex("commit", "-m", "x")
+    assert ran.code == 130 and ran.err == "vex: interrupted; nothing was committed  [interrupted]\n"
+
+
+WAITING = """
+import pathlib, sys
+from filelock import BaseFileLock
+plain = BaseFileLock.acquire
+def acquire(lock, *args, **options):
+    pathlib.Path("waiting").touch()
+    return plain(lock, *args, **options)
+BaseFileLock.acquire = acquire
+from vexrepo.cli import main
+main()
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals of this kind")
 def test_ctrl_c_while_waiting_for_the_lock(vex, repo):
     repo.learn("m9", "new")
     with FileLock(".vex/lock"):
-        process = spawn("commit", "-m", "x")
-        time.sleep(1)
+        command = [sys.executable, "-c", WAITING, "commit", "-m", "x"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+        while not Path("waiting").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == "" and err == "vex: interrupted; nothing was committed  [interrupted]\n"
 

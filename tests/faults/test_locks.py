@@ -37,6 +37,9 @@ print("ready", flush=True)
 try:
     print("committed", repository.commit(message, allow_empty=True).id.hex(), flush=True)
 except Exception as error:
+    # Until 3.11 Python words Ctrl-C while a class is made, as an import does, as RuntimeError.
+    if isinstance(error.__cause__, KeyboardInterrupt):
+        raise error.__cause__
     print(getattr(error, "code", repr(error)), flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -155,7 +158,9 @@ def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_sound_repository(tmp_path: Pa
     Repository.open(tmp_path / ".vex", around()).commit("two")
     whole = time.monotonic() - begun
     interrupted, acknowledged = 0, ["one", "two"]
-    for number in range(12):
+    for number in range(60):
+        if number >= 12 and interrupted >= 3:
+            break
         write_lines(file, 4000, dims=48, version=3 + len(acknowledged))
         child = start(tmp_path, f"try{number}", wait=0)
         await_word(child, "ready")
@@ -165,6 +170,7 @@ def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_sound_repository(tmp_path: Pa
         assert "committed" in out or child.returncode == -signal.SIGINT, (out, error[-500:])
         if "committed" in out:
             acknowledged.append(f"try{number}")
+            whole *= 0.8  # the signal came too late: other work on the machine made the first look slow
         else:
             interrupted += 1
             assert list((tmp_path / ".vex/tmp").glob("*")) == []

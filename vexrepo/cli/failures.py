@@ -112,10 +112,7 @@ def _guarded(work: Callable[[], int], contexts: list[click.Context], *, as_json:
         show.block(error.format_message(), "bad-option")
         return USAGE
     except (KeyboardInterrupt, click.Abort):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        edge = contexts[0].obj if contexts else None
-        show.block(edge.interruption() if edge is not None else "interrupted; nothing was done", "interrupted")
-        return INTERRUPTED
+        return _interrupted(show, contexts)
     except errors.Refused as error:
         show.refused(error)
         return FAILED
@@ -135,6 +132,8 @@ def _guarded(work: Callable[[], int], contexts: list[click.Context], *, as_json:
         show.block(f"{error.strerror or error}{where}", "disk-error")
         return FAILED
     except Exception as error:
+        if is_interruption(error):
+            return _interrupted(show, contexts)
         _trace_if_asked()
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         show.block(
@@ -143,6 +142,19 @@ def _guarded(work: Callable[[], int], contexts: list[click.Context], *, as_json:
             "unexpected",
         )
         return FAILED
+
+
+def _interrupted(show: _Shower, contexts: list[click.Context]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    edge = contexts[0].obj if contexts else None
+    show.block(edge.interruption() if edge is not None else "interrupted; nothing was done", "interrupted")
+    return INTERRUPTED
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error: until 3.11, Python words one that meets a class being made as RuntimeError."""
+    cause = error.__cause__
+    return cause is not None and (isinstance(cause, KeyboardInterrupt) or is_interruption(cause))
 
 
 def _trace_if_asked() -> None:
