@@ -48,7 +48,7 @@ def at(desk: Desk, *args: str, **env: str) -> "pexpect.spawn[str]":
         cwd=str(desk.folder),
         env=environ,
         encoding="utf-8",
-        timeout=30,
+        timeout=100,
         dimensions=(40, 200),
     )
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
-import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -296,9 +296,10 @@ def test_interrupted_in_the_middle_the_old_file_stays(folder, monkeypatch):
             file.write(json.dumps({**row, "id": f"m{number}"}) + "\n")
     Path("out.vmig.jsonl").write_text(PLAIN)
     process = spawn("migrate", "--from", "big.vmig.jsonl", "--to", "out.vmig.jsonl")
-    threading.Event().wait(1.0)
+    while process.poll() is None and not [name for name in os.listdir() if name.startswith(".out")]:
+        time.sleep(0.01)
     process.send_signal(2)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     if process.returncode != 0:
         assert process.returncode == 130, err
         assert Path("out.vmig.jsonl").read_text() == PLAIN

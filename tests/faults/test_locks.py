@@ -28,7 +28,9 @@ folder, message, hold, wait = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 def now_us():
     # The clock is asked for in the middle of a commit, with the lock held.
     print("inside", flush=True)
-    time.sleep(hold)
+    until = time.monotonic() + hold
+    while time.monotonic() < until and not (folder / "go").exists():
+        time.sleep(0.01)
     return time.time_ns() // 1000
 
 repository = Repository.open(folder / ".vex", Surroundings(now_us, message))
@@ -97,7 +99,7 @@ def test_a_second_writer_waits_for_the_first_and_both_commits_are_there(folder: 
 
 
 def test_a_second_writer_that_will_not_wait_is_told_and_changes_nothing(folder: Path) -> None:
-    one = start(folder, "first", hold=3)
+    one = start(folder, "first", hold=60)
     await_word(one, "inside")
     before = sorted(path.name for path in (folder / ".vex").rglob("*") if "tmp" not in path.parts)
     repository = Repository.open(folder / ".vex", around())
@@ -114,11 +116,12 @@ def test_a_second_writer_that_will_not_wait_is_told_and_changes_nothing(folder: 
         assert caught.value.code == "repository-locked"
     assert sorted(path.name for path in (folder / ".vex").rglob("*") if "tmp" not in path.parts) == before
     assert not (folder / "other.jsonl").exists()
+    (folder / "go").touch()
     one.communicate(timeout=60)
 
 
 def test_readers_work_while_a_writer_holds_the_lock(folder: Path) -> None:
-    one = start(folder, "first", hold=2)
+    one = start(folder, "first", hold=60)
     await_word(one, "inside")
     started = time.monotonic()
     repository = Repository.open(folder / ".vex", around())
@@ -130,6 +133,7 @@ def test_readers_work_while_a_writer_holds_the_lock(folder: Path) -> None:
     assert list(repository.diff_with_store(repository.resolve("HEAD"), repository.workspace())) == []
     assert repository.check().problems == []
     assert one.poll() is None, f"the writer ended before the readers did ({time.monotonic() - started:.1f} s)"
+    (folder / "go").touch()
     one.communicate(timeout=60)
     # What was committed meanwhile is seen by a repository that was open all along.
     assert [commit.message for _, commit in repository.history(repository.resolve("HEAD"))] == ["first", "one"]

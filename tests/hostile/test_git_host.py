@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 import tracemalloc
 import zlib
@@ -369,14 +370,14 @@ def test_a_redirect_within_a_host_is_followed_and_one_in_circles_is_not(server: 
 
 def test_a_host_that_does_not_answer_is_given_up_in_time(server: HttpBackend) -> None:
     def silent(handler: BaseHTTPRequestHandler) -> Answer | None:
-        time.sleep(6)
+        given_up.wait(60)
         return None
 
-    server.bend = silent
-    begin = time.monotonic()
+    server.bend, given_up, begin = silent, threading.Event(), time.monotonic()
     error = Seen(server, timeout_s=0.3).fails(read_tip)
+    given_up.set()
     assert error.code == "host-unreachable" and "0.3 s" in str(error)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 50
 
 
 def test_a_host_that_hardly_answers_is_given_up_in_time(server: HttpBackend) -> None:
@@ -385,7 +386,7 @@ def test_a_host_that_hardly_answers_is_given_up_in_time(server: HttpBackend) -> 
         handler.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
         handler.end_headers()
         try:
-            for _ in range(100):
+            for _ in range(400):
                 handler.wfile.write(b"0")
                 handler.wfile.flush()
                 time.sleep(0.1)
@@ -397,7 +398,7 @@ def test_a_host_that_hardly_answers_is_given_up_in_time(server: HttpBackend) -> 
     server.bend = dripping
     begin = time.monotonic()
     assert Seen(server, timeout_s=0.5).fails(read_tip).code in ("host-unreachable", "host-answer")
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 30
 
 
 def test_a_host_that_hangs_up_on_a_large_push_says_why(server: HttpBackend) -> None:

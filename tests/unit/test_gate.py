@@ -171,8 +171,8 @@ def test_a_program_that_is_not_executable_refuses(home: Path) -> None:
 def test_a_program_that_hangs_is_ended_with_all_it_started(home: Path) -> None:
     program(home, "#!/bin/sh\nsleep 300 & echo $! > child\nsleep 300\n")
     begun = time.monotonic()
-    error = refused(gate(home, timeout_s=0.5), learned("x"))
-    assert error.code == "hook-timeout" and time.monotonic() - begun < 10
+    error = refused(gate(home, timeout_s=3), learned("x"))
+    assert error.code == "hook-timeout" and time.monotonic() - begun < 100
     assert _is_gone(int((home / "child").read_text()))
 
 
@@ -180,7 +180,7 @@ def test_what_a_program_left_running_is_ended(home: Path) -> None:
     program(home, "#!/bin/sh\nsleep 300 & echo $! > child\nexit 0\n")
     begun = time.monotonic()
     gate(home).pass_through(Event("pre-import"), lambda: learned("x"))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 100
     assert _is_gone(int((home / "child").read_text()))
 
 
