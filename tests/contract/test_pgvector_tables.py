@@ -353,6 +353,24 @@ def test_status_does_not_read_a_table_that_is_as_it_was(
     assert (status.learned, status.changed, status.forgotten) == (0, 1, 1)
 
 
+@pytest.mark.parametrize("change", ["ADD COLUMN mood text DEFAULT 'calm'", "DROP COLUMN topic"])
+def test_status_notices_a_column_that_comes_or_goes(database: str, tmp_path: Path, change: str) -> None:
+    run(
+        database,
+        "CREATE TABLE notes (id text PRIMARY KEY, content text, topic text, vector vector(3))",
+        "INSERT INTO notes VALUES ('a', 'one', 'tides', '[1,2,3]'), ('b', 'two', NULL, NULL)",
+    )
+    where = address(database, table="notes")
+    kept = repository(tmp_path)
+    kept.commit("first", store=where)
+    assert kept.status(where).is_clean
+    # No row is written: each has the place and the transaction it had.
+    before = run(database, "SELECT ctid::text, xmin::text FROM notes ORDER BY id")
+    run(database, f"ALTER TABLE notes {change}")
+    assert run(database, "SELECT ctid::text, xmin::text FROM notes ORDER BY id") == before
+    assert kept.status(where).changed
+
+
 def test_what_an_agent_writes_meanwhile_is_not_overwritten(database: str, tmp_path: Path) -> None:
     where, kept = address(database), repository(tmp_path)
     first = kept.commit("first", store=file_of(tmp_path, memory()))
@@ -498,3 +516,93 @@ def test_every_state_has_a_code(state: str, code: str) -> None:
     error = psycopg.errors.lookup(state)("what the server said\nand more")
     found = store_error(error, "write", "table t")
     assert found.code == code and "table t" in str(found) and "and more" not in str(found)
+
+
+# -- what runs at the server -------------------------------------------------------------------------------------------
+
+SPY = """
+CREATE TABLE calls (who text, what text);
+CREATE FUNCTION told(what text) RETURNS text LANGUAGE plpgsql AS
+  $$ BEGIN INSERT INTO public.calls VALUES (current_user, what); RETURN what; END $$;
+"""
+
+
+def calls(database: str) -> list[Any]:
+    found = [row[0] for row in run(database, "SELECT what FROM calls ORDER BY what")]
+    run(database, "DELETE FROM calls")
+    return found
+
+
+def test_a_default_is_a_function_that_only_writing_calls_once_for_each_row_that_says_nothing(
+    database: str, tmp_path: Path
+) -> None:
+    run(
+        database,
+        SPY,
+        "CREATE TABLE notes (id text PRIMARY KEY, content text, vector vector(3), metadata jsonb, "
+        "mark text NOT NULL DEFAULT told('default') || gen_random_uuid(), CONSTRAINT one UNIQUE (mark))",
+    )
+    where = address(database, table="notes")
+    kept = repository(tmp_path / "kept")
+    for create in (False, True):
+        with PgvectorStore.open(where, create=create) as store:
+            store.describe(), store.mapping(), store.held_spaces(), list(store.scan())
+    assert calls(database) == []
+    # What was opened to read is written to as well.
+    with PgvectorStore.open(where) as store:
+        list(store.scan())
+        store.write(plan_between([], memory(3, metadata={"mark": "mine"})[:1] + memory(3)[1:]))
+        check_holds(store, memory(3, metadata={"mark": "mine"})[:1] + memory(3)[1:])
+    assert calls(database)[-2:] == ["default", "default"]
+    kept.commit("first", store=where)
+    assert kept.status(where).is_clean and list(read(where)) == ["m00", "m01", "m02"]
+    assert calls(database) == []
+    run(database, "UPDATE notes SET mark = 'edited' WHERE id = 'm01'")
+    assert read(where)["m01"]["metadata"] == {"mark": "edited"}
+
+
+def test_casts_and_functions_of_others_are_not_called_in_place_of_the_servers(database: str) -> None:
+    run(
+        database,
+        SPY,
+        """
+        CREATE TYPE mood AS ENUM ('calm', 'busy');
+        CREATE TYPE place AS (x int, feeling mood);
+        CREATE FUNCTION as_json(mood) RETURNS json LANGUAGE sql AS $$ SELECT to_json(public.told('json')) $$;
+        CREATE FUNCTION as_text(mood) RETURNS text LANGUAGE sql AS $$ SELECT public.told('text') $$;
+        CREATE CAST (mood AS json) WITH FUNCTION as_json(mood);
+        CREATE CAST (mood AS text) WITH FUNCTION as_text(mood);
+        CREATE FUNCTION to_jsonb(integer) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_json(public.told('int'))::jsonb $$;
+        CREATE FUNCTION same(oid, regclass) RETURNS boolean LANGUAGE sql AS
+          $$ SELECT public.told('=') IS NOT NULL AND $1::text = $2::oid::text $$;
+        CREATE OPERATOR = (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = same);
+        CREATE TABLE notes (id mood PRIMARY KEY, content text, now mood, all_of mood[], spot place, n integer);
+        INSERT INTO notes VALUES ('calm', 'a', 'busy', '{calm,busy}', (1, 'calm'), 7);
+        INSERT INTO notes (id, content) VALUES ('busy', 'b');
+        """,
+    )
+    where = address(database, table="notes")
+    found = read(where)
+    assert calls(database) == []
+    assert found["calm"]["metadata"] == {"now": "busy", "all_of": ["calm", "busy"], "spot": "(1,calm)", "n": 7}
+    assert "metadata" not in found["busy"]
+
+
+def test_triggers_and_defaults_find_what_they_find_for_the_user(database: str) -> None:
+    run(
+        database,
+        SPY,
+        """
+        CREATE TABLE notes (id text PRIMARY KEY, content text, mark text NOT NULL DEFAULT 'x');
+        CREATE FUNCTION before() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN PERFORM told('trigger'); RETURN coalesce(new, old); END $$;
+        CREATE TRIGGER before BEFORE INSERT OR DELETE ON notes FOR EACH ROW EXECUTE FUNCTION before();
+        """,
+    )
+    records = [from_json({"id": "a"}), from_json({"id": "b"})]
+    with PgvectorStore.open(address(database, table="notes")) as store:
+        store.write(plan_between([], records))
+        assert calls(database) == ["trigger", "trigger"]
+        store.write(plan_between(records, records[:1]))
+        assert calls(database) == ["trigger"]
+        check_holds(store, records[:1])

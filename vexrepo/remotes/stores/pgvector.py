@@ -59,6 +59,8 @@ _LIBPQ: Final = frozenset(
         "options",
     }
 )
+_OWN_PATH: Final = "pg_catalog, pg_temp"
+_PATH: Final = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::pg_catalog.text[]"
 # The rows with the transactions that wrote them: any change gives a row another place or another transaction.
 _STATE = """
 SELECT count(*), coalesce(sum(hashtextextended(ctid::text, xmin::text::bigint)::numeric), 0)::text
@@ -90,6 +92,9 @@ class PgvectorStore(PointStore):
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         self._table: Table | None = None
+        self._path: tuple[Any, ...] | None = (
+            None  # the user's search path, as it is set and as the schemas that are there
+        )
         self._made = False
         self._method = address.options.get("index", "hnsw")
         if self._method not in ("hnsw", "ivfflat", "none"):
@@ -104,14 +109,16 @@ class PgvectorStore(PointStore):
         return self.address.options.get("table") or TABLE
 
     @property
-    def _regclass(self) -> str:
-        schema = self.address.options.get("schema")
-        return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, self._name) if part)
-
-    @property
     def where(self) -> str:
         """The table, as people are told of it."""
-        return f"table {self._regclass} at pgvector:{self.address.location}"
+        schema = self.address.options.get("schema")
+        return f"table {_quoted(schema, self._name)} at pgvector:{self.address.location}"
+
+    def _schemas(self) -> Sequence[str]:
+        """Return the schemas that the table is looked for in, the one it would be made in first."""
+        schema = self.address.options.get("schema")
+        assert self._path is not None
+        return [schema] if schema else self._path[1]
 
     def collection_words(self) -> str:
         """Return what the table is called to people."""
@@ -139,7 +146,11 @@ class PgvectorStore(PointStore):
 
     @contextlib.contextmanager
     def _transaction(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
-        """Give the connection within a transaction, the one under way or a new one; settings end with it."""
+        """Give the connection within a transaction, the one under way or a new one; settings end with it.
+
+        Names in a statement are those of the server's own functions, types and operators: what somebody else made
+        under such a name in a schema of the user's search path would run with the user's rights.
+        """
         from psycopg.pq import TransactionStatus
 
         with self._wrapped(doing):
@@ -148,12 +159,24 @@ class PgvectorStore(PointStore):
                 yield connection
                 return
             with connection.transaction():
+                if self._path is None:
+                    self._path = connection.execute(_PATH).fetchone()
                 connection.execute(
+                    f"SET LOCAL search_path = {_OWN_PATH}; "
                     f"SET LOCAL lock_timeout = '{LOCK_WAIT}'; SET LOCAL statement_timeout = 0; "
                     "SET LOCAL timezone = 'UTC'; SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL bytea_output = 'hex'; "
                     "SET LOCAL extra_float_digits = 1; SET LOCAL datestyle = 'ISO'"
                 )
                 yield connection
+
+    @contextlib.contextmanager
+    def _as_the_user(self) -> Iterator[None]:
+        """Let triggers and defaults find what they find when the user writes."""
+        connection, set_path = self._connection, "SELECT pg_catalog.set_config('search_path', %s, true)"
+        assert self._path is not None
+        connection.execute(set_path, (self._path[0],))
+        yield
+        connection.execute(set_path, (_OWN_PATH,))  # not after an error: there is no transaction then
 
     def close(self) -> None:
         """End the connection."""
@@ -169,10 +192,12 @@ class PgvectorStore(PointStore):
     def _find(self) -> Table | None:
         if self._table is None:
             with self._transaction("read") as connection:
-                self._table = find_table(connection, self._regclass, self.address.options, self.where)
-            if self._table is not None:
-                self._table = replace(self._table, name=self._name)
-                self.can = self._capabilities(self._table)
+                for schema in self._schemas():
+                    found = find_table(connection, _quoted(schema, self._name), self.address.options, self.where)
+                    if found is not None:
+                        self._table = replace(found, name=self._name)
+                        self.can = self._capabilities(self._table)
+                        break
         return self._table
 
     @property
@@ -181,6 +206,11 @@ class PgvectorStore(PointStore):
         found = self._find()
         assert found is not None
         return found
+
+    @property
+    def _place(self) -> str:
+        """The table's quoted name, with its schema."""
+        return _quoted(self.table.schema, self._name)
 
     def _capabilities(self, table: Table) -> Capabilities:
         """Return what this table holds."""
@@ -198,7 +228,6 @@ class PgvectorStore(PointStore):
         return replace(
             type(self).can,
             holds_member=holds_member,
-            fills=self._fills(table),
             id_form=_id_form(table.id),
             kinds=frozenset(each.space.kind for each in table.vectors),
             names=frozenset(columns),
@@ -206,21 +235,6 @@ class PgvectorStore(PointStore):
             mixes_dims=all(not each.dims for each in table.vectors),
             alters=HALF if halves else NOTHING,
         )
-
-    def _fills(self, table: Table) -> dict[str, Any]:
-        """Return what the columns that must not be NULL say where a record does not, by the server's own defaults."""
-        from psycopg import sql
-
-        found: dict[str, Any] = {}
-        for column in table.members.values():
-            if not column.is_required:
-                continue
-            default = sql.SQL(column.default or _ZEROS.get(column.type.partition("(")[0], "''"))
-            statement = sql.SQL("SELECT to_jsonb(CAST({} AS {}))::text").format(default, sql.SQL(column.type))
-            with self._transaction("read") as connection:
-                row = connection.execute(statement).fetchone()
-            found[column.name] = orjson.loads(row[0]) if row and row[0] is not None else ""
-        return found
 
     def find_fields(self, sample: Sequence[Point]) -> Fields:
         """Return what the members are called: a column holds the text, or a member of the payload."""
@@ -270,7 +284,7 @@ class PgvectorStore(PointStore):
         with self._transaction("read") as connection:
             statement = _STATE if table.has_rows else "SELECT count(*), NULL FROM {table}"
             count, state = self._one(statement)
-            indexes = [index.to_json() for index in find_indexes(connection, self._regclass)]
+            indexes = [index.to_json() for index in find_indexes(connection, self._place)]
         main = next((each.column for each in table.vectors if each.name == MAIN), None)
         config: dict[str, Any] = {"columns": dict(table.columns), "id": table.id.name, "indexes": indexes}
         if main is not None:
@@ -326,7 +340,7 @@ class PgvectorStore(PointStore):
         """Raise StoreError (store-refused) where the table has no column for what is carried, nor may get one."""
         with self._transaction("read") as connection:
             row = connection.execute(
-                "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)", (self._regclass,)
+                "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)", (self._place,)
             ).fetchone()
         if not (row and row[0]):
             raise StoreError(
@@ -360,7 +374,13 @@ class PgvectorStore(PointStore):
         from psycopg import sql
 
         with self._transaction("make") as connection:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            schemas = [*(self._path[1] if self._path is not None else ()), *self._schemas()]
+            if not schemas:
+                raise StoreError(
+                    f"{self.where} has no schema to be made in; name one with ?schema=NAME", code="store-schema"
+                )
+            home = sql.Identifier(schemas[0])
+            connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA {}").format(home))
             columns = columns_to_make(wanted.spaces, wanted.config)
             key = str(wanted.config.get("id", "id"))
             key = key if key in columns else "id"
@@ -374,10 +394,8 @@ class PgvectorStore(PointStore):
                 )
                 for name, kind in columns.items()
             ]
-            options = [part for part in (self.address.options.get("schema"), self._name) if part]
-            connection.execute(
-                sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(*options), sql.SQL(", ").join(parts))
-            )
+            name = sql.Identifier(self._schemas()[0], self._name)
+            connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(parts)))
         self._made, self._table, self._config = True, None, wanted.config
         assert self._find() is not None
 
@@ -403,12 +421,14 @@ class PgvectorStore(PointStore):
         """Write rows, replacing those of their ids."""
         table = self.table
         if table.reserved is None and table.payload is None and any(RESERVED in point.payload for point in points):
-            with self._transaction("write") as connection:
-                connection.execute(self._sql(f"ALTER TABLE {{table}} ADD COLUMN IF NOT EXISTS {RESERVED} text"))
+            with self._transaction("write") as connection, self._as_the_user():
+                connection.execute(
+                    self._sql(f"ALTER TABLE {{table}} ADD COLUMN IF NOT EXISTS {RESERVED} pg_catalog.text")
+                )
             self._table = None
             table = self.table
         writer = RowWriter(table)
-        with self._transaction("write") as connection, connection.cursor() as cursor:
+        with self._transaction("write") as connection, connection.cursor() as cursor, self._as_the_user():
             cursor.execute(writer.incoming())
             with cursor.copy(writer.copy()) as copy:
                 copy.write(HEADER)
@@ -417,14 +437,51 @@ class PgvectorStore(PointStore):
             for statement in writer.merge():
                 cursor.execute(statement)
 
+    def fills(self, count: int) -> Sequence[Mapping[str, Any]]:
+        """Return what the columns that must not be NULL say where a record does not: their defaults, one for each row.
+
+        A default may be a function of the table's owner.  So it is only asked when rows are written, which the server
+        would do as well; reading goes without.
+        """
+        from psycopg import sql
+
+        columns = [column for column in self.table.members.values() if column.is_required]
+        if not columns:
+            return [{}] * count
+        forms = [
+            sql.SQL("pg_catalog.to_jsonb(CAST({} AS {}))::pg_catalog.text").format(_default(each), sql.SQL(each.type))
+            for each in columns
+        ]
+        statement = sql.SQL("SELECT {} FROM pg_catalog.generate_series(1, %s)").format(sql.SQL(", ").join(forms))
+        with self._transaction("write") as connection, self._as_the_user():
+            rows = connection.execute(statement, (count,)).fetchall()
+        return [
+            {each.name: orjson.loads(text) if text is not None else "" for each, text in zip(columns, row, strict=True)}
+            for row in rows
+        ]
+
     def delete(self, ids: Sequence[str]) -> None:
         """Remove rows."""
         from psycopg import sql
 
         parts = {"id": sql.Identifier(self.table.id.name), "kind": sql.SQL(self.table.id.type)}
-        with self._transaction("write") as connection:
-            statement = self._sql("DELETE FROM {table} WHERE {id} = ANY(%s::text[]::{kind}[])", **parts)
-            connection.execute(statement, (list(ids),))
+        text = "DELETE FROM {table} WHERE {id} OPERATOR(pg_catalog.=) ANY(%s::pg_catalog.text[]::{kind}[])"
+        with self._transaction("write") as connection, self._as_the_user():
+            connection.execute(self._sql(text, **parts), (list(ids),))
+
+
+def _quoted(*parts: str | None) -> str:
+    """Return a name as ``to_regclass`` reads it."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
+
+
+def _default(column: Column) -> sql.Composable:
+    """Return the expression of what a column says that must not be NULL, where nothing is given."""
+    from psycopg import sql
+
+    if column.default is None and column.labels:
+        return sql.Literal(column.labels[0])
+    return sql.SQL(column.default or _ZEROS.get(column.type.partition("(")[0], "''"))
 
 
 _ZEROS: Final = {

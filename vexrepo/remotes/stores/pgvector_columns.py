@@ -9,14 +9,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vexrepo.objects.timestamp import time_us
 from vexrepo.remotes.stores.capabilities import is_uuid
 
+if TYPE_CHECKING:
+    from psycopg import sql
+
 _EXACT_FLOAT: Final = 1e21  # from here on whole numbers are printed with an exponent, which jsonb does not keep
 _LIMITS: Final = {"smallint": 1 << 15, "integer": 1 << 31, "bigint": 1 << 63}
-_VECTOR = re.compile(r"(?:[\w\"]+\.)?(vector|halfvec|sparsevec)(?:\((\d+)\))?")
+_VECTOR = re.compile(r"(vector|halfvec|sparsevec)(?:\((\d+)\))?")
 _SIZED = re.compile(r"(character varying|character|numeric)\((\d+)(?:,(-?\d+))?\)")
 _STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{0,5}[1-9])?(\+00:00)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -27,7 +30,8 @@ _INFINITE: Final = frozenset(("NaN", "Infinity", "-Infinity"))
 class Column:
     """One column: its type as ``format_type`` says it, whether it must not be NULL, and what it is if nothing says.
 
-    ``is_made``: the server makes its values itself.  ``default`` is an SQL expression.
+    ``is_made``: the server makes its values itself.  ``default`` is an SQL expression.  ``is_foreign``: of a type that
+    somebody made.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Column:
     is_made: bool = False
     default: str | None = None
     labels: tuple[str, ...] = ()  # of an enumeration
+    is_foreign: bool = False
 
     @property
     def vector(self) -> tuple[str, int] | None:
@@ -63,6 +68,25 @@ class Column:
         if base != self.type:
             return isinstance(value, list) and all(_holder(base)(item) for item in value)
         return _holder(base)(value)
+
+    def as_text(self) -> sql.Composed:
+        """Return the expression of its value as text, of a value that is no array."""
+        return self._read("{}::text")
+
+    def as_json(self) -> sql.Composed:
+        """Return the expression of its value as the text of JSON."""
+        return self._read("to_jsonb({})::text")
+
+    def _read(self, form: str) -> sql.Composed:
+        from psycopg import sql
+
+        value = sql.Identifier(self.name)
+        if not self.is_foreign:
+            return sql.SQL(form).format(value)
+        # A cast that the type's owner made is a function of theirs, and would run with the reader's rights: ``format``
+        # calls nothing but the type's own output, which only a superuser can make.  A row of NULLs is no NULL.
+        inner = "CASE WHEN num_nulls({0}) = 0 THEN format('%s', {0})" + ("::text[]" if self.type.endswith("[]") else "")
+        return sql.SQL(form.format(inner + " END")).format(value)
 
     def nearest(self, value: Any) -> Any:
         """Return what the column says instead of a value that it does not hold, None for nothing.

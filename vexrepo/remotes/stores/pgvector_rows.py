@@ -42,14 +42,13 @@ class RowReader:
         from psycopg import sql
 
         table = self._table
-        parts: list[sql.Composable] = [sql.SQL("{}::text").format(sql.Identifier(table.id.name))]
+        parts: list[sql.Composable] = [table.id.as_text()]
         parts += [sql.Identifier(each.column) for each in table.vectors]
         parts.append(sql.Identifier(table.reserved) if table.reserved else sql.SQL("NULL::text"))
         if table.payload is not None:
             parts.append(sql.SQL("{}::text").format(sql.Identifier(table.payload.name)))
         for column in self._members:
-            form = "{}::text" if column.is_text else "to_jsonb({})::text"
-            parts.append(sql.SQL(form).format(sql.Identifier(column.name)))
+            parts.append(column.as_text() if column.is_text else column.as_json())
         return sql.SQL(", ").join(parts)
 
     def types(self) -> list[str]:
@@ -130,7 +129,7 @@ class RowWriter:
         from psycopg import sql
 
         direct = sql.SQL(", ").join(map(sql.Identifier, [self._table.id.name, *self._direct()]))
-        typed = sql.SQL(", NULL::jsonb AS {}").format(sql.Identifier(_TYPED)) if self._typed else sql.SQL("")
+        typed = sql.SQL(", NULL::pg_catalog.jsonb AS {}").format(sql.Identifier(_TYPED)) if self._typed else sql.SQL("")
         return sql.SQL(
             "DROP TABLE IF EXISTS pg_temp.{name}; "
             "CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS SELECT {direct}{typed} FROM {table} LIMIT 0"
@@ -157,7 +156,7 @@ class RowWriter:
         values += [sql.SQL("t.{}").format(sql.Identifier(each.name)) for each in self._typed]
         source = sql.SQL("pg_temp.{} i").format(sql.Identifier(_INCOMING))
         if self._typed:
-            source += sql.SQL(", jsonb_populate_record(NULL::{}, i.{}) t").format(
+            source += sql.SQL(", pg_catalog.jsonb_populate_record(NULL::{}, i.{}) t").format(
                 table.identifier(), sql.Identifier(_TYPED)
             )
         parts = {
@@ -174,9 +173,9 @@ class RowWriter:
             )
             conflict = " ON CONFLICT ({id}) DO UPDATE SET {changes}" if names[1:] else " ON CONFLICT ({id}) DO NOTHING"
             return [sql.SQL(add + conflict).format(**parts, changes=changes)]
-        gone = sql.SQL("DELETE FROM {table} o USING pg_temp.{incoming} i WHERE o.{id} = i.{id}").format(
-            **parts, incoming=sql.Identifier(_INCOMING)
-        )
+        gone = sql.SQL(
+            "DELETE FROM {table} o USING pg_temp.{incoming} i WHERE o.{id} OPERATOR(pg_catalog.=) i.{id}"
+        ).format(**parts, incoming=sql.Identifier(_INCOMING))
         return [gone, sql.SQL(add).format(**parts)]
 
     def rows(self, points: Sequence[Point]) -> bytes:

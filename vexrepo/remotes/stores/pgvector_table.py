@@ -34,13 +34,22 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid 
   JOIN pg_opclass op ON op.oid = i.indclass[0]
 WHERE i.indrelid = to_regclass(%s) AND i.indnatts = 1 AND i.indpred IS NULL ORDER BY i.indexrelid
 """
+# ``foreign``: columns whose type, or that which it is an array of or a domain over, is none of the server's own.
 _FIND = """
+WITH RECURSIVE kinds(attnum, oid) AS (
+  SELECT attnum, atttypid FROM pg_attribute
+  WHERE attrelid = to_regclass(%(name)s) AND attnum > 0 AND NOT attisdropped
+  UNION SELECT k.attnum, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.typelem END
+  FROM kinds k JOIN pg_type t ON t.oid = k.oid WHERE t.typtype = 'd' OR t.typcategory = 'A'
+)
 SELECT n.nspname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
   a.attgenerated <> '' OR a.attidentity = 'a', pg_get_expr(d.adbin, d.adrelid),
-  ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder)
+  ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder),
+  EXISTS (SELECT FROM kinds k JOIN pg_type t ON t.oid = k.oid WHERE k.attnum = a.attnum AND t.typtype <> 'd'
+    AND t.typcategory <> 'A' AND t.typnamespace <> 'pg_catalog'::regnamespace)
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE c.oid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+WHERE c.oid = to_regclass(%(name)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 _UNIQUE = """
 SELECT i.indisprimary, a.attname
@@ -95,12 +104,23 @@ class Table:
 
 
 def find_table(connection: Connection[Any], name: str, options: Mapping[str, str], where: str) -> Table | None:
-    """Return a table's layout, None if there is none of this (quoted) name.  Raises: StoreError (store-schema)."""
-    rows = connection.execute(_FIND, (name,)).fetchall()
+    """Return a table's layout, None if there is none of this (quoted) name.  Raises: StoreError (store-schema).
+
+    Types are written as the connection's search path has it; those of pgvector without their schema.
+    """
+    rows = connection.execute(_FIND, {"name": name}).fetchall()
     if not rows:
         return None
     columns = {
-        row[2]: Column(row[2], row[3], is_required=row[4], is_made=_is_made(row), default=row[6], labels=tuple(row[7]))
+        row[2]: Column(
+            row[2],
+            match[1] if (match := _VECTOR_TYPE.fullmatch(row[3])) is not None else row[3],
+            is_required=row[4],
+            is_made=_is_made(row),
+            default=row[6],
+            labels=tuple(row[7]),
+            is_foreign=row[8],
+        )
         for row in rows
     }
     unique = connection.execute(_UNIQUE, (name,)).fetchall()
@@ -216,7 +236,7 @@ def columns_to_make(spaces: Mapping[str, Space], config: Mapping[str, Any]) -> d
     return {**(plain if config.get("id") in plain else _OURS), **vectors, RESERVED: "text"}
 
 
-_VECTOR_TYPE = re.compile(r"(?:[\w\"]+\.)?((?:vector|halfvec|sparsevec)(?:\(\d{1,10}\))?)")
+_VECTOR_TYPE = re.compile(r"(?:(?:\w+|\"(?:[^\"]|\"\")+\")\.)?((?:vector|halfvec|sparsevec)(?:\(\d{1,10}\))?)")
 
 
 def _is_name(name: Any) -> bool:

@@ -149,6 +149,13 @@ class PointStore(Store):
     def check_point(self, point: Point) -> None:
         """Raise StoreError (store-cannot-hold) for a point that the store would refuse, before anything is written."""
 
+    def fills(self, count: int) -> Sequence[Mapping[str, Any]]:
+        """Return, for each of so many points, members it must have and what they are where its record says nothing.
+
+        Asked only by ``write``.
+        """
+        return [self.can.fills] * count
+
     def write_edges(self, upserts: Sequence[Record], deletes: Sequence[Record]) -> None:
         """Write and remove graph edges, for a store that ``holds_edges``."""
 
@@ -251,11 +258,12 @@ class PointStore(Store):
             spaces = dict(fixed or {})
             self._fields = fields = self.fields()
             checks = type(self).check_point is not PointStore.check_point
+            filled = self.fills(1)[0] if checks and is_there else self.can.fills
             for record in plan.upserts():
                 self._note_spaces(record, spaces, fixed)
                 if checks:
                     native = names.of(record.key) or native_id(record.key, self.can)
-                    self.check_point(write_point(record, native, self.can, fields, Wanted(spaces).dims or 1))
+                    self.check_point(write_point(record, native, self.can, fields, Wanted(spaces).dims or 1, filled))
                 spool.add(record, 0)
             spool.spill()
             if not is_there and not spool.count and not plan.config:
@@ -273,8 +281,8 @@ class PointStore(Store):
                     for batch in self._batches(row.record for row in spool.sorted()):
                         send(
                             [
-                                write_point(record, names.give(record.key, leaving), can, fields, dims)
-                                for record in batch
+                                write_point(record, names.give(record.key, leaving), can, fields, dims, filled)
+                                for record, filled in zip(batch, self.fills(len(batch)), strict=True)
                             ]
                         )
                         upserted += len(batch)

@@ -74,13 +74,21 @@ class Point(NamedTuple):
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write_point(record: Record, native: str, can: Capabilities, fields: Fields, placeholder_dims: int = 0) -> Point:
+def write_point(
+    record: Record,
+    native: str,
+    can: Capabilities,
+    fields: Fields,
+    placeholder_dims: int = 0,
+    fills: Mapping[str, Any] | None = None,
+) -> Point:
     """Return the point of a record, under a native id.
 
-    ``placeholder_dims`` are those of the main vector, for a store that needs one where the record has none.
+    ``placeholder_dims`` are those of the main vector, for a store that needs one where the record has none.  ``fills``
+    stand for the store's (``Capabilities.fills``) where those differ between points.
     """
     original = body_value(record.body)
-    payload = _payload(original, can, fields)
+    payload = _payload(original, can, fields, can.fills if fills is None else fills)
     vectors = tuple(native_vectors(record.vectors, can))
     carried: dict[str, Any] = {}
     if native != original["id"]:
@@ -108,7 +116,7 @@ def placeholder(dims: int) -> Vector:
     return Vector(Space(MAIN, "dense", None, dims, "f32"), b"\0\0\x80\x3f" + bytes(4 * dims - 4))
 
 
-def _payload(value: Mapping[str, Any], can: Capabilities, fields: Fields) -> dict[str, Any]:
+def _payload(value: Mapping[str, Any], can: Capabilities, fields: Fields, fills: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     holds = can.holds
     for member, name in fields.members:
@@ -122,7 +130,7 @@ def _payload(value: Mapping[str, Any], can: Capabilities, fields: Fields) -> dic
         for name, held in metadata.items():
             if name not in taken and can.holds_name(name) and holds(held) and can.holds_member(name, held):
                 found[name] = held
-    for name, filled in can.fills.items():
+    for name, filled in fills.items():
         found.setdefault(name, filled)
     return found
 
