@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vexrepo.errors import InvalidData, StorageFailure, StoreError
 from vexrepo.objects import record
 from vexrepo.objects.record import Record, make_key
-from vexrepo.remotes.stores import vektor_files, vektor_schema
+from vexrepo.remotes.stores import sqlite_files, vektor_schema
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.carry import is_same, pack_vectors, reconcile, reconcile_value, unpack_vectors
 from vexrepo.remotes.stores.vektor import VektorStore
@@ -331,19 +331,19 @@ def test_a_disk_that_is_full_or_read_only_leaves_everything_as_it_was(
 ) -> None:
     path = make(tmp_path / "agent.db", NEWER, "INSERT INTO memories (id) VALUES ('a')")
     before = path.read_bytes()
-    connect = vektor_files._connect
+    connect = sqlite_files._connect
 
     def small(*args: Any) -> sqlite3.Connection:
         db = connect(*args)
         db.execute("PRAGMA max_page_count = 5")
         return db
 
-    monkeypatch.setattr(vektor_files, "_connect", small)
+    monkeypatch.setattr(sqlite_files, "_connect", small)
     refused(lambda: store(path).write(plan_between([], tricky_records())), "disk-full", "agent.db")
     fresh = tmp_path / "fresh.db"
     refused(lambda: store(fresh, create=True).write(plan_between([], tricky_records())), "disk-full")
     assert not fresh.exists()
-    monkeypatch.setattr(vektor_files, "_connect", connect)
+    monkeypatch.setattr(sqlite_files, "_connect", connect)
     monkeypatch.setattr(os, "access", lambda *args: False)  # tests may run as root, who may write anything
     refused(lambda: store(path).write(plan_between([], tricky_records())), "disk-error", "read-only")
     assert path.read_bytes() == before

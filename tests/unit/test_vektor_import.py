@@ -569,12 +569,12 @@ def test_an_import_that_is_killed_leaves_the_database_as_it_was(tmp_path: Path, 
         """
         import os, signal, sys
         from vexrepo.objects import record
-        from vexrepo.remotes.stores import vektor_files
+        from vexrepo.remotes.stores import sqlite_files
         from vexrepo.remotes.stores.address import Address
         from vexrepo.remotes.stores.base import Plan
         from vexrepo.remotes.stores.vektor import VektorStore
 
-        vektor_files._CACHE_KIB = 100  # so that pages are written before the end
+        sqlite_files._CACHE_KIB = 100  # so that pages are written before the end
 
         def records():
             for n in range(8000):

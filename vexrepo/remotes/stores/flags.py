@@ -93,6 +93,12 @@ KINDS: Final[dict[str, KindFlags]] = {
     ),
     "mcp": KindFlags(("in", "file"), ("out", "output")),
     "parquet": KindFlags(("in", "file"), ("out", "output")),
+    "sqlite-vec": KindFlags(
+        ("db",),
+        ("db", "out"),
+        {"table": "table", "text-field": "text"},
+        source_options={"table": "table", "text-field": "text"},
+    ),
     "redis": _server(
         Server("index", option="index", url="redis://localhost:6379/0"),
         "prefix",
@@ -104,14 +110,14 @@ KINDS: Final[dict[str, KindFlags]] = {
 
 # What the flags are called to a user: name, what stands for the value, help.  Commands make their options from these.
 FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("db", "FILE", "The vektor database."),
+    ("db", "FILE", "The vektor database, or the file for sqlite-vec."),
     ("in", "FILE", "The source, for --from jsonl."),
     ("file", "FILE", "The source, for --from jsonl or vex-backup."),
     ("out", "PATH", "The target: a file, or a vektor database."),
     ("agent-id", "ID", "The agent whose rows new ones are, in a vektor database."),
     ("machine-id", "ID", "The machine a vex-backup was made on (default: this one)."),
     ("url", "URL", "Where the server of a vector store is; without passwords and keys."),
-    ("table", "NAME", "The table, for pgvector."),
+    ("table", "NAME", "The table, for pgvector and sqlite-vec."),
     ("collection", "NAME", "The collection, for qdrant and chroma."),
     ("tenant", "NAME", "The tenant, for chroma (default: default_tenant)."),
     ("database", "NAME", "The tenant's database, for chroma (default: default_database)."),

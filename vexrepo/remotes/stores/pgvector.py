@@ -396,7 +396,7 @@ class PgvectorStore(PointStore):
             ]
             name = sql.Identifier(self._schemas()[0], self._name)
             connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(parts)))
-        self._made, self._table, self._config = True, None, wanted.config
+        self._made, self._table, self._fields, self._config = True, None, None, wanted.config
         assert self._find() is not None
 
     def _extension_schema(self) -> str:

@@ -276,6 +276,7 @@ class PointStore(Store):
                 if not is_there:
                     self.prepare(wanted)
                     spaces |= self.held_spaces() or {}
+                    fields = self.fields()  # a collection made as another was may call its text otherwise
                 can, dims = self.can, Wanted(spaces).dims
                 with self._sending(plan.advance) as send:
                     for batch in self._batches(row.record for row in spool.sorted()):

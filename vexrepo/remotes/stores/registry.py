@@ -17,6 +17,7 @@ BUILT_IN = {
     "parquet": "vexrepo.remotes.stores.parquet:ParquetStore",
     "pgvector": "vexrepo.remotes.stores.pgvector:PgvectorStore",
     "redis": "vexrepo.remotes.stores.redis:RedisStore",
+    "sqlite-vec": "vexrepo.remotes.stores.sqlite_vec:SqliteVecStore",
     "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",
     "chroma": "vexrepo.remotes.stores.chroma:ChromaStore",
     "qdrant": "vexrepo.remotes.stores.qdrant:QdrantStore",

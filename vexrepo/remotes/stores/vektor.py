@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record, split_key
-from vexrepo.remotes.stores import vektor_files as files
+from vexrepo.remotes.stores import sqlite_files as files
 from vexrepo.remotes.stores import vektor_schema as schema
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written

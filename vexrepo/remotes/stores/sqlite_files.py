@@ -1,4 +1,7 @@
-"""How a VEKTOR database file is opened: read without leaving a trace beside it, written by one transaction."""
+"""How an SQLite database file is opened: read without leaving a trace beside it, written by one transaction.
+
+Where a connection is to have an extension, ``connect`` is what makes one (``sqlite_extension``).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from blake3 import blake3
 
 from vexrepo.errors import InvalidData, StorageFailure, StoreError, VexError
 from vexrepo.storage.files import Files
+
+Connect: TypeAlias = Callable[[str, str, float], sqlite3.Connection]  # of a path, a mode and a time to wait in seconds
 
 _MAGIC = b"SQLite format 3\0"
 _CACHE_KIB = 32_000
@@ -28,7 +34,7 @@ def read_header(path: str) -> bytes:
     """
     if os.path.isdir(path):
         raise StoreError(
-            f"{path} is a folder, expected a VEKTOR database file; name the file in it, e.g. {path}/agent.db",
+            f"{path} is a folder, expected a database file; name the file in it, e.g. {path}/agent.db",
             code="store-unreadable",
         )
     try:
@@ -36,7 +42,7 @@ def read_header(path: str) -> bytes:
             header = file.read(100)
     except FileNotFoundError:
         raise StoreError(
-            f"{path} does not exist, expected a VEKTOR database; check the path",
+            f"{path} does not exist, expected an SQLite database; check the path",
             code="store-missing",
         ) from None
     except OSError as error:
@@ -46,7 +52,7 @@ def read_header(path: str) -> bytes:
     if header and not header.startswith(_MAGIC):
         raise StoreError(
             f"{path} is not an SQLite database (or an encrypted one): it starts with {header[:8]!r}, expected "
-            f"{_MAGIC[:8]!r}; name a VEKTOR database, or restore the file from a backup",
+            f"{_MAGIC[:8]!r}; name another database, or restore the file from a backup",
             code="store-corrupt",
         )
     return header
@@ -84,33 +90,34 @@ def _state(path: str) -> str:
 
 
 @contextlib.contextmanager
-def reading(path: str, timeout_s: float) -> Iterator[sqlite3.Connection]:
+def reading(path: str, timeout_s: float, connect: Connect | None = None) -> Iterator[sqlite3.Connection]:
     """Yield a connection inside one read transaction: a consistent view, whoever writes meanwhile.
 
     No file is created beside the database, and none is changed.  Raises: StoreError, StorageFailure.
     """
+    connect = connect or _connect
     header = read_header(path)
     shared = os.path.exists(path + "-shm") and os.path.exists(path + "-wal")
     with contextlib.ExitStack() as stack:
         stack.enter_context(translated(path))
         if header[18:20] not in (b"\2\2", b"\2\1", b"\1\2") or shared:
             try:
-                db = _begun(stack, _connect(path, "mode=ro", timeout_s))
+                db = _begun(stack, connect(path, "mode=ro", timeout_s))
             except sqlite3.OperationalError as error:
                 # A crashed writer left its journal: only a writer may roll it back, so it happens in a copy.
                 code = getattr(error, "sqlite_errorname", "")
                 hot = code in ("SQLITE_READONLY_ROLLBACK", "SQLITE_CANTOPEN") and os.path.exists(path + "-journal")
                 if not hot:
                     raise
-                db = _begun(stack, _connect_copy(stack, path, timeout_s))
+                db = _begun(stack, _connect_copy(stack, path, timeout_s, connect))
             yield db
         elif os.path.exists(path + "-wal") and os.path.getsize(path + "-wal"):
             # A log without its shared index: opening it here would create the index beside the data.
-            yield _begun(stack, _connect_copy(stack, path, timeout_s))
+            yield _begun(stack, _connect_copy(stack, path, timeout_s, connect))
         else:
             # Nobody has this WAL database open, and opening it the plain way would create two files beside it.
             before = _state(path)
-            yield _begun(stack, _connect(path, "mode=ro&immutable=1", timeout_s))
+            yield _begun(stack, connect(path, "mode=ro&immutable=1", timeout_s))
             if _state(path) != before:
                 raise StoreError(
                     f"{path} was changed by another program while it was being read; try again", code="store-changed"
@@ -118,13 +125,16 @@ def reading(path: str, timeout_s: float) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def writing(path: str, timeout_s: float, *, create: bool) -> Iterator[sqlite3.Connection]:
+def writing(
+    path: str, timeout_s: float, *, create: bool, connect: Connect | None = None
+) -> Iterator[sqlite3.Connection]:
     """Yield a connection inside one write transaction, committed at the end and rolled back on any error.
 
     With ``create``, a database that is missing comes to be as a whole or not at all.
 
     Raises: StoreError (store-locked, store-cannot-hold, …), StorageFailure (disk-full, disk-error).
     """
+    connect = connect or _connect
     missing = not os.path.exists(path)
     if missing and create:
         folder = os.path.dirname(os.path.abspath(path))
@@ -140,11 +150,11 @@ def writing(path: str, timeout_s: float, *, create: bool) -> Iterator[sqlite3.Co
                 code="disk-error",
             )
     if missing:
-        with _new(path, timeout_s) as db:
+        with _new(path, timeout_s, connect) as db:
             yield db
         return
     with translated(path):
-        db = _connect(path, "mode=rw", timeout_s)
+        db = connect(path, "mode=rw", timeout_s)
         try:
             db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             db.execute("BEGIN IMMEDIATE")
@@ -159,14 +169,14 @@ def writing(path: str, timeout_s: float, *, create: bool) -> Iterator[sqlite3.Co
 
 
 @contextlib.contextmanager
-def _new(path: str, timeout_s: float) -> Iterator[sqlite3.Connection]:
+def _new(path: str, timeout_s: float, connect: Connect) -> Iterator[sqlite3.Connection]:
     """Yield a connection to a database that gets its name when it is complete and on the disk."""
     folder, name = os.path.split(os.path.abspath(path))
     scratch = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     files = Files()
     try:
         with translated(path):
-            db = _connect(scratch, "mode=rwc", timeout_s)
+            db = connect(scratch, "mode=rwc", timeout_s)
             try:
                 # Nobody sees the file before it is synced as a whole.
                 db.execute("PRAGMA journal_mode = MEMORY")
@@ -217,13 +227,13 @@ def _begun(stack: contextlib.ExitStack, db: sqlite3.Connection) -> sqlite3.Conne
     return db
 
 
-def _connect_copy(stack: contextlib.ExitStack, path: str, timeout_s: float) -> sqlite3.Connection:
+def _connect_copy(stack: contextlib.ExitStack, path: str, timeout_s: float, connect: Connect) -> sqlite3.Connection:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vex-"))
     copy = os.path.join(folder, "copy.db")
     for ending in ("", "-wal", "-journal"):
         if os.path.exists(path + ending):
             shutil.copyfile(path + ending, copy + ending)
-    return _connect(copy, "mode=rw", timeout_s)
+    return connect(copy, "mode=rw", timeout_s)
 
 
 @contextlib.contextmanager
@@ -267,4 +277,4 @@ def explain(path: str, error: sqlite3.Error) -> VexError:
         )
     if "decode to UTF-8" in str(error):
         return InvalidData(f"{path} holds text that is not UTF-8: {error}; repair that row", code="not-utf8")
-    return StoreError(f"{path} does not have the expected VEKTOR layout: {error}", code="store-schema")
+    return StoreError(f"{path} does not have the expected layout: {error}", code="store-schema")

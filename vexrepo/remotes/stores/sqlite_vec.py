@@ -1,0 +1,310 @@
+"""The connector for SQLite databases with sqlite-vec: ``sqlite-vec:agent.db?table=NAME``.
+
+A memory is a row of a vec0 table, or a row of an ordinary table that has its vector in a vec0 table
+(``sqlite_vec_table``).  Databases are read without leaving a trace beside them; a write is one transaction: all of it
+is done or nothing.  Mapping: remotes/STORES.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Final
+
+from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects.vector import Space, check_row
+from vexrepo.remotes.stores import sqlite_files as files
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Description, Plan, Sourced, Written
+from vexrepo.remotes.stores.capabilities import Capabilities
+from vexrepo.remotes.stores.point_store import PointStore, Wanted
+from vexrepo.remotes.stores.points import Fields, Point
+from vexrepo.remotes.stores.sqlite_extension import connect
+from vexrepo.remotes.stores.sqlite_vec_rows import RowReader, RowWriter, is_held
+from vexrepo.remotes.stores.sqlite_vec_table import (
+    MAX_DIMS,
+    TABLE,
+    Layout,
+    Part,
+    config_of,
+    find_layout,
+    find_tables,
+    make_tables,
+    make_vec0,
+    quote,
+)
+
+READ_ROWS: Final = 1000
+_METRICS: Final = ("cosine", "l2", "l1")
+
+
+class SqliteVecStore(PointStore):
+    """Tables of an SQLite database.  Holds no connection between calls, so that the agent is never kept waiting."""
+
+    kind: ClassVar[str] = "sqlite-vec"
+    reads_snapshot: ClassVar[bool] = True
+    writes_whole: ClassVar[bool] = True
+    batch_points: ClassVar[int] = 2000
+    batch_bytes: ClassVar[int] = 16 << 20
+    options: ClassVar[frozenset[str]] = frozenset({"table", "vectors", "id", "text", "vector", "distance"})
+    busy_timeout_s: ClassVar[float] = 5.0
+    can = Capabilities(
+        lambda value: True,
+        "any JSON",
+        holds_vector=lambda vector: vector.space.dims <= MAX_DIMS,
+    )
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        self._path = address.location
+        self._layout: Layout | None = None
+        self._is_made = False
+        self._db: sqlite3.Connection | None = None
+        self._on_problem: Callable[[InvalidData], None] | None = None
+        self._metric = address.options.get("distance", "cosine").lower()
+        if self._metric not in _METRICS:
+            raise UsageError(
+                f"{address}: distance is {self._metric!r:.20}, expected {', '.join(_METRICS)}", code="bad-address"
+            )
+
+    def collection_words(self) -> str:
+        """Return what the table is called to people."""
+        return f"table {self.address.options.get('table') or TABLE} in {self._path}"
+
+    # -- the tables --------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection that writes, or one that reads."""
+        if self._db is not None:
+            with files.translated(self._path):
+                yield self._db
+            return
+        with files.reading(self._path, self.busy_timeout_s, connect) as db:
+            yield db
+
+    def exists(self) -> bool:
+        """Whether there is such a table."""
+        return self._find() is not None
+
+    def _find(self) -> Layout | None:
+        if self._layout is None and not (self.create and self._db is None and not os.path.lexists(self._path)):
+            with self._reading() as db:
+                found = find_layout(db, self.address.options, self._path)
+                if found is None and not self.create:
+                    tables = find_tables(db)
+                    names = ", ".join(sorted([*tables.vectors, *tables.plain])) or "none"
+                    raise StoreError(
+                        f"there is no {self.collection_words()}; tables there: {names:.300}; name one with ?table=NAME",
+                        code="store-missing",
+                    )
+                if found is not None:
+                    self.can = self._capabilities(db, found)
+                    self._layout = found
+        return self._layout
+
+    @property
+    def layout(self) -> Layout:
+        """Where the memories are, which is known."""
+        found = self._find()
+        assert found is not None
+        return found
+
+    def _capabilities(self, db: sqlite3.Connection, layout: Layout) -> Capabilities:
+        """Return what these tables hold."""
+        parts = {layout.space(part).name: part for part in layout.vector_parts}
+        names = {name.lower() for name in layout.members}
+
+        def holds_member(name: str, value: Any) -> bool:
+            column = layout.members.get(name)
+            if column is not None and column.holds(value):
+                return True
+            if layout.payload is None or name == layout.payload:
+                return False
+            # Another spelling of a column's name would be the column.
+            return not column.is_required if column is not None else name.lower() not in names
+
+        fills = {}
+        for column in layout.members.values():
+            if column.is_required:
+                found = db.execute(f"SELECT {column.default}").fetchone()[0] if column.default is not None else None
+                fills[column.name] = column.filler() if found is None else column.read(found)
+        return replace(
+            type(self).can,
+            holds_member=holds_member,
+            fills=fills,
+            id_form="text" if layout.has_text_id else "number",
+            is_named=len(parts) > 1,
+            names=frozenset(parts) if parts else None,
+            holds_vector=(lambda item: is_held(parts[item.space.name], item)) if parts else type(self).can.holds_vector,
+            needs_vector=bool(parts) and (not layout.rows or layout.copy is not None),
+        )
+
+    def find_fields(self, sample: Sequence[Point]) -> Fields:
+        """Return what the members are called: a column holds the text, or a member of the payload."""
+        layout = self._find()
+        if layout is None:
+            return Fields(text="content")
+        return Fields(text=layout.text) if layout.text is not None else super().find_fields(sample)
+
+    def fields(self) -> Fields:
+        """Return what the members of a payload are called."""
+        layout = self._find()
+        if self._fields is None and (layout is None or layout.text is not None or layout.payload is None):
+            self._fields = self.find_fields(())
+        return super().fields()
+
+    def mapping(self) -> dict[str, str]:
+        """Return which column, with its type, each member of a record is."""
+        layout = self._find()
+        if layout is None:
+            return {}
+        found = {"id": f"{layout.table}.{layout.id}"}
+        payload = f"a member of {layout.payload}" if layout.payload is not None else "carried"
+        named = dict(self.fields().members)
+        for member, name in named.items():
+            column = layout.members.get(name)
+            found[member] = f"{name} {column.declared}".rstrip() if column is not None else f"{payload}: {name}"
+        for part in layout.vector_parts:
+            name = layout.space(part).name
+            assert layout.vectors is not None
+            found[f"vectors.{name}" if name else "vector"] = (
+                f"{layout.vectors.name}.{part.name} {part.type}[{part.dims}] {part.metric or 'l2'}"
+            )
+        for name, column in layout.members.items():
+            if name not in named.values():
+                found[f"metadata.{name}"] = f"{name} {column.declared}".rstrip()
+        found["metadata"] = f"all members of {layout.payload}" if layout.payload is not None else "carried"
+        found["everything else"] = layout.reserved or f"the table {layout.carry}"
+        return found
+
+    def held_spaces(self) -> Mapping[str, Space] | None:
+        """Return the vectors that the columns are declared for."""
+        spaces = [self.layout.space(part) for part in self.layout.vector_parts]
+        return {space.name: space for space in spaces}
+
+    def describe(self) -> Description:
+        """Return the number of memories, how the tables are set up, and a fingerprint of the files."""
+        layout = self._find()
+        mark = files.fingerprint(self._path)
+        if layout is None:
+            return Description(0, fingerprint=mark)
+        with self._reading() as db:
+            count = db.execute(f"SELECT count(*) FROM {quote(layout.table)}").fetchone()[0]
+        return Description(count, config_of(layout), mark)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
+        """Yield every memory in batches, all from one moment."""
+        self._on_problem = on_problem
+        self._find()  # what the tables can hold is known before ids are noted
+        return super().scan(on_problem)
+
+    def read_points(self) -> Iterator[list[Point]]:
+        """Yield all rows in batches."""
+        import numpy as np
+
+        layout, place = self.layout, 0
+        with self._reading() as db:
+            for rows in RowReader(db, layout).batches(READ_ROWS):
+                found = []
+                raw = b"".join([item.row for row in rows if row.point is not None for item in row.point.vectors])
+                is_finite = bool(np.isfinite(np.frombuffer(raw, "<f4")).all())
+                for row in rows:
+                    place += 1
+                    problem = row.problem
+                    if problem is None and not is_finite and row.point is not None:
+                        problem = _not_finite(row.point)
+                    if problem is not None:
+                        told = InvalidData(f"{self.place(place)}: {problem}", code=problem.code)
+                        if self._on_problem is None:
+                            raise told
+                        self._on_problem(told)
+                    elif row.point is not None:
+                        found.append(row.point)
+                yield found
+
+    def place(self, place: int) -> str:
+        """Return words for a row."""
+        return f"{self._path} row {place}"
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, plan: Plan) -> Written:
+        """Bring the tables to a plan, as a whole or not at all.  Raises: StoreError (store-changed)."""
+        if plan.expected is None:
+            self._names = None  # what was read before may have changed
+            plan = replace(plan, expected=files.fingerprint(self._path))
+        self._plan = plan
+        done = super().write(plan)
+        return replace(done, fingerprint=files.fingerprint(self._path))
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold a transaction until all is written."""
+        self.check_expected(self._plan)
+        before, self._is_made = files.state(self._path), False
+        try:
+            with files.writing(self._path, self.busy_timeout_s, create=self.create, connect=connect) as db:
+                if self._plan.expected is not None and files.state(self._path) != before:
+                    raise StoreError(
+                        f"{self._path} was changed by another program meanwhile; nothing was written: run the command "
+                        "again",
+                        code="store-changed",
+                    )
+                self._db = db
+                yield
+        except BaseException:
+            self._layout = None  # what was made is gone
+            raise
+        finally:
+            self._db, self._is_made = None, False
+
+    @property
+    def _writer(self) -> RowWriter:
+        assert self._db is not None
+        return RowWriter(self._db, self.layout, is_new=self._is_made)
+
+    def prepare(self, wanted: Wanted) -> None:
+        """Make the tables."""
+        assert self._db is not None
+        name = self.address.options.get("table") or TABLE
+        main = wanted.spaces.get("")
+        make_tables(self._db, name, self._vectors_name(name), main, wanted.config, self._metric)
+        self._is_made, self._layout, self._fields = True, None, None  # what was made may call its text otherwise
+
+    def _vectors_name(self, rows: str) -> str:
+        return self.address.options.get("vectors") or f"{rows}_vec"
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write rows, replacing those of their ids."""
+        assert self._db is not None
+        layout = self.layout
+        if layout.vectors is None:
+            main = next((item.space for point in points for item in point.vectors), None)
+            if main is not None:  # the first vectors in a table of ours
+                made = Part("vector", "embedding", "float", main.dims, self._metric)
+                make_vec0(self._db, self._vectors_name(layout.rows), [made])
+                self._layout = None
+        self._writer.upsert(points)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove rows."""
+        self._writer.delete(ids)
+
+    def finish(self) -> None:
+        """Leave no empty table behind."""
+        self._writer.finish()
+
+
+def _not_finite(point: Point) -> InvalidData | None:
+    try:
+        for item in point.vectors:
+            check_row(*item)
+    except InvalidData as error:
+        return InvalidData(f"(id {point.id!r:.80}): {error}", code=error.code)
+    return None
