@@ -91,6 +91,15 @@ KINDS: Final[dict[str, KindFlags]] = {
         environment={"location": ("QDRANT_URL",), "collection": ("QDRANT_COLLECTION",)},
         secrets={"api_key": ("QDRANT_API_KEY",)},
     ),
+    "neo4j": _server(
+        Server("label", option="label", url="bolt://localhost:7687"),
+        "user",
+        environment={
+            "location": ("NEO4J_URL", "NEO4J_URI"),
+            "user": ("NEO4J_USER", "NEO4J_USERNAME"),
+        },
+        secrets={"password": ("NEO4J_PASSWORD",)},
+    ),
     "mcp": KindFlags(("in", "file"), ("out", "output")),
     "parquet": KindFlags(("in", "file"), ("out", "output")),
     "sqlite-vec": KindFlags(
@@ -122,6 +131,8 @@ FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
     ("tenant", "NAME", "The tenant, for chroma (default: default_tenant)."),
     ("database", "NAME", "The tenant's database, for chroma (default: default_database)."),
     ("index", "NAME", "The search index, for redis."),
+    ("label", "LABEL", "The label of the nodes, for neo4j (default: Memory)."),
+    ("user", "NAME", "The user, for neo4j (default: neo4j)."),
     ("prefix", "PREFIX", "What the keys begin with, for redis."),
     ("text-field", "NAME", "Which field of a vector store has the text (default: found by name)."),
 )

@@ -16,6 +16,7 @@ BUILT_IN = {
     "mcp": "vexrepo.remotes.stores.mcp:McpStore",
     "parquet": "vexrepo.remotes.stores.parquet:ParquetStore",
     "pgvector": "vexrepo.remotes.stores.pgvector:PgvectorStore",
+    "neo4j": "vexrepo.remotes.stores.neo4j:Neo4jStore",
     "redis": "vexrepo.remotes.stores.redis:RedisStore",
     "sqlite-vec": "vexrepo.remotes.stores.sqlite_vec:SqliteVecStore",
     "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",

