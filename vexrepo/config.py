@@ -113,6 +113,7 @@ _OF_ANOTHER_CHECK = Setting(object, None, "a setting of a check that is installe
 FAMILIES: dict[str, dict[str, Setting]] = {
     "remote": {
         "url": Setting(str, "", "address of the host's repository; it never holds a secret"),
+        "store": Setting(str, "", "instead of url: address of the store that this remote is, e.g. vektor:copy.db"),
         "provider": Setting(
             str,
             "",

@@ -194,7 +194,6 @@ def test_force_leaves_behind_only_what_was_seen(alice, bob, folder_url):
     [
         (["push", "main"], 2, "main is a branch here, and no remote"),
         (["push", "backpu"], 2, "did you mean backup?"),
-        (["push", "vektor:agent.db"], 2, "is a store, and no remote"),
         (["push", "https://host/memory.git"], 2, "vex remote add NAME"),
         (["push", "https://alice:hunter2@host/memory.git"], 2, "would hold a secret"),
         (["push", "backup", "nope"], 2, "nope"),

@@ -110,7 +110,6 @@ def test_remotes_are_added_and_listed(vex, repo):
     [
         (["add", "backup", URL], 1, "there is a remote backup already"),
         (["add", "a b", URL], 2, "cannot be the name"),
-        (["add", "x", "vektor:agent.db"], 2, "the address of a store"),
         (["set-url", "bakcup", URL], 2, "did you mean backup?"),
         (["add", "x", URL, "--passphrase", "hunter2"], 2, "VEX_PASSPHRASE"),
         (["add", "x", URL, "--password=hunter2"], 2, "VEX_PASSPHRASE"),

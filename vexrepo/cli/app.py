@@ -41,7 +41,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "restore": Entry(f"{_HERE}.mending:restore", "Bring single memories back into the store.", _MEND),
     "reset": Entry(f"{_HERE}.mending:reset", "Move the current branch to a commit.", _MEND),
-    "push": Entry(f"{_HERE}.push:push", "Send commits to a remote, sealed.", _AWAY),
+    "push": Entry(f"{_HERE}.push:push", "Send commits to a remote, sealed, or bring a store to a branch.", _AWAY),
     "fetch": Entry(f"{_HERE}.push:fetch", "Receive what a remote has, and change nothing of yours.", _AWAY),
     "pull": Entry(f"{_HERE}.pull:pull", "Fetch, merge, and bring the workspace along.", _AWAY),
     "clone": Entry(f"{_HERE}.clone:clone", "Make a repository of what a remote holds.", _AWAY),

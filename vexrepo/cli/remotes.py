@@ -29,7 +29,10 @@ _SHORT = re.compile(rf"({'|'.join(HOMES)}):([^:@\s/]+(?:/[^:@\s/]+)+)")
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A remote as it is configured.  ``origins`` says for each value which file it came from."""
+    """A remote as it is configured: a host's ``url``, or a ``store``.
+
+    ``origins`` says for each value which file it came from.
+    """
 
     name: str
     url: str
@@ -38,6 +41,7 @@ class Remote:
     passphrase_command: str = ""
     passphrase_file: str = ""
     token_command: str = ""
+    store: str = ""
     origins: dict[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -62,15 +66,30 @@ def read_remote(config: Config, name: str) -> Remote:
             check_no_secret(values["url"])
         except UsageError as error:
             raise UsageError(f"{origins['url']}: remote {name}: {error}", code=error.code) from None
+    if values["url"] and values["store"]:
+        raise UsageError(
+            f"{origins['store']}: remote {name} has both a url and a store; remove one: "
+            f"vex config unset {key(name, 'url')}",
+            code="bad-config",
+        )
     return Remote(name, **values, origins=origins)
 
 
-def find_remote(config: Config, name: str | None) -> Remote:
+def find_remote(config: Config, name: str | None, *, stores: bool = False) -> Remote:
     """Return the remote of a name; None: of ``push.remote``, else the only one, else ``origin``.
 
-    Raises: UsageError (unknown-remote, bad-address).
+    Without ``stores``, those count only that are at a host.
+    Raises: UsageError (unknown-remote, bad-address, bad-option for a store where only a host will do).
     """
     names = config.names(_FAMILY)
+    if not stores:
+        if name is not None and name in names and config[key(name, "store")]:
+            raise UsageError(
+                f"{name} is a store ({plain(config[key(name, 'store')])}), and this is about what is at a Git host; "
+                "with a store go vex push, vex fetch, vex pull and vex status",
+                code="bad-option",
+            )
+        names = [each for each in names if not config[key(each, "store")]]
     name = name or config["push.remote"] or (names[0] if len(names) == 1 else "origin" if "origin" in names else None)
     if name is None and not names:
         raise UsageError("there is no remote yet; add one with `vex remote add NAME URL`", code="unknown-remote")
@@ -84,7 +103,7 @@ def find_remote(config: Config, name: str | None) -> Remote:
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}" if names else "there is none yet"
         raise UsageError(f"there is no remote {name!r}; {hint} (vex remote add NAME URL)", code="unknown-remote")
     remote = read_remote(config, name)
-    if not remote.url:
+    if not remote.url and not remote.store:
         raise UsageError(
             f"remote {name} has no address; set it with `vex remote set-url {name} URL`", code="unknown-remote"
         )
@@ -92,9 +111,9 @@ def find_remote(config: Config, name: str | None) -> Remote:
 
 
 def find_target(repository: Repository, text: str | None) -> Remote:
-    """Return the remote that push, fetch and pull are about.
+    """Return the remote at a host that push, fetch and pull are about.
 
-    Raises: UsageError (unknown-remote), with the way for a branch, a store or an address in its place.
+    Raises: UsageError (unknown-remote), with the way for a branch or an address in its place.
     """
     config = repository.config
     if text is None or text in config.names(_FAMILY):
@@ -106,13 +125,6 @@ def find_target(repository: Repository, text: str | None) -> Remote:
             code="unknown-remote",
         )
     if _URL.match(text) or _SCP.fullmatch(text):
-        kind = text.partition(":")[0]
-        if _is_store(kind):
-            raise UsageError(
-                f"{hidden(text)} is a store, and no remote: bring it to a commit with `vex checkout REV --to "
-                f"{hidden(text)}`",
-                code="unknown-remote",
-            )
         check_no_secret(text)
         raise UsageError(
             f"{hidden(text)} has no name yet: vex remote add NAME {hidden(text)}, then use the name",
@@ -171,11 +183,10 @@ def parse_url(text: str, *, home: Path) -> str:
     check_no_secret(text)
     if short := _SHORT.fullmatch(text):
         text = f"{HOMES[short[1]]}/{short[2].removesuffix('.git')}.git"
-    kind, colon, _ = text.partition(":")
-    if colon and "@" not in kind and not os.path.exists(text) and _is_store(kind):
+    if is_store_address(text):
         raise UsageError(
             f"{hidden(text)} is the address of a store, expected a Git host (https://, ssh://, git@host:path, a "
-            "folder); memory goes into a store with `vex checkout REV --to STORE`",
+            "folder); a store becomes a remote with `vex remote add NAME STORE`",
             code="bad-address",
         )
     scheme = scheme_of(text)
@@ -193,10 +204,19 @@ def parse_url(text: str, *, home: Path) -> str:
     return text
 
 
-def _is_store(kind: str) -> bool:
+def is_store_address(text: str) -> bool:
+    """Whether a text is the address of a store (``KIND:…``, or a file with the ending of one), not of a host."""
+    from vexrepo.remotes.stores.address import parse_address
     from vexrepo.remotes.stores.registry import kinds
 
-    return kind in kinds()
+    kind, colon, _ = text.partition(":")
+    if colon:
+        return "@" not in kind and kind in kinds() and not os.path.exists(text)
+    try:
+        parse_address(text)
+    except UsageError:
+        return False
+    return not os.path.isdir(text)
 
 
 def host_words(url: str) -> str:

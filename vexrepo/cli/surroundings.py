@@ -144,7 +144,7 @@ class Edge:
                     value = parse_value(key, text)
                 except UsageError as error:
                     raise UsageError(f"environment {variable_of(key)}: {error}", code=error.code) from None
-                if key == "workspace.store" and value:
+                if value and (key == "workspace.store" or (key.startswith("remote.") and key.endswith(".store"))):
                     value = self.relative_to(folder.parent if folder else Path(), self.address(value))
                 config.add(key, value, f"environment {variable_of(key)}")
         return config

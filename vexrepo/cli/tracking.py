@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from vexrepo.storage.oplog import View
 
 
+HEAD = "HEAD"  # under which the one state of a store is tracked
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A branch beside the one of the same name at a remote: commits only here, commits only there."""
@@ -44,6 +47,14 @@ class Standing:
 def remotes_seen(view: View) -> list[str]:
     """Return the names of the remotes of which something was seen, sorted."""
     return sorted({name[len(REMOTES) :].partition("/")[0] for name in view.refs if name.startswith(REMOTES)})
+
+
+def standing_of_store(repository: Repository, view: View, name: str) -> Standing | None:
+    """Return how HEAD stands to what the store at a remote was last seen to hold, None where either has no commit."""
+    theirs = view.refs.get(f"{REMOTES}{name}/{HEAD}")
+    if theirs is None or view.commit is None:
+        return None
+    return Standing(name, HEAD, theirs, *repository.ahead_behind(view.commit, theirs))
 
 
 def standings(repository: Repository, view: View, branch: str) -> list[Standing]:

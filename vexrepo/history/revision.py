@@ -1,8 +1,9 @@
 """Revisions: what a user types to name a commit.
 
-``HEAD`` (or ``@``), a branch, a tag, ``REMOTE/BRANCH`` (as last seen there), ``heads/NAME``, ``tags/NAME``,
-``remotes/REMOTE/BRANCH``, an abbreviated id of 4 or more digits; then any number of ``~N`` (N first parents back),
-``^N`` (the Nth parent), ``@{N}`` (N values of the ref ago), ``@{yesterday}``, ``@{2 hours ago}``, ``@{2026-11-20}``.
+``HEAD`` (or ``@``), a branch, a tag, ``REMOTE/BRANCH`` (as last seen there), ``REMOTE`` alone for one that is a store,
+``heads/NAME``, ``tags/NAME``, ``remotes/REMOTE/BRANCH``, an abbreviated id of 4 or more digits; then any number of
+``~N`` (N first parents back), ``^N`` (the Nth parent), ``@{N}`` (N values of the ref ago), ``@{yesterday}``,
+``@{2 hours ago}``, ``@{2026-11-20}``.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _ref_name(base: str, view: View) -> str | None:
     """Return the full name of the ref a text means, "HEAD" for the head, None if it is no ref."""
     if base in ("HEAD", "@"):
         return "HEAD"
-    for full in (base, BRANCHES + base, TAGS + base, REMOTES + base):
+    for full in (base, BRANCHES + base, TAGS + base, REMOTES + base, f"{REMOTES}{base}/HEAD"):
         if full in view.refs:
             return full
     return "HEAD" if view.head == BRANCHES + base else None

@@ -41,6 +41,7 @@ class Outflow:
     removed: int = 0
     kept: int = 0
     deletes: list[bytes] = field(default_factory=list)
+    changes: list[bytes] = field(default_factory=list)  # keys of what is changed, where those were asked for
     unsaved: list[bytes] = field(default_factory=list)
     edge_upserts: list[Record] = field(default_factory=list)
     edge_deletes: list[Record] = field(default_factory=list)
@@ -55,12 +56,18 @@ class Outflow:
 
 
 def compare(
-    objects: ObjectStore, target: TreeRoot, intake: Intake, saved: IdTable | None, accepts: Accepts | None
+    objects: ObjectStore,
+    target: TreeRoot,
+    intake: Intake,
+    saved: IdTable | None,
+    accepts: Accepts | None,
+    *,
+    lists_changes: bool = False,
 ) -> Outflow:
     """Return what separates a store (as taken in against ``target``) from it.
 
     ``saved`` holds the record ids of the commit the store was last seen at; differing records not in it are
-    unsaved.  Memory: keys of records to remove and of unsaved ones.
+    unsaved.  Memory: keys of records to remove and of unsaved ones; with ``lists_changes`` of changed ones, too.
     """
     outflow = Outflow(kept=int(intake.seen.sum()))
     wanted = _wanted(objects, target, intake.seen, accepts)
@@ -71,6 +78,8 @@ def compare(
         found = find_record(objects, target, record.key)
         if found is not None:
             outflow.changed += 1
+            if lists_changes:
+                outflow.changes.append(record.key)
             if accepts is not None and not accepts(record.key, _body(found.reader, found.row)):
                 outflow.moved.append(found.record)
         else:

@@ -17,6 +17,7 @@ from vexrepo.repository.checkout import CheckedOut, check_unchanged
 from vexrepo.repository.core import Core
 from vexrepo.repository.difference import diff_edges_with_store, diff_with_store
 from vexrepo.repository.restoring import Keys
+from vexrepo.repository.storerefs import with_seen
 from vexrepo.storage.oplog import View
 
 
@@ -56,7 +57,7 @@ def bring(
         with repository.lock():
             # Without the fingerprint, as the store does not hold exactly what the commit holds.
             before = repository.view()
-            view = before.with_store(name, {"commit": commit.hex(), "fingerprint": None})
+            view = with_seen(repository, before, name, commit, None)
             if head is not None:
                 view = view.with_new_head(head, commit)
             if view != before:

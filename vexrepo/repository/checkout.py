@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import Record, key_name
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot
-from vexrepo.remotes.intake import reconcile, take_in
+from vexrepo.remotes.intake import Intake, reconcile, take_in
 from vexrepo.remotes.outflow import EdgeChange, Outflow, compare, compare_edge_changes, compare_edges, make_plan
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
@@ -24,7 +24,27 @@ from vexrepo.repository.commit import _cache_path, _Progress
 from vexrepo.repository.core import Core
 from vexrepo.repository.difference import diff_with_store
 from vexrepo.repository.gating import as_changes, pass_gate
+from vexrepo.repository.storerefs import with_seen
 from vexrepo.storage.oplog import View
+from vexrepo.storage.store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A store beside what it is to hold, before anything is written: what a checkout may be refused for.
+
+    ``known`` are snapshots whose content is safe to replace, ``saved`` the ids of their records (None where nothing in
+    the store differs).  ``target`` is the snapshot the store is brought to, ``intake`` was taken in against it.
+    """
+
+    objects: ObjectStore
+    address: Address
+    store: Store
+    target: Snapshot
+    intake: Intake
+    outflow: Outflow
+    known: Sequence[Snapshot]
+    saved: IdTable | None
 
 
 @dataclass(frozen=True)
@@ -48,13 +68,16 @@ def checkout(
     dry_run: bool = False,
     head: str | None = None,
     edge_changes: Iterable[EdgeChange] = (),
+    terms: Terms | None = None,
 ) -> CheckedOut:
     """Bring a store to a commit; with ``head``, make that the repository's head in the same step.
 
-    With a selection, of the edges only ``edge_changes`` are brought, and the others stay as they are.
+    With a selection, of the edges only ``edge_changes`` are brought, and the others stay as they are.  ``terms`` are
+    those of a push; by default, what no commit is known to have is not lost.
 
     Raises: StateError (unsaved-changes) before anything is written, StoreError, InvalidData, Locked.
     """
+    terms = terms or Terms()
     selection = selection or Selection()
     accepts = selection.accepts if selection else None
     with repository.lock(), repository.scratch() as scratch, open_store(address, create=True) as store:
@@ -70,23 +93,24 @@ def checkout(
             accepts=accepts,
             advance=_Progress(repository, "comparing", store),
         )
-        known = _known(repository, view, name)
+        known = _known(repository, view, name) if terms.known is None else terms.known(view)
         reconcile(repository.objects, (snapshot.records, *(found.records for found in known)), intake, scratch)
         saved = None
         if intake.sorter.count:  # only what differs can be lost
             ids = (piece for found in known for piece in iter_record_ids(repository.objects, found.records))
             saved = IdTable.of_ids(ids, scratch / "saved-ids")
-        outflow = compare(repository.objects, snapshot.records, intake, saved, accepts)
+        is_push = terms.known is not None
+        outflow = compare(repository.objects, snapshot.records, intake, saved, accepts, lists_changes=is_push)
         if store.holds_edges and not selection:
             edges = {edge.id for found in known for edge in iter_records(repository.objects, found.edges)}
             compare_edges(repository.objects, snapshot.edges, store, set(edges), outflow)
         elif store.holds_edges:
             compare_edge_changes(edge_changes, store, outflow)
-        if (outflow.unsaved or outflow.unsaved_edges) and not force and not dry_run:
-            raise _unsaved(address, outflow)
+        against = Against(repository.objects, address, store, snapshot, intake, outflow, known, saved)
+        terms.check(against, not force and not dry_run)
         is_new = intake.fingerprint is None and not intake.count
         if not outflow.is_empty and not dry_run:
-            _pass(repository, commit, snapshot, address, selection, is_new=is_new)
+            _pass(repository, commit, snapshot, address, selection, terms.events, is_new=is_new)
         written, fingerprint = 0, intake.fingerprint
         # A memory without records still makes a store that holds none.
         if ((is_new and not snapshot.records.count) or not outflow.is_empty) and not dry_run:
@@ -114,11 +138,11 @@ def checkout(
                     "something else is writing to it: run the command again",
                     code="store-changed",
                 )
-            view = view.with_store(name, {"commit": commit.hex(), "fingerprint": fingerprint})
+            view = with_seen(repository, view, name, commit, fingerprint, terms.remote)
         if head is not None:
             view = view.with_new_head(head, commit)
         if view != repository.view():
-            repository.record(view, "checkout", f"{commit.short} to {name}")
+            repository.record(view, terms.command, f"{commit.short} to {terms.remote or name}")
         return CheckedOut(commit, snapshot, outflow, written, verified)
 
 
@@ -134,10 +158,11 @@ def _pass(
     snapshot: Snapshot,
     address: Address,
     selection: Selection,
+    events: Sequence[str],
     *,
     is_new: bool,
 ) -> None:
-    """Let the gate see what would change in a store.  Raises: Vetoed."""
+    """Let the gate see what would change in a store, at each of some events.  Raises: Vetoed."""
 
     def changes() -> Iterable[Change]:
         if not is_new:
@@ -145,7 +170,8 @@ def _pass(
         records = iter_records(repository.objects, snapshot.records)
         return (Change(each.key, None, each) for each in records if _is_selected(selection, each))
 
-    pass_gate(repository, checkout_event(repository, "pre-checkout", commit, address, snapshot.records.count), changes)
+    for name in events:
+        pass_gate(repository, checkout_event(repository, name, commit, address, snapshot.records.count), changes)
 
 
 def _is_selected(selection: Selection, record: Record) -> bool:
@@ -159,6 +185,29 @@ def _known(repository: Core, view: View, name: str) -> list[Snapshot]:
     if seen.get("commit"):
         commits.add(CommitId.parse(seen["commit"]))
     return [found for commit in commits if (found := repository.snapshot_of(commit)) is not None]
+
+
+def check_saved(against: Against, may_refuse: bool) -> None:
+    """Raise StateError (unsaved-changes) where a store would lose what no commit has."""
+    outflow = against.outflow
+    if (outflow.unsaved or outflow.unsaved_edges) and may_refuse:
+        raise _unsaved(against.address, outflow)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a checkout is done.
+
+    ``known`` returns the snapshots whose content is safe to replace (None: what the store was last seen at, and
+    HEAD's); ``check`` refuses, where it may; ``events`` are those the gate hears of, ``command`` is the operation's;
+    the store is tracked as ``remote``, too.
+    """
+
+    known: Callable[[View], Sequence[Snapshot]] | None = None
+    check: Callable[[Against, bool], None] = check_saved
+    events: Sequence[str] = ("pre-checkout",)
+    command: str = "checkout"
+    remote: str | None = None
 
 
 def _unsaved(address: Address, outflow: Outflow) -> StateError:

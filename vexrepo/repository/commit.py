@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,24 @@ from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.repository.core import Core
 from vexrepo.repository.gating import UNVERIFIED, branch_event, iter_changes, pass_gate
+from vexrepo.repository.storerefs import HEAD, with_seen
 from vexrepo.storage.oplog import View
 from vexrepo.storage.store import Writer
 
 EMPTY_RECORD_BYTES = 2048.0  # assumed size of a record while there is none to measure
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """That a commit is of what a remote's store holds, and goes onto the ref that tracks it, not onto a branch.
+
+    ``base`` is what the store was last seen to hold; ``alike`` are commits it may hold by now (those of branches, which
+    a push that was interrupted may have brought there).
+    """
+
+    remote: str
+    base: CommitId | None
+    alike: tuple[CommitId, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class Committed:
     """What a commit did.
 
     ``problems`` are (code, message) of records left out with ``skip_problems``; ``note`` says who signed what came from
-    elsewhere.
+    elsewhere.  ``held`` is the commit, made before, that a store holds exactly (``Tracked`` only).
     """
 
     id: CommitId | None
@@ -49,6 +63,7 @@ class Committed:
     problems: list[tuple[str, str]] = field(default_factory=list)
     added_bytes: int = 0
     note: str = ""
+    held: CommitId | None = None
 
 
 def commit_store(
@@ -61,12 +76,14 @@ def commit_store(
     allow_empty: bool = False,
     forget: bool = True,
     not_behind: bool = False,
+    tracked: Tracked | None = None,
     dry_run: bool = False,
 ) -> Committed:
     """Commit what a store holds to the current branch; without ``forget``, what it does not hold any more stays.
 
     With ``not_behind``, a store that the branch has moved on from is refused (store-behind): its commit would take back
-    what came between.
+    what came between.  With ``tracked``, the commit goes onto a remote's tracking ref instead of the branch, and where
+    the store holds exactly what a commit holds, none is made.
 
     Raises: StateError (nothing-to-commit), InvalidData (a record that cannot be kept, duplicate-key),
     StoreError, Refused, Locked, StorageFailure.  Nothing is committed unless everything is.
@@ -80,7 +97,7 @@ def commit_store(
         repository.objects.writer() as writer,
     ):
         view = repository.view()
-        head = view.commit
+        head = view.commit if tracked is None else tracked.base
         base = repository.snapshot_of(head)
         census = Census(repository.objects)
         name = repository.store_name(address)
@@ -98,20 +115,34 @@ def commit_store(
             advance=_Progress(repository, "reading", store),
         )
         applied = repository.last_seen(address) if store.alters else None
-        roots = (base.records if base else None, applied.records if applied else None)
+        alike = {each: repository.snapshot_of(each) for each in (tracked.alike if tracked is not None else ())}
+        roots = [each.records if each else None for each in (base, applied, *alike.values())]
         reconcile(repository.objects, roots, intake, scratch)
         if is_foreign and intake.fingerprint != before_reading:
             raise StoreError(f"{address} changed while it was being read; nothing was committed", code="store-changed")
         tally = Tally()
-        snapshot = _write_snapshot(repository, writer, intake, base, selection, census, tally, forget=forget)
+        leaf_records = next((each.leaf_records for each in (base, *alike.values()) if each), None)
+        snapshot = _write_snapshot(
+            repository, writer, intake, base, selection, census, tally, forget=forget, leaf_records=leaf_records
+        )
+        if tracked is not None:
+            held = _held(snapshot, [(tracked.base, base), *alike.items()], edges_count=store.holds_edges)
+            if held is not None:
+                after = with_seen(repository, view, name, held, intake.fingerprint, tracked.remote)
+                if not dry_run:
+                    _remember_lines(repository, cache, intake)
+                    if after != view:
+                        repository.record(after, "fetch", f"{held.short} from {tracked.remote}")
+                made = repository.commit_at(held)
+                return Committed(None, made, snapshot, tally, intake.problems, note=admitted.note, held=held)
         snapshot_id, payload = snapshot.encode()
         before = repository.commit_at(head).snapshot if head else None
         if snapshot_id == before and not allow_empty:
             if not dry_run:
                 _remember_lines(repository, cache, intake)
-                seen = {"commit": head.hex() if head else None, "fingerprint": intake.fingerprint}
-                if not selection and view.stores.get(name) != seen:
-                    repository.record(view.with_store(name, seen), "status", name)
+                after = with_seen(repository, view, name, head, intake.fingerprint)
+                if not selection and after != view:
+                    repository.record(after, "status", name)
             raise StateError(
                 f"nothing to commit: {address} holds exactly what {view.branch or 'HEAD'} holds",
                 code="nothing-to-commit",
@@ -120,6 +151,8 @@ def commit_store(
             _check_not_behind(repository, address, view)
         source: dict[str, Any] = {} if repository.around.verify else dict(UNVERIFIED)
         source |= {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
+        if tracked is not None:
+            source["remote"] = tracked.remote
         if admitted.signature is not None:
             source["signature"] = {name: admitted.signature[name] for name in ("key", "verdict")}
         if selection:
@@ -140,20 +173,40 @@ def commit_store(
         identifier = repository.write_commit(writer, commit)
         packs = writer.finish()
         old = base.records if base else None
-        for kind in ("pre-import", "pre-commit") if is_foreign else ("pre-commit",):
+        events = ["pre-import"] * is_foreign + ["pre-commit"] * (tracked is None)
+        for kind in events:
             event = branch_event(repository, kind, source, snapshot.records.count, admitted.signature)
+            if tracked is not None:
+                event = replace(event, target={"kind": "branch", "name": f"{tracked.remote}/{HEAD}"}, branch=None)
             pass_gate(repository, event, lambda: iter_changes(repository.objects, old, snapshot.records), packs)
-        after = view.with_commit(identifier)
+        after = view.with_commit(identifier) if tracked is None else view
         if not selection:
-            after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": intake.fingerprint})
+            remote = tracked.remote if tracked is not None else None
+            after = with_seen(repository, after, name, identifier, intake.fingerprint, remote)
         elif head is None or view.stores.get(name, {}).get("commit") == head.hex():
             # What else it holds, or lacks, are changes of its own beside this commit.
-            after = after.with_store(name, {"commit": identifier.hex(), "fingerprint": None})
-        repository.record(after, "commit", message.split("\n", 1)[0], packs)
+            after = with_seen(repository, after, name, identifier, None)
+        command = "commit" if tracked is None else "fetch"
+        repository.record(after, command, message.split("\n", 1)[0], packs)
         _remember_lines(repository, cache, intake)
         added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)
         made = repository.commit_at(identifier)
         return Committed(identifier, made, snapshot, tally, intake.problems, added, admitted.note)
+
+
+def _held(
+    snapshot: Snapshot, commits: Iterable[tuple[CommitId | None, Snapshot | None]], *, edges_count: bool
+) -> CommitId | None:
+    """Return the first of some commits that holds the same memories as a snapshot, and edges where those count.
+
+    Settings of collections do not: a store has those of its own.
+    """
+    for commit, other in commits:
+        if other is None or other.records != snapshot.records:
+            continue
+        if not edges_count or other.edges == snapshot.edges:
+            return commit
+    return None
 
 
 def left_behind_at(repository: Core, address: Address, view: View | None = None) -> CommitId | None:
@@ -193,10 +246,11 @@ def _write_snapshot(
     tally: Tally,
     *,
     forget: bool,
+    leaf_records: int | None,
 ) -> Snapshot:
     """Write the trees of what was taken in; ``census`` and ``tally`` count on the way."""
     store, objects = intake.store, repository.objects
-    leaf_records = base.leaf_records if base else _leaf_records(intake)
+    leaf_records = leaf_records or _leaf_records(intake)
     root = base.records if base else None
     goes = (lambda key, body: False) if not forget else selection.accepts if selection else None
     edits = iter_edits(objects, root, intake, tally, goes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from vexrepo.errors import UsageError
 from vexrepo.history.policy import Policy
@@ -58,14 +58,22 @@ def pull(
             "name another",
             code="unknown-revision",
         )
-    result = merging.begin(repository, theirs, name) or merging.merge(
+    result = merge_fetched(
         repository,
         theirs,
         name,
-        policy or Policy(),
+        policy=policy,
         message=message,
         allow_unrelated=allow_unrelated,
         fast_forward=fast_forward,
         keep_conflicts=keep_conflicts,
     )
     return Pulled(fetched, name, theirs, result)
+
+
+def merge_fetched(
+    repository: Core, theirs: CommitId, name: str, *, policy: Policy | None = None, **options: Any
+) -> MergeResult:
+    """Merge what was fetched into the current branch; one without commits is put there.  Raises: as ``merge``."""
+    begun = merging.begin(repository, theirs, name)
+    return begun or merging.merge(repository, theirs, name, policy or Policy(), **options)

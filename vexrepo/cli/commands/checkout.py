@@ -128,7 +128,7 @@ def say_brought(done: CheckedOut, address: Address, *, dry_run: bool = False) ->
     """Print what was written into a store beside what it holds of its own."""
     flow = done.outflow
     name = plain(str(address))
-    what = ", ".join(_flow_words(flow)) or "nothing to do"
+    what = ", ".join(flow_words(flow)) or "nothing to do"
     if not dry_run:
         say(f" → {name} · {what}" if not flow.is_empty else f" → {name} · it has that already")
         return
@@ -140,7 +140,8 @@ def say_brought(done: CheckedOut, address: Address, *, dry_run: bool = False) ->
         )
 
 
-def _flow_words(flow: Outflow) -> list[str]:
+def flow_words(flow: Outflow) -> list[str]:
+    """Return ``["4 added", "1 removed", "2 edges"]``."""
     parts = [
         f"{number:,} {word}"
         for number, word in ((flow.added, "added"), (flow.changed, "changed"), (flow.removed, "removed"))
@@ -155,7 +156,7 @@ def _print(
 ) -> None:
     flow, total = done.outflow, done.snapshot.records.count
     name = plain(str(address))
-    parts = _flow_words(flow)
+    parts = flow_words(flow)
     if dry_run:
         would = ", ".join(parts) or "nothing to do"
         say(f"would bring {name} to {plain(revision)} ({done.commit.short}): {would}")

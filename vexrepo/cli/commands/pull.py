@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from vexrepo.cli import storing
 from vexrepo.cli.commands.checkout import say_brought
 from vexrepo.cli.commands.merge import MERGE_RULES, exit_code_of, joining, policy_of, report, result_json
 from vexrepo.cli.commands.push import fetched_json, receive, say_fetched
 from vexrepo.cli.failures import DONE
 from vexrepo.cli.hosting import as_place, reach_to, secrets_of, way_out
-from vexrepo.cli.options import BRANCH, REMOTE, as_json, example, no_verify, quarantining
+from vexrepo.cli.options import BRANCH, REMOTE, as_json, concurrency, example, no_verify, quarantining
 from vexrepo.cli.output import emit, say
 from vexrepo.cli.remotes import Remote, find_target
+from vexrepo.cli.storing import Source
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import memories, plain
 from vexrepo.errors import StateError, UsageError
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from vexrepo.objects.digest import CommitId
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import CheckedOut, Repository
+    from vexrepo.repository.fetching import Fetched
     from vexrepo.repository.pulling import Pulled
+    from vexrepo.repository.storefetch import StorePulled
 
 
 @click.command(
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         "vex pull backup experiment",
         "vex pull --field metadata.importance=max --field metadata.tags=union",
         "vex pull --dry-run",
+        "vex pull agent                                  a store: what it changed is committed and merged",
     )
 )
 @click.argument("remote", required=False, metavar="[REMOTE]", type=REMOTE)
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 @click.option("-n", "--dry-run", is_flag=True, help="Receive, and say what would be merged; change nothing of yours.")
 @no_verify
 @quarantining
+@concurrency
 @as_json
 @pass_edge
 def pull(
@@ -64,20 +70,28 @@ def pull(
     and with exit code 4 where both sides changed the same one.  What changed is then written into the workspace store;
     what that holds and no commit has yet stays in it.  Where both are about the same memory, nothing is changed: commit
     first, then pull.
+
+    Of a store (vex remote add NAME STORE, or the address of one) what it holds is committed first, as vex fetch does,
+    and that is merged; vex push brings the store to the result.
     """
     if ff_only and no_ff:
         raise click.UsageError("--ff-only and --no-ff exclude each other")
     repository = edge.repository(signs=not dry_run, trusts=True)
-    place = find_target(repository, remote)
+    store = storing.find_store(edge, repository, remote)
+    if store is not None and branch is not None:
+        raise UsageError(f"{store.label} is a store and has no branches; it takes none", code="bad-option")
+    source: Source
+    if store is not None:
+        source = storing.StoreSource(edge, repository, store)
+    else:
+        source = HostSource(edge, repository, find_target(repository, remote), branch)
     rules = policy_of(repository, policy, types, fields)
     forward: Literal["allowed", "only", "never"] = "only" if ff_only else "never" if no_ff else "allowed"
     workspace = repository.workspace() if repository.config["workspace.store"] and not no_checkout else None
     if dry_run:
         return preview(
-            edge,
             repository,
-            place,
-            branch,
+            source,
             workspace,
             as_json,
             policy=rules,
@@ -87,8 +101,7 @@ def pull(
     done, brought = pull_and_bring(
         edge,
         repository,
-        place,
-        branch,
+        source,
         workspace,
         policy=rules,
         message=message or "",
@@ -96,10 +109,10 @@ def pull(
         fast_forward=forward,
     )
     if as_json:
-        value = {"fetched": fetched_json(done.fetched, place, dry_run), **result_json(done.result)}
+        value = {"fetched": source.to_json(), **result_json(done.result)}
         emit({**value, "workspace": brought_json(repository, brought, workspace)})
         return exit_code_of(done.result)
-    say_fetched(edge, done.fetched, place, dry_run)
+    source.say()
     code = report(edge, repository, done.result, done.name)
     if (
         brought is not None
@@ -110,30 +123,64 @@ def pull(
     return code
 
 
+class HostSource(Source):
+    """A branch of a remote at a host (default: the one named as the current one)."""
+
+    def __init__(self, edge: Edge, repository: Repository, place: Remote, branch: str | None) -> None:
+        super().__init__(edge, repository)
+        self._place, self._branch = place, branch
+        self._fetched: Fetched | None = None
+
+    def pull(self, **options: Any) -> Pulled:
+        from vexrepo.repository.pulling import pull as pull_from
+
+        place, repository = self._place, self.repository
+        secrets = secrets_of(self.edge, place, repository.root)
+        reach = reach_to(self.edge, place, repository, secrets)
+        with way_out(place):
+            done = pull_from(repository, as_place(place), reach, self._branch, **options)
+        secrets.accepted()
+        self._fetched = done.fetched
+        return done
+
+    def look(self) -> tuple[CommitId, str]:
+        place, repository = self._place, self.repository
+        branch = self._branch or repository.view().branch
+        if branch is None:
+            raise UsageError(f"HEAD is on no branch: name the branch of {place.name} to pull", code="bad-option")
+        self._fetched = receive(self.edge, repository, place)
+        theirs = repository.view().tracking(place.name).get(branch)
+        if theirs is None:
+            raise UsageError(f"{place.name} has no branch {branch}; see `vex branch -r`", code="unknown-revision")
+        return theirs, f"{place.name}/{branch}"
+
+    def say(self) -> None:
+        assert self._fetched is not None
+        say_fetched(self.edge, self._fetched, self._place, False)
+
+    def to_json(self) -> dict[str, Any]:
+        assert self._fetched is not None
+        return fetched_json(self._fetched, self._place, False)
+
+
 def pull_and_bring(
     edge: Edge,
     repository: Repository,
-    place: Remote,
-    branch: str | None,
+    source: Source,
     workspace: Address | None,
     *,
     again: str = "vex commit -m MESSAGE",
     **options: Any,
-) -> tuple[Pulled, CheckedOut | None]:
+) -> tuple[Pulled | StorePulled, CheckedOut | None]:
     """Pull, and write what changed into a store; where that cannot be, the branch stays where it was.
 
     A store that was left behind by an earlier merge is brought along, too.  ``again`` keeps what the store holds.
     Raises: StateError (unsaved-changes), HostError, WrongKey, Tampered, StoreError.
     """
     from vexrepo.repository.bringing import bring, go_back
-    from vexrepo.repository.pulling import pull as pull_from
 
-    secrets = secrets_of(edge, place, repository.root)
-    reach = reach_to(edge, place, repository, secrets)
     before = repository.view()
-    with way_out(place):
-        done = pull_from(repository, as_place(place), reach, branch, **options)
-    secrets.accepted()
+    done = source.pull(**options)
     if workspace is None or done.result.kind == "conflicts":
         return done, None
     edge.unsure = "what was pulled is in the repository; `vex status` tells what the store holds"
@@ -151,42 +198,28 @@ def pull_and_bring(
         ) from None
 
 
-def preview(
-    edge: Edge,
-    repository: Repository,
-    place: Remote,
-    branch: str | None,
-    workspace: Address | None,
-    as_json: bool,
-    **options: Any,
-) -> int:
+def preview(repository: Repository, source: Source, workspace: Address | None, as_json: bool, **options: Any) -> int:
     """Fetch, and print what a pull would do; return its exit code."""
     from vexrepo.repository import merging
     from vexrepo.repository.bringing import bring
 
+    theirs, name = source.look()
     view = repository.view()
-    branch = branch or view.branch
-    if branch is None:
-        raise UsageError(f"HEAD is on no branch: name the branch of {place.name} to pull", code="bad-option")
-    found = receive(edge, repository, place)
-    theirs = repository.view().tracking(place.name).get(branch)
-    if theirs is None:
-        raise UsageError(f"{place.name} has no branch {branch}; see `vex branch -r`", code="unknown-revision")
-    name = f"{place.name}/{branch}"
-    value: dict[str, Any] = {"fetched": fetched_json(found, place, False)}
+    value: dict[str, Any] = {"fetched": source.to_json()}
     if not as_json:
-        say_fetched(edge, found, place, False)
+        source.say()
     code, forward = DONE, True
     if view.commit is None:
         value |= {"result": "preview", "commit": theirs.hex()}
         if not as_json:
-            say(f"would begin {plain(branch)} at {plain(name)}: {memories(_records(repository, theirs))}")
+            begun = plain(view.branch or "HEAD")
+            say(f"would begin {begun} at {plain(name)}: {memories(_records(repository, theirs))}")
     else:
         result = merging.merge(repository, theirs, name, dry_run=True, **options)
         code, value = exit_code_of(result), value | result_json(result)
         forward = not result.outcome.conflicts and result.commit == theirs
         if not as_json:
-            report(edge, repository, result, name, "pull")
+            report(source.edge, repository, result, name, "pull")
     # What a merge would make is not there to be compared with.
     brought = bring(repository, theirs, workspace, dry_run=True) if workspace is not None and forward else None
     if as_json:

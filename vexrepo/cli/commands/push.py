@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vexrepo.cli import storing
 from vexrepo.cli.failures import DONE, PARTLY
 from vexrepo.cli.hosting import as_place, make_at_host, reach_to, secrets_of, warnings_of, way_out
-from vexrepo.cli.options import BRANCH, REMOTE, as_json, example, no_verify, quarantining
+from vexrepo.cli.options import BRANCH, REMOTE, as_json, concurrency, example, no_verify, quarantining
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.remotes import Remote, find_target, host_words, read_remotes
 from vexrepo.cli.surroundings import Edge, pass_edge
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         "vex push backup --all --tags",
         "vex push backup HEAD~2:published    a commit as a branch of another name",
         "vex push backup --delete experiment",
+        "vex push qdrant://localhost:6333/agent main     a store, or a remote that is one",
     )
 )
 @click.argument("remote", required=False, metavar="[REMOTE]", type=REMOTE)
@@ -41,11 +43,12 @@ if TYPE_CHECKING:
     "--force",
     "--force-with-lease",
     is_flag=True,
-    help="Leave behind what the remote has and you have not, as far as you have seen it.",
+    help="Leave behind what the remote has and you have not, as far as you have seen it; of a store, all it holds.",
 )
 @click.option("--create", is_flag=True, help="Make the host's repository, private, if it is missing.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be sent; send nothing.")
 @no_verify
+@concurrency
 @as_json
 @pass_edge
 def push(
@@ -60,7 +63,7 @@ def push(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Send commits to a remote, sealed.
+    """Send commits to a remote, sealed, or bring a store to a branch.
 
     Without a name, the current branch goes to the only remote (or to push.remote, or origin).  The host gets what it
     lacks as sealed packs and learns their sizes.  All branches named move together, or none does.
@@ -68,6 +71,10 @@ def push(
     A branch that somebody else moved on is not overwritten: pull first.  --force does so, but only where the remote is
     still as you last saw it.  The first push to an empty repository asks for a passphrase, twice; this machine's key
     opens it, too.
+
+    A remote may also be a store (vex remote add NAME STORE), or the address of one be given.  It is brought to the
+    branch: only the difference is written.  What it changed since it was last seen is not overwritten: pull first, or
+    --force.  A push that was interrupted is completed by the next.
     """
     from vexrepo.repository.pushing import push as send
     from vexrepo.repository.refspec import parse_refspecs
@@ -77,6 +84,12 @@ def push(
     if delete and (all_branches or tags):
         raise click.UsageError("--delete does not go with --all or --tags")
     repository = edge.repository(signs=not dry_run, trusts=True)
+    store = storing.find_store(edge, repository, remote)
+    if store is not None:
+        given = {"--all": all_branches, "--tags": tags, "--delete": delete, "--create": create}
+        storing.check_host_options(store, given)
+        storing.push_to_store(edge, repository, store, branches, force=force, dry_run=dry_run, as_json=as_json)
+        return DONE
     place = find_target(repository, remote)
     updates = parse_refspecs(
         repository,
@@ -171,12 +184,20 @@ def _ref_words(name: str) -> str:
     return plain(f"tag {name[len(TAGS) :]}" if name.startswith(TAGS) else name.removeprefix(BRANCHES))
 
 
-@click.command(epilog=example("vex fetch", "vex fetch backup && vex log main..backup/main", "vex fetch --all"))
+@click.command(
+    epilog=example(
+        "vex fetch",
+        "vex fetch backup && vex log main..backup/main",
+        "vex fetch agent && vex diff main agent          what a store changed",
+        "vex fetch --all",
+    )
+)
 @click.argument("remote", required=False, metavar="[REMOTE]", type=REMOTE)
 @click.option("--all", "all_remotes", is_flag=True, help="From all remotes.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what there is; receive nothing but the list of it.")
 @no_verify
 @quarantining
+@concurrency
 @as_json
 @pass_edge
 def fetch(edge: Edge, remote: str | None, all_remotes: bool, dry_run: bool, as_json: bool) -> int:
@@ -187,18 +208,33 @@ def fetch(edge: Edge, remote: str | None, all_remotes: bool, dry_run: bool, as_j
     The gate comes before that: commits have to be signed as the policy for the remote wants (vex trust policy), and
     the checks and hooks of pre-import have to allow what they bring.  vex merge REMOTE/BRANCH brings it into your
     branch; vex pull does both.
+
+    Of a store (vex remote add NAME STORE, or the address of one) what it holds is committed, after what it was last
+    seen to hold; that is then known as REMOTE.
     """
     if all_remotes and remote is not None:
         raise click.UsageError("give a REMOTE or --all")
-    repository = edge.repository(trusts=True)
-    places = read_remotes(repository.config) if all_remotes else [find_target(repository, remote)]
-    results = [(place, receive(edge, repository, place, dry_run=dry_run)) for place in places]
+    repository = edge.repository(signs=not dry_run, trusts=True)
+    if all_remotes:
+        places = [
+            storing.as_store(repository, each) if each.store else each for each in read_remotes(repository.config)
+        ]
+    else:
+        places = [storing.find_store(edge, repository, remote) or find_target(repository, remote)]
+    values = []
+    for place in places:
+        if isinstance(place, Remote):
+            found = receive(edge, repository, place, dry_run=dry_run)
+            values.append(fetched_json(found, place, dry_run))
+            if not as_json:
+                say_fetched(edge, found, place, dry_run)
+        else:
+            held = storing.fetch_from_store(repository, place, dry_run=dry_run)
+            values.append(storing.fetched_json(repository, held, dry_run))
+            if not as_json:
+                storing.say_fetched(edge, held, dry_run)
     if as_json:
-        values = [fetched_json(found, place, dry_run) for place, found in results]
         emit(values if all_remotes else values[0])
-        return DONE
-    for place, found in results:
-        say_fetched(edge, found, place, dry_run)
     return DONE
 
 

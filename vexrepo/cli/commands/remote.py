@@ -13,25 +13,27 @@ from vexrepo.cli.keyrings import remove_keyring
 from vexrepo.cli.lazy import Entry, LazyGroup
 from vexrepo.cli.options import REMOTE, as_json, example
 from vexrepo.cli.output import emit, heading, quiet, say
-from vexrepo.cli.remotes import Remote, find_remote, hidden, key, parse_url, read_remotes
+from vexrepo.cli.remotes import Remote, find_remote, hidden, is_store_address, key, parse_url, read_remotes
 from vexrepo.cli.secrets import KEYRING_PASSPHRASE, token_variable
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, plain
-from vexrepo.cli.tracking import standings
+from vexrepo.cli.tracking import HEAD, standing_of_store, standings
 from vexrepo.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from vexrepo.config import Config
+    from vexrepo.repository import Repository
+    from vexrepo.storage.oplog import View
 
 _HERE = "vexrepo.cli.commands"
 _SETUP, _KEYS, _CARE = "The list", "Who can read", "Care"
 _COMMANDS = {
-    "add": Entry(f"{_HERE}.remote:add", "Name the repository of a Git host.", _SETUP),
+    "add": Entry(f"{_HERE}.remote:add", "Name the repository of a Git host, or a store.", _SETUP),
     "list": Entry(f"{_HERE}.remote:list_", "List the remotes.", _SETUP),
     "show": Entry(f"{_HERE}.remote:show", "Say what is known of a remote.", _SETUP),
     "set-url": Entry(f"{_HERE}.remote:set_url", "Change a remote's address.", _SETUP),
     "rename": Entry(f"{_HERE}.remote:rename", "Give a remote another name.", _SETUP),
-    "remove": Entry(f"{_HERE}.remote:remove", "Forget a remote; its host keeps what it has.", _SETUP),
+    "remove": Entry(f"{_HERE}.remote:remove", "Forget a remote; its host or store keeps what it has.", _SETUP),
     "recipient": Entry(f"{_HERE}.remote_keys:recipient", "Say who can open a remote, beside the passphrase.", _KEYS),
     "recovery-key": Entry(f"{_HERE}.remote_keys:recovery_key", "Make a key to be kept on paper.", _KEYS),
     "passphrase": Entry(f"{_HERE}.remote_keys:passphrase", "Change a remote's passphrase.", _KEYS),
@@ -51,6 +53,8 @@ def remote() -> None:
 
     A remote is a repository at any Git host (Codeberg, GitHub, GitLab, Gitea, an account reached by ssh) or in a
     folder.  The host gets sealed packs under random names: it sees their sizes and when they came, nothing else.
+
+    A remote may also be a store: an agent's live memory that branches are pushed to and changes are pulled from.
     """
 
 
@@ -87,6 +91,7 @@ def _check_new(config: Config, name: str) -> None:
         "vex remote add backup codeberg:alice/memory --create     makes the repository, private",
         "vex remote add nas ssh://alice@nas.local/srv/memory.git",
         "vex remote add disk /media/disk/memory.git --passphrase-file ~/.config/vex-passphrase",
+        "vex remote add agent qdrant://localhost:6333/agent     a store: vex push agent, vex pull agent",
     )
 )
 @click.argument("name")
@@ -105,16 +110,22 @@ def _check_new(config: Config, name: str) -> None:
 @as_json
 @pass_edge
 def add(edge: Edge, /, name: str, url: str, create: bool, dry_run: bool, as_json: bool, **given: str | None) -> None:
-    """Name the repository of a Git host.
+    """Name the repository of a Git host, or a store.
 
     URL is https://…, ssh://…, git@host:path, a folder, or github:, codeberg: or gitlab: with OWNER/NAME.  Nothing is
     sent yet, and no secret is kept: the passphrase and the token come from the environment, the files or programs named
     here, the keyring, git's credential helper, or are asked for when they are needed.  An empty repository is made ours
     by the first vex push.
+
+    URL may also be the address of a store, e.g. vektor:copy.db.  It is not opened yet.  Where this repository has
+    committed it or checked it out before, that is what it was last seen to hold, known as NAME.
     """
     folder = repository_folder(edge)
     config = edge.config(folder)
     _check_new(config, name)
+    if is_store_address(url):
+        _add_store(edge, name, url, {**given, "create": create}, dry_run=dry_run, as_json=as_json)
+        return
     address = parse_url(url, home=Path.home())
     values: dict[str, Any] = {"url": address, **{last: value for last, value in given.items() if value}}
     if values.get("passphrase_file"):
@@ -137,6 +148,41 @@ def add(edge: Edge, /, name: str, url: str, create: bool, dry_run: bool, as_json
     if same:
         say(f"  {' and '.join(same)} has the same address")
     say(f"  send it your memory: vex push {name}        take what it has: vex fetch {name}")
+
+
+def _add_store(
+    edge: Edge, name: str, text: str, given: dict[str, str | bool | None], *, dry_run: bool, as_json: bool
+) -> None:
+    """Name a store."""
+    from vexrepo.cli.storing import as_store
+    from vexrepo.repository.storerefs import configured, track
+
+    named = next((option for option, value in given.items() if value), None)
+    if named is not None:
+        raise UsageError(
+            f"{hidden(text)} is a store, and --{named.replace('_', '-')} goes with a Git host", code="bad-option"
+        )
+    repository = edge.repository()
+    address = edge.address(text)
+    same = [other for other, store in configured(repository).items() if store == repository.store_name(address)]
+    kept = edge.relative_to(repository.root, address)
+    value: dict[str, Any] = {"name": name, "store": kept}
+    if dry_run:
+        if as_json:
+            emit({**value, "dry_run": True})
+        else:
+            say(f"would add {name}: {plain(kept)}, a store")
+        return
+    _write(edge, repository.folder, {key(name, "store"): kept})
+    repository.config = edge.config(repository.folder)
+    seen = track(repository, as_store(repository, find_remote(repository.config, name, stores=True)))
+    if as_json:
+        emit({**value, "commit": seen.hex() if seen else None})
+        return
+    say(f"remote {name}: {plain(kept)}, a store" + (f", last seen at {seen.short}" if seen else ""))
+    if same:
+        say(f"  {' and '.join(same)} is the same store")
+    say(f"  bring it to your branch: vex push {name}        take what it holds: vex fetch {name}")
 
 
 def _create(edge: Edge, folder: Path, remote: Remote) -> str:
@@ -163,8 +209,8 @@ def list_(edge: Edge, as_json: bool) -> None:
     width = max((len(each.name) for each in found), default=0)
     for each in found:
         say(
-            f"{each.name:<{width}}  {hidden(each.url) or '(no address)'}"
-            + quiet(f"  {each.provider}" * bool(each.provider))
+            f"{each.name:<{width}}  {plain(each.store) or hidden(each.url) or '(no address)'}"
+            + quiet(f"  {each.provider}" * bool(each.provider) + "  a store" * bool(each.store))
         )
 
 
@@ -176,17 +222,35 @@ def list_(edge: Edge, as_json: bool) -> None:
 def set_url(edge: Edge, name: str, url: str, as_json: bool) -> None:
     """Change a remote's address.
 
-    The host's repository has moved, or is reached another way; what is known of its branches stays.
+    The host's repository or the store has moved, or is reached another way; what is known of it stays.
     """
     folder = repository_folder(edge)
     config = edge.config(folder)
     _check_known(config, name)
+    if config[key(name, "store")]:
+        _move_store(edge, folder, name, url, as_json=as_json)
+        return
     address = parse_url(url, home=Path.home())
     _write(edge, folder, {key(name, "url"): address})
     if as_json:
         emit({"name": name, "url": address})
     else:
         say(f"remote {name}: {hidden(address)}")
+
+
+def _move_store(edge: Edge, folder: Path, name: str, text: str, *, as_json: bool) -> None:
+    if not is_store_address(text):
+        raise UsageError(
+            f"{name} is a store, and {hidden(text)} is the address of none; remove it and add the other: "
+            f"vex remote remove {name}",
+            code="bad-address",
+        )
+    kept = edge.relative_to(folder.parent, edge.address(text))
+    _write(edge, folder, {key(name, "store"): kept})
+    if as_json:
+        emit({"name": name, "store": kept})
+    else:
+        say(f"remote {name}: {plain(kept)}")
 
 
 @click.command("show", epilog=example("vex remote show backup", "vex remote show"))
@@ -200,8 +264,11 @@ def show(edge: Edge, name: str | None, as_json: bool) -> None:
     not asked: vex fetch does that, and vex remote check looks at everything it holds.
     """
     repository = edge.repository()
-    found = find_remote(repository.config, name)
+    found = find_remote(repository.config, name, stores=True)
     view = repository.view()
+    if found.store:
+        _show_store(repository, found, view, as_json=as_json)
+        return
     seen = view.tracking(found.name)
     own = {
         each.branch: each
@@ -231,6 +298,21 @@ def show(edge: Edge, name: str | None, as_json: bool) -> None:
     for branch, commit in sorted(seen.items()):
         standing = own[branch].words().partition(": ")[2] if branch in own else "not here"
         say(f"  {plain(branch):<{width}}  {heading(commit.short)}  {standing}")
+
+
+def _show_store(repository: Repository, found: Remote, view: View, *, as_json: bool) -> None:
+    standing = standing_of_store(repository, view, found.name)
+    commit = view.tracking(found.name).get(HEAD)
+    if as_json:
+        told = {name: standing.to_json()[name] if standing else None for name in ("ahead", "behind")}
+        emit({**_to_json(found), "commit": commit.hex() if commit else None, **told})
+        return
+    say(f"{found.name}  {plain(found.store)}  a store")
+    if commit is None:
+        say(f"  never seen: vex fetch {found.name}, or vex push {found.name}")
+    else:
+        words = f"  {standing.words().partition(': ')[2]}" if standing else ""
+        say(f"  last seen at {heading(commit.short)} {plain(repository.commit_at(commit).subject)}{words}")
 
 
 def _sources(edge: Edge, found: Remote) -> dict[str, str]:
@@ -287,7 +369,7 @@ def rename(edge: Edge, old: str, new: str, as_json: bool) -> None:
 @as_json
 @pass_edge
 def remove(edge: Edge, name: str, as_json: bool) -> None:
-    """Forget a remote; its host keeps what it has.
+    """Forget a remote; its host or store keeps what it has.
 
     The address, the settings and what was seen of its branches are dropped here.  Passphrase and key slots at the host
     stay as they are: delete the repository there, if nobody is to read it any more.
@@ -296,7 +378,7 @@ def remove(edge: Edge, name: str, as_json: bool) -> None:
 
     repository = edge.repository()
     _check_known(repository.config, name)
-    url = repository.config[key(name, "url")]
+    url, store = (repository.config[key(name, last)] for last in ("url", "store"))
     values: dict[str, Any] = {key(name, last): None for last in _own_values(repository.folder, name)}
     if _own_default(repository.folder) == name:
         values["push.remote"] = None
@@ -304,7 +386,11 @@ def remove(edge: Edge, name: str, as_json: bool) -> None:
     branches = tracked.forget(repository, name)
     forgotten = url != "" and remove_keyring(KEYRING_PASSPHRASE, url)
     if as_json:
-        emit({"removed": name, "url": hidden(url), "branches": branches, "keyring": forgotten})
+        where = {"store": store} if store else {"url": hidden(url)}
+        emit({"removed": name, **where, "branches": branches, "keyring": forgotten})
+        return
+    if store:
+        say(f"forgot {name} ({plain(store)}); the store keeps what it holds")
         return
     also = f" and {counted(branches, 'branch', 'branches')} of it" if branches else ""
     kept = "; its passphrase is out of the keyring" * forgotten
@@ -313,7 +399,7 @@ def remove(edge: Edge, name: str, as_json: bool) -> None:
 
 def _check_known(config: Config, name: str) -> None:
     if name not in config.names("remote"):
-        find_remote(config, name)
+        find_remote(config, name, stores=True)
 
 
 def _own_values(folder: Path, name: str) -> dict[str, Any]:
@@ -342,4 +428,6 @@ def _own(folder: Path) -> dict[str, Any]:
 
 
 def _to_json(each: Remote) -> dict[str, Any]:
+    if each.store:
+        return {"name": each.name, "store": each.store}
     return {"name": each.name, "url": hidden(each.url), "provider": each.provider or None}

@@ -128,7 +128,7 @@ def unset(edge: Edge, key: str, user: bool, as_json: bool) -> None:
 def _prepared(edge: Edge, key: str, value: Any, folder: Path | None) -> Any:
     """Return a value as the file has it: paths that do not depend on the current folder.  Raises: UsageError."""
     last = key.rpartition(".")[2]
-    if key == "workspace.store":
+    if key == "workspace.store" or (key.startswith("remote.") and last == "store"):
         address = edge.address(value)
         return str(address.under(str(Path.cwd()))) if folder is None else edge.relative_to(folder.parent, address)
     if key.startswith("remote.") and last == "url":

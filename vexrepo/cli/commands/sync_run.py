@@ -10,8 +10,8 @@ from vexrepo.cli.commands.checkout import say_brought
 from vexrepo.cli.commands.diff import Side, show
 from vexrepo.cli.commands.gc import after_commit
 from vexrepo.cli.commands.merge import MERGE_RULES, deciding, exit_code_of, policy_of, report, result_json
-from vexrepo.cli.commands.pull import brought_json, preview, pull_and_bring
-from vexrepo.cli.commands.push import fetched_json, pushed_json, receive, say_fetched, say_pushed
+from vexrepo.cli.commands.pull import HostSource, brought_json, preview, pull_and_bring
+from vexrepo.cli.commands.push import pushed_json, receive, say_pushed
 from vexrepo.cli.describe import commit_json
 from vexrepo.cli.failures import CONFLICTS, DONE, FAILED, PARTLY
 from vexrepo.cli.hosting import as_place, reach_to, secrets_of, way_out
@@ -215,18 +215,19 @@ def pull(
     A database that is empty or missing is filled.
     """
     synced = find_synced(edge, db, signs=not dry_run)
-    repository, remote, database = synced.repository, synced.remote, synced.database
+    repository, database = synced.repository, synced.database
+    source = HostSource(edge, repository, synced.remote, None)
     rules = policy_of(repository, policy, types, fields)
     if dry_run:
-        return preview(edge, repository, remote, None, database, as_json, policy=rules, allow_unrelated=True)
+        return preview(repository, source, database, as_json, policy=rules, allow_unrelated=True)
     done, brought = pull_and_bring(
-        edge, repository, remote, None, database, policy=rules, allow_unrelated=True, again="vex sync push"
+        edge, repository, source, database, policy=rules, allow_unrelated=True, again="vex sync push"
     )
     if as_json:
-        value = {"fetched": fetched_json(done.fetched, remote, False), **result_json(done.result)}
+        value = {"fetched": source.to_json(), **result_json(done.result)}
         emit({**value, "database": brought_json(repository, brought, database)})
         return exit_code_of(done.result)
-    say_fetched(edge, done.fetched, remote, False)
+    source.say()
     code = report(edge, repository, done.result, done.name)
     here = edge.find()
     if code == CONFLICTS and (here is None or not here.samefile(repository.folder)):
