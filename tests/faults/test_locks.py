@@ -20,9 +20,10 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals a child process")
 
 WRITER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from vexrepo.repository import Repository, Surroundings
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 folder, message, hold, wait = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 
 def now_us():
