@@ -497,6 +497,75 @@ def test_numbers_beyond_a_columns_range_are_refused_before_anything_is_written(d
     assert list(read(where)) == ["5"]
 
 
+def test_ids_that_are_too_long_for_the_column_are_made_anew(database: str) -> None:
+    run(database, "CREATE TABLE t (id varchar(36) PRIMARY KEY, content text, metadata jsonb)")
+    where = address(database, table="t")
+    records = [from_json({"id": each, "text": "a"}) for each in ("short", "x" * 36, "ü" * 36, "x" * 37, "ü" * 37)]
+    fill(where, records)
+    with PgvectorStore.open(where) as store:
+        check_holds(store, records)
+    natives = [str(row[0]) for row in run(database, "SELECT id FROM t ORDER BY length(id)")]
+    assert sorted(natives)[:1] == ["short"] and len([each for each in natives if each.startswith("vex-")]) == 2
+
+
+def test_ids_that_cannot_be_made_anew_for_the_column_are_refused_before_anything_is_written(database: str) -> None:
+    run(database, "CREATE TABLE t (id varchar(20) PRIMARY KEY, content text, metadata jsonb)")
+    where = address(database, table="t")
+    fill(where, memory(3))
+    with pytest.raises(StoreError) as raised:
+        fill(where, [from_json({"id": "b"}), from_json({"id": "x" * 21})])
+    assert raised.value.code == "store-cannot-hold" and "character varying(20)" in str(raised.value)
+    assert len(read(where)) == 3
+
+
+def test_a_new_table_is_looked_for_a_few_times_however_many_records_come(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    find = pgvector.find_table
+
+    def counting(connection: Any, name: str, *more: Any) -> Any:
+        looked.append(name)
+        return find(connection, name, *more)
+
+    monkeypatch.setattr(pgvector, "find_table", counting)
+    fill(address(database), memory(50))
+    assert len(looked) < 10
+
+
+@pytest.mark.parametrize("layout", ["PRIMARY KEY (id)", "UNIQUE (id)", "EXCLUDE (number WITH =)"])
+def test_new_and_known_rows_of_one_write_all_arrive(database: str, layout: str) -> None:
+    run(database, f"CREATE TABLE t (id text, content text, metadata jsonb, number serial, {layout})")
+    where = address(database, table="t")
+    records = memory(20)
+    fill(where, records[::2])
+    changed = [from_json({"id": f"m{n:02}", "text": f"other {n}"}) for n in range(0, 20, 3)]
+    after = sorted({record.key: record for record in [*records, *changed]}.values())
+    with PgvectorStore.open(where) as store:
+        store.write(plan_between(records[::2], after))
+        check_holds(store, after)
+
+
+@pytest.mark.parametrize(
+    ("key", "rule"),
+    [
+        ("", "CREATE RULE twice AS ON INSERT TO t DO ALSO INSERT INTO seen VALUES (new.id)"),
+        ("PRIMARY KEY", "CREATE POLICY mine ON t USING (id <> 'secret') ; ALTER TABLE t ENABLE ROW LEVEL SECURITY"),
+    ],
+)
+def test_tables_whose_inserts_are_more_than_a_copy_are_inserted_into(database: str, key: str, rule: str) -> None:
+    run(
+        database,
+        "CREATE TABLE seen (id text)",
+        f"CREATE TABLE t (id text {key}, content text, metadata jsonb)",
+        "GRANT ALL ON t, seen TO reader",
+        rule,
+    )
+    fill(address(database, user="reader", table="t"), [from_json({"id": "a", "text": "one"})])
+    assert run(database, "SELECT count(*) FROM t") == [(1,)]
+    assert run(database, "SELECT count(*) FROM seen") == [(int("RULE" in rule),)]
+
+
 @pytest.mark.parametrize(
     ("state", "code"),
     [

@@ -92,6 +92,7 @@ class PgvectorStore(PointStore):
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         self._table: Table | None = None
+        self._is_known = False  # whether there is a table, and which
         self._path: tuple[Any, ...] | None = (
             None  # the user's search path, as it is set and as the schemas that are there
         )
@@ -190,7 +191,8 @@ class PgvectorStore(PointStore):
         return self._find() is not None
 
     def _find(self) -> Table | None:
-        if self._table is None:
+        if not self._is_known:
+            self._table = None
             with self._transaction("read") as connection:
                 for schema in self._schemas():
                     found = find_table(connection, _quoted(schema, self._name), self.address.options, self.where)
@@ -198,6 +200,7 @@ class PgvectorStore(PointStore):
                         self._table = replace(found, name=self._name)
                         self.can = self._capabilities(self._table)
                         break
+            self._is_known = True
         return self._table
 
     @property
@@ -217,17 +220,23 @@ class PgvectorStore(PointStore):
         columns = {each.name: each for each in table.vectors}
         halves = any(each.type == "halfvec" for each in table.vectors)
 
+        holders = {name: column.holder() for name, column in table.members.items()}
+        holds_id = table.id.holder()
+        has_payload, payload = table.payload is not None, table.payload.name if table.payload is not None else ""
+
         def holds_member(name: str, value: Any) -> bool:
-            column = table.members.get(name)
-            if column is None:
-                return table.payload is not None and name != table.payload.name
-            if column.holds(value):
+            holds = holders.get(name)
+            if holds is None:
+                return has_payload and name != payload
+            if value is not None and holds(value):
                 return True
-            return table.payload is not None and (not column.is_required or column.nearest(value) is not None)
+            column = table.members[name]
+            return has_payload and (not column.is_required or column.nearest(value) is not None)
 
         return replace(
             type(self).can,
             holds_member=holds_member,
+            holds_id=lambda identifier: "\0" not in identifier and holds_id(identifier),
             id_form=_id_form(table.id),
             kinds=frozenset(each.space.kind for each in table.vectors),
             names=frozenset(columns),
@@ -328,12 +337,20 @@ class PgvectorStore(PointStore):
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def check_point(self, point: Point) -> None:
-        """Raise StoreError (store-cannot-hold) for an id that the column does not take."""
+    def checks_points(self) -> bool:
+        """Whether there are points that the table may not take."""
         table = self._find()
-        if table is not None and table.id.type in ("integer", "smallint") and not table.id.holds(int(point.id)):
+        if table is None:
+            return False
+        return not _takes_any_id(table.id) or (table.reserved is None and table.payload is None)
+
+    def check_point(self, point: Point) -> None:
+        """Raise StoreError for an id that the column does not take, or where what is carried has no place."""
+        table = self.table
+        native: Any = int(point.id) if _id_form(table.id) == "number" else point.id
+        if not table.id.holds(native):
             raise cannot_hold(self, point.id, f"the column {table.id.name} is of type {table.id.type}")
-        if table is not None and table.reserved is None and table.payload is None and RESERVED in point.payload:
+        if table.reserved is None and table.payload is None and RESERVED in point.payload:
             self._check_can_add()
 
     def _check_can_add(self) -> None:
@@ -396,7 +413,7 @@ class PgvectorStore(PointStore):
             ]
             name = sql.Identifier(self._schemas()[0], self._name)
             connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(parts)))
-        self._made, self._table, self._fields, self._config = True, None, None, wanted.config
+        self._made, self._is_known, self._fields, self._config = True, False, None, wanted.config
         assert self._find() is not None
 
     def _extension_schema(self) -> str:
@@ -425,17 +442,29 @@ class PgvectorStore(PointStore):
                 connection.execute(
                     self._sql(f"ALTER TABLE {{table}} ADD COLUMN IF NOT EXISTS {RESERVED} pg_catalog.text")
                 )
-            self._table = None
-            table = self.table
-        writer = RowWriter(table)
+            self._is_known = False
+        self._copy(points, directly=False)
+
+    def insert(self, points: Sequence[Point]) -> None:
+        """Write rows of ids that are not there: the table is held against other writers."""
+        table = self.table
+        if table.takes_copy and RowWriter(table).is_direct and (table.reserved or table.payload is not None):
+            self._copy(points, directly=True)
+        else:
+            self.upsert(points)
+
+    def _copy(self, points: Sequence[Point], *, directly: bool) -> None:
+        writer = RowWriter(self.table)
         with self._transaction("write") as connection, connection.cursor() as cursor, self._as_the_user():
-            cursor.execute(writer.incoming())
-            with cursor.copy(writer.copy()) as copy:
+            if not directly:
+                cursor.execute(writer.incoming())
+            with cursor.copy(writer.copy(directly=directly)) as copy:
                 copy.write(HEADER)
                 copy.write(writer.rows(points))
                 copy.write(TRAILER)
-            for statement in writer.merge():
-                cursor.execute(statement)
+            if not directly:
+                for statement in writer.merge():
+                    cursor.execute(statement)
 
     def fills(self, count: int) -> Sequence[Mapping[str, Any]]:
         """Return what the columns that must not be NULL say where a record does not: their defaults, one for each row.
@@ -499,6 +528,11 @@ _ZEROS: Final = {
     "date": "'epoch'",
     "uuid": "'00000000-0000-0000-0000-000000000000'",
 }
+
+
+def _takes_any_id(column: Column) -> bool:
+    """Whether a column takes every id that is made for a record that cannot have its own."""
+    return column.type in ("uuid", "bigint", "text", "character varying")
 
 
 def _id_form(column: Column) -> Any:

@@ -58,16 +58,19 @@ class Column:
         """Whether it holds text of any form."""
         return self.type == "text" or self.type.startswith("character varying")
 
+    def holder(self) -> Callable[[Any], bool]:
+        """Return what says whether a JSON value that is written comes back as it was."""
+        labels, base = self.labels, self.type.removesuffix("[]")
+        if labels:
+            return lambda value: type(value) is str and value in labels
+        inner = _holder(base)
+        if base != self.type:
+            return lambda value: type(value) is list and all(map(inner, value))
+        return inner
+
     def holds(self, value: Any) -> bool:
         """Whether a JSON value that is written comes back as it was."""
-        if value is None:
-            return False
-        if self.labels:
-            return value in self.labels
-        base = self.type.removesuffix("[]")
-        if base != self.type:
-            return isinstance(value, list) and all(_holder(base)(item) for item in value)
-        return _holder(base)(value)
+        return value is not None and self.holder()(value)
 
     def as_text(self) -> sql.Composed:
         """Return the expression of its value as text, of a value that is no array."""

@@ -8,7 +8,7 @@ is the member, and the other is in an object of the JSON column's name, unless t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -113,8 +113,14 @@ class RowWriter:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._plain = [each for each in table.members.values() if each.is_text or each.is_json]
-        self._typed = [each for each in table.members.values() if not (each.is_text or each.is_json)]
+        members = [(each, each.holder()) for each in table.members.values()]
+        self._plain = [(each, holds) for each, holds in members if each.is_text or each.is_json]
+        self._typed = [(each, holds) for each, holds in members if not (each.is_text or each.is_json)]
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether rows need not go through another table: the server has no value to convert."""
+        return not self._typed
 
     def _direct(self) -> list[str]:
         """Return the columns whose values are copied as they are, in the order of a row's fields."""
@@ -122,7 +128,7 @@ class RowWriter:
         names = [each.column for each in table.vectors]
         names += [table.reserved] if table.reserved else []
         names += [table.payload.name] if table.payload is not None else []
-        return names + [each.name for each in self._plain]
+        return names + [each.name for each, _ in self._plain]
 
     def incoming(self) -> sql.Composed:
         """Return the statement that makes an empty table for what comes in, gone with the transaction."""
@@ -135,13 +141,14 @@ class RowWriter:
             "CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS SELECT {direct}{typed} FROM {table} LIMIT 0"
         ).format(name=sql.Identifier(_INCOMING), direct=direct, typed=typed, table=self._table.identifier())
 
-    def copy(self) -> sql.Composed:
-        """Return the statement that takes the rows."""
+    def copy(self, *, directly: bool) -> sql.Composed:
+        """Return the statement that takes the rows, into the table itself or into that for what comes in."""
         from psycopg import sql
 
         names = [self._table.id.name, *self._direct(), *([_TYPED] if self._typed else [])]
-        return sql.SQL("COPY pg_temp.{} ({}) FROM STDIN (FORMAT binary)").format(
-            sql.Identifier(_INCOMING), sql.SQL(", ").join(map(sql.Identifier, names))
+        target = self._table.identifier() if directly else sql.Identifier("pg_temp", _INCOMING)
+        return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+            target, sql.SQL(", ").join(map(sql.Identifier, names))
         )
 
     def merge(self) -> list[sql.Composed]:
@@ -149,11 +156,11 @@ class RowWriter:
         from psycopg import sql
 
         table = self._table
-        names = [table.id.name, *self._direct(), *(each.name for each in self._typed)]
+        names = [table.id.name, *self._direct(), *(each.name for each, _ in self._typed)]
         values: list[sql.Composable] = [
             sql.SQL("i.{}").format(sql.Identifier(n)) for n in (table.id.name, *self._direct())
         ]
-        values += [sql.SQL("t.{}").format(sql.Identifier(each.name)) for each in self._typed]
+        values += [sql.SQL("t.{}").format(sql.Identifier(each.name)) for each, _ in self._typed]
         source = sql.SQL("pg_temp.{} i").format(sql.Identifier(_INCOMING))
         if self._typed:
             source += sql.SQL(", pg_catalog.jsonb_populate_record(NULL::{}, i.{}) t").format(
@@ -180,14 +187,14 @@ class RowWriter:
 
     def rows(self, points: Sequence[Point]) -> bytes:
         """Return the rows of points as binary COPY has them."""
-        table = self._table
-        columns = [encode_vectors(each, [_named(point, each.name) for point in points]) for each in table.vectors]
-        packed = []
-        for at, point in enumerate(points):
-            packed.append(
-                encode_row([self._id(point.id), *[column[at] for column in columns], *self._fields(point.payload)])
-            )
-        return b"".join(packed)
+        columns = [encode_vectors(each, [_named(point, each.name) for point in points]) for each in self._table.vectors]
+        vectors: Iterable[tuple[bytes | None, ...]] = zip(*columns, strict=True) if columns else [()] * len(points)
+        return b"".join(
+            [
+                encode_row([self._id(point.id), *held, *self._fields(point.payload)])
+                for point, held in zip(points, vectors, strict=True)
+            ]
+        )
 
     def _id(self, native: str) -> bytes:
         kind = self._table.id.type
@@ -204,16 +211,15 @@ class RowWriter:
         reserved = left.pop(RESERVED, None)
         beside = left.pop(table.payload.name, None) if table.payload is not None else None
         plain: list[bytes | None] = []
-        for column in self._plain:
-            value = _take(column, left)
+        for column, holds in self._plain:
+            value = _take(column, holds, left)
             if value is None:
                 plain.append(None)
             elif column.is_text:
                 plain.append(value.encode())
             else:
-                raw = canonical.encode(value)
-                plain.append(_JSONB + raw if column.type == "jsonb" else raw)
-        typed = {column.name: value for column in self._typed if (value := _take(column, left)) is not None}
+                plain.append(_json(value) if column.type == "json" else _JSONB + _json(value))
+        typed = {each.name: value for each, holds in self._typed if (value := _take(each, holds, left)) is not None}
         fields: list[bytes | None] = []
         if table.reserved:
             fields.append(None if reserved is None else reserved.encode())
@@ -222,13 +228,22 @@ class RowWriter:
         if table.payload is not None:
             if isinstance(beside, dict):
                 left |= beside
-            raw = canonical.encode(left) if left or beside is None else canonical.encode(beside)
-            version = _JSONB if table.payload.type == "jsonb" else b""
-            fields.append(version + raw if left or beside is not None or table.payload.is_required else None)
+            if left or beside is not None or table.payload.is_required:
+                raw = _json(left if left or beside is None else beside)
+                fields.append(raw if table.payload.type == "json" else _JSONB + raw)
+            else:
+                fields.append(None)
         fields += plain
         if self._typed:
-            fields.append(_JSONB + canonical.encode(typed))
+            fields.append(_JSONB + _json(typed))
         return fields
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer of more than 64 bits
+        return canonical.encode(value)
 
 
 _SIZES: Final = {"bigint": 8, "integer": 4, "smallint": 2}
@@ -238,12 +253,12 @@ def _named(point: Point, name: str) -> Vector | None:
     return next((item for item in point.vectors if item.space.name == name), None)
 
 
-def _take(column: Column, left: dict[str, Any]) -> Any:
+def _take(column: Column, holds: Callable[[Any], bool], left: dict[str, Any]) -> Any:
     """Return what a column is to hold; a member that it holds wholly is taken out of what is left for the payload."""
     value = left.get(column.name)
     if value is None:
         return None
-    if column.holds(value):
+    if holds(value):
         del left[column.name]
         return value
     return column.nearest(value)

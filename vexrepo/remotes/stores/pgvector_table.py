@@ -46,7 +46,8 @@ SELECT n.nspname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmo
   a.attgenerated <> '' OR a.attidentity = 'a', pg_get_expr(d.adbin, d.adrelid),
   ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder),
   EXISTS (SELECT FROM kinds k JOIN pg_type t ON t.oid = k.oid WHERE k.attnum = a.attnum AND t.typtype <> 'd'
-    AND t.typcategory <> 'A' AND t.typnamespace <> 'pg_catalog'::regnamespace)
+    AND t.typcategory <> 'A' AND t.typnamespace <> 'pg_catalog'::regnamespace),
+  c.relrowsecurity OR c.relhasrules
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.oid = to_regclass(%(name)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
@@ -81,7 +82,8 @@ class Table:
     but those the server fills itself (generated ones, sequences), which say nothing of a memory.
 
     ``payload`` is the JSON column whose members are members of the payload, ``reserved`` the column of what is carried:
-    None where there is none.  ``has_rows``: it is a table, whose rows have places and transactions.
+    None where there is none.  ``has_rows``: it is a table, whose rows have places and transactions; ``takes_copy``: of
+    which COPY does what INSERT does.
     """
 
     schema: str
@@ -89,6 +91,7 @@ class Table:
     id: Column
     is_unique: bool
     has_rows: bool
+    takes_copy: bool
     vectors: tuple[VectorColumn, ...]
     payload: Column | None
     text: str
@@ -124,7 +127,8 @@ def find_table(connection: Connection[Any], name: str, options: Mapping[str, str
         for row in rows
     }
     unique = connection.execute(_UNIQUE, (name,)).fetchall()
-    return _understand(rows[0][0], rows[0][1], columns, unique, options, where)
+    has_rows = rows[0][1] in ("r", "p")
+    return _understand(rows[0][0], has_rows, has_rows and not rows[0][9], columns, unique, options, where)
 
 
 def _is_made(row: Sequence[Any]) -> bool:
@@ -133,7 +137,8 @@ def _is_made(row: Sequence[Any]) -> bool:
 
 def _understand(
     schema: str,
-    relkind: str,
+    has_rows: bool,
+    takes_copy: bool,
     columns: dict[str, Column],
     unique: Sequence[tuple[bool, str]],
     options: Mapping[str, str],
@@ -164,7 +169,8 @@ def _understand(
         options.get("table", ""),
         columns[identifier],
         any(name == identifier for _, name in unique),
-        relkind in ("r", "p"),
+        has_rows,
+        takes_copy,
         vectors,
         columns[payload] if payload else None,
         text or "",

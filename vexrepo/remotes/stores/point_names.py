@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id, native_id
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_FRESH: Final = 1 << 16  # hashes kept in a set before they join the sorted ones
 
 
 class Hashes:
@@ -23,21 +25,17 @@ class Hashes:
         self._added = array("q")
         self._sorted: NDArray[np.int64] | None = None
         self._fresh: set[int] = set()
-        self._gone: set[int] = set()
 
     def add(self, value: bytes | str) -> None:
-        """Add a value while a store is read."""
+        """Add one of many values; asking after each would be slow."""
         self._added.append(hash(value))
 
     def note(self, value: bytes | str) -> None:
         """Add a value that may be asked for at once."""
         self._fresh.add(hash(value))
-        self._gone.discard(hash(value))
-
-    def remove(self, value: bytes | str) -> None:
-        """Remove a value."""
-        self._fresh.discard(hash(value))
-        self._gone.add(hash(value))
+        if len(self._fresh) >= _FRESH:
+            self._added.extend(self._fresh)
+            self._fresh.clear()
 
     def __contains__(self, value: bytes | str) -> bool:
         import numpy as np
@@ -45,16 +43,19 @@ class Hashes:
         wanted = hash(value)
         if wanted in self._fresh:
             return True
-        if wanted in self._gone:
-            return False
+        if self._added:
+            added = np.sort(np.frombuffer(self._added, np.int64))
+            held = self._sorted
+            self._sorted = added if held is None else np.insert(held, np.searchsorted(held, added), added)
+            self._added = array("q")
         if self._sorted is None:
-            self._sorted = np.sort(np.frombuffer(self._added, np.int64)) if self._added else np.zeros(0, np.int64)
-        place = int(np.searchsorted(self._sorted, wanted))
+            return False
+        place = int(self._sorted.searchsorted(wanted))
         return place < len(self._sorted) and int(self._sorted[place]) == wanted
 
 
 class Names:
-    """The native ids of the records of a store.  Filled with what was read, then asked."""
+    """The native ids of the records of a store.  Filled with what was read, then asked while it is written once."""
 
     def __init__(self, can: Capabilities) -> None:
         self._can = can
@@ -81,36 +82,32 @@ class Names:
             return mapped_id(key, self._can)
         return self._odd.get(key) or native_id(key, self._can)
 
-    def give(self, key: bytes, leaving: dict[str, bytes]) -> str:
-        """Return the native id of a record that is written: the one it has, or a free one.
+    def leaving(self, keys: Iterable[bytes]) -> dict[str, bytes]:
+        """Return the records to remove, by native id; those that are not there are left out."""
+        return {native: key for key in keys if (native := self.of(key)) is not None}
+
+    def give(self, key: bytes, leaving: dict[str, bytes]) -> tuple[str, bool]:
+        """Return the native id of a record that is written, the one it has or a free one, and whether it is new there.
 
         ``leaving`` are records that will be removed, by native id; one whose id is taken over is taken out of it: the
         new record replaces it.
         """
         held = self.of(key)
         if held is not None:
-            return held
+            return held, False
         wanted = native_id(key, self._can)
-        if wanted in self._natives and (wanted not in leaving or leaving[wanted] == key):
-            wanted = mapped_id(key, self._can)
-        former = leaving.pop(wanted, None)
-        if former is not None:
-            self.forget(former)
-        self._keys.note(key)
-        self._natives.note(wanted)
-        if wanted != native_id(key, self._can):
-            self._mapped.note(key)
-        return wanted
+        if wanted not in self._natives:
+            self._natives.note(wanted)
+            return wanted, True
+        if leaving.pop(wanted, None) is not None:
+            return wanted, False
+        mapped, salted = mapped_id(key, self._can), key
+        while mapped in self._natives:  # somebody gave that very id to another memory
+            salted += b"\0"
+            mapped = mapped_id(salted, self._can)
+        self._natives.note(mapped)
+        return mapped, True
 
-    def forget(self, key: bytes) -> None:
-        """Note that a record is gone."""
-        native = self.of(key)
-        if native is not None:
-            self._keys.remove(key)
-            self._natives.remove(native)
-            self._mapped.remove(key)
-            self._odd.pop(key, None)
-
-    def leaving(self, keys: Iterable[bytes]) -> dict[str, bytes]:
-        """Return the records to remove, by native id; those that are not there are left out."""
-        return {native: key for key in keys if (native := self.of(key)) is not None}
+    def take(self, native: str) -> None:
+        """Note an id that no record may get: that of a point which cannot be read."""
+        self._natives.add(native)

@@ -32,7 +32,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import Record, key_name, with_body
@@ -59,6 +59,8 @@ WAYS_OUT: Final = (
     "nothing was written.  Leave such memories out (--namespace, --components), write them into a collection of their "
     "own, or embed all of them with one model first"
 )
+
+Send: TypeAlias = Callable[[Sequence[Point]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +144,23 @@ class PointStore(Store):
         Raises: StoreError (store-limit) where they are too large or too many at once; nothing was written then.
         """
 
+    def insert(self, points: Sequence[Point]) -> None:
+        """Write points of ids that were not there when the store was read; for stores that gain something by knowing.
+
+        As ``upsert`` where others may have written since.
+        """
+        self.upsert(points)
+
     @abstractmethod
     def delete(self, ids: Sequence[str]) -> None:
         """Remove points by native id; those that are not there are no error."""
 
     def check_point(self, point: Point) -> None:
         """Raise StoreError (store-cannot-hold) for a point that the store would refuse, before anything is written."""
+
+    def checks_points(self) -> bool:
+        """Whether ``check_point`` is to be asked of each point: all are made twice then."""
+        return type(self).check_point is not PointStore.check_point
 
     def fills(self, count: int) -> Sequence[Mapping[str, Any]]:
         """Return, for each of so many points, members it must have and what they are where its record says nothing.
@@ -226,6 +239,8 @@ class PointStore(Store):
                         if on_problem is None:
                             raise told from None
                         on_problem(told)
+                        if names is not None:
+                            names.take(point.id)
                         continue
                     if names is not None:
                         names.add(record.key, point.id)
@@ -251,13 +266,14 @@ class PointStore(Store):
         Whether each record can be held is known before the first is written.
         """
         names, is_there = self._known_names(), self.exists()
+        self._names = None  # as it was read, which is no longer so even where this ends in the middle
         fixed = self.held_spaces() if is_there else None
         leaving = names.leaving(plan.deletes)
         with tempfile.TemporaryDirectory(prefix="vex-") as scratch:
             spool = Sorter(Path(scratch))
             spaces = dict(fixed or {})
             self._fields = fields = self.fields()
-            checks = type(self).check_point is not PointStore.check_point
+            checks, inserts = self.checks_points(), type(self).insert is not PointStore.insert
             filled = self.fills(1)[0] if checks and is_there else self.can.fills
             for record in plan.upserts():
                 self._note_spaces(record, spaces, fixed)
@@ -280,12 +296,15 @@ class PointStore(Store):
                 can, dims = self.can, Wanted(spaces).dims
                 with self._sending(plan.advance) as send:
                     for batch in self._batches(row.record for row in spool.sorted()):
-                        send(
-                            [
-                                write_point(record, names.give(record.key, leaving), can, fields, dims, filled)
-                                for record, filled in zip(batch, self.fills(len(batch)), strict=True)
-                            ]
-                        )
+                        new: list[Point] = []
+                        there: list[Point] = []
+                        for record, filled in zip(batch, self.fills(len(batch)), strict=True):
+                            native, is_new = names.give(record.key, leaving)
+                            point = write_point(record, native, can, fields, dims, filled)
+                            (new if is_new and inserts else there).append(point)
+                        for points, how in ((new, self.insert), (there, self.upsert)):
+                            if points:
+                                send(how, points)
                         upserted += len(batch)
                 gone = list(leaving)
                 for start in range(0, len(gone), self._most_points):
@@ -294,35 +313,33 @@ class PointStore(Store):
                 if self.holds_edges:
                     self.write_edges(plan.edge_upserts, plan.edge_deletes)
                 self.finish()
-        for key in leaving.values():
-            names.forget(key)
         return Written(upserted, removed)
 
     @contextlib.contextmanager
-    def _sending(self, advance: Callable[[int], None]) -> Iterator[Callable[[Sequence[Point]], None]]:
+    def _sending(self, advance: Callable[[int], None]) -> Iterator[Callable[[Send, Sequence[Point]], None]]:
         """Give a function that writes a batch, several at once where the store can; all are done at the end."""
-        at_once = self.address.reach.concurrency if self.writes_at_once else 1
-        if at_once < 2:
+        most = self.address.reach.concurrency if self.writes_at_once else 1
+        if most < 2:
 
-            def send(points: Sequence[Point]) -> None:
-                self._upsert(points)
+            def at_once(send: Send, points: Sequence[Point]) -> None:
+                self._send(send, points)
                 advance(len(points))
 
-            yield send
+            yield at_once
             return
         under_way: deque[tuple[Future[None], int]] = deque()
 
-        def settle(most: int) -> None:
-            while len(under_way) > most:
+        def settle(left: int) -> None:
+            while len(under_way) > left:
                 done, count = under_way.popleft()
                 done.result()
                 advance(count)
 
-        def begin(points: Sequence[Point]) -> None:
-            settle(at_once - 1)
-            under_way.append((pool.submit(self._upsert, points), len(points)))
+        def begin(send: Send, points: Sequence[Point]) -> None:
+            settle(most - 1)
+            under_way.append((pool.submit(self._send, send, points), len(points)))
 
-        with ThreadPoolExecutor(at_once, "vex-write") as pool:
+        with ThreadPoolExecutor(most, "vex-write") as pool:
             try:
                 yield begin
                 settle(0)
@@ -331,17 +348,17 @@ class PointStore(Store):
                     future.cancel()
                 raise
 
-    def _upsert(self, points: Sequence[Point]) -> None:
+    def _send(self, send: Send, points: Sequence[Point]) -> None:
         """Write points, in halves of halves where they are too many or too large for the store at once."""
         try:
-            self.upsert(points)
+            send(points)
         except StoreError as error:
             if error.code != "store-limit" or len(points) < 2:
                 raise
             half = len(points) // 2
             self._most_points = max(1, half)
-            self._upsert(points[:half])
-            self._upsert(points[half:])
+            self._send(send, points[:half])
+            self._send(send, points[half:])
 
     def _known_names(self) -> Names:
         if self._names is None:
