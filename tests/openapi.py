@@ -1,10 +1,10 @@
-"""Vendors' published API descriptions (OpenAPI 3.0), to which requests and answers are held."""
+"""Vendors' published API descriptions (OpenAPI 3.0 and 2.0), to which requests and answers are held."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +23,40 @@ def find_spec(name: str) -> Path | None:
 
 
 class Conformance:
-    """Checks requests and answers against a description; those of paths that it does not know are refused."""
+    """Checks requests and answers against a description; those of paths that it does not know are refused.
 
-    def __init__(self, path: Path) -> None:
-        spec = orjson.loads(path.read_bytes())
+    ``replaced`` are schemas, by name, that stand for those of the description where a server is known not to keep it.
+    """
+
+    def __init__(self, path: Path, replaced: Mapping[str, Any] | None = None) -> None:
+        spec = _read(path)
+        if "swagger" in spec:
+            spec = _as_openapi_3(spec)
+        schemas = {**spec["components"]["schemas"], **(replaced or {})}
         self._paths = {
             re.compile(re.sub(r"\{[^/{}]+\}", "[^/]+", name)): operations for name, operations in spec["paths"].items()
         }
-        self._schemas = {"components": {"schemas": _strict(spec["components"]["schemas"])}}
+        self._schemas = {"components": {"schemas": _strict(schemas)}}
         self._validators: dict[str, Draft202012Validator] = {}
         self._operation = functools.lru_cache(self._find)
 
-    def request_fault(self, method: str, path: str, query: Mapping[str, str], body: Any) -> str | None:
-        """Return what is wrong with a request, None if nothing is."""
+    def request_fault(
+        self, method: str, path: str, query: Collection[str], body: Any, headers: Mapping[str, str] | None = None
+    ) -> str | None:
+        """Return what is wrong with a request, None if nothing is.  ``headers`` have names in lower case."""
         operation = self._operation(method, path)
         if operation is None:
             return f"there is no {method} {path}"
-        known = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
-        if query.keys() - known:
-            return f"no parameters {sorted(query.keys() - known)}"
+        parameters = operation.get("parameters", ())
+        known = {each["name"]: each.get("required", False) for each in parameters if each["in"] == "query"}
+        if {*query} - known.keys():
+            return f"no parameters {sorted({*query} - known.keys())}"
+        missing = {name for name, is_needed in known.items() if is_needed} - {*query}
+        if headers is not None:
+            wanted = {each["name"] for each in parameters if each["in"] == "header" and each.get("required")}
+            missing |= {name for name in wanted if name.lower() not in headers}
+        if missing:
+            return f"without {sorted(missing)}"
         wanted = operation.get("requestBody")
         if wanted is None:
             return None if body is None else "no body is expected"
@@ -55,6 +70,8 @@ class Conformance:
         found = answers.get(str(status)) or answers.get(f"{status // 100}XX") or answers.get("default")
         if found is None:
             return f"{status} is no answer to {method} {path}"
+        if "content" not in found:
+            return None if body is None else f"{status} of {method} {path} has no body"
         return self._fault(f"{method} {path} {status}", found["content"]["application/json"]["schema"], body)
 
     def _find(self, method: str, path: str) -> Any:
@@ -69,6 +86,22 @@ class Conformance:
             return None
         worst = best_match(validator.iter_errors(value))
         return f"{name}: {worst.json_path}: {worst.message[:300]}"
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".json":
+        return orjson.loads(path.read_bytes())
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Leaves dates as they are written: versions look like them."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [each for each in found if each[0] != "tag:yaml.org,2002:timestamp"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    with open(path, "rb") as file:
+        return yaml.load(file, Loader)
 
 
 _NUMBERS = {"uint8": 8, "uint32": 32, "uint64": 64, "uint": 64}
@@ -93,4 +126,54 @@ def _strict(schema: Any) -> Any:
         found["additionalProperties"] = False
     if schema.get("nullable") is True and isinstance(schema.get("type"), str):
         found["type"] = [schema["type"], "null"]
+    return found
+
+
+# -- OpenAPI 2.0 -------------------------------------------------------------------------------------------------------
+
+
+def _as_openapi_3(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a description of version 2.0 as one of 3.0, as far as it is used here."""
+    definitions = {name: _modern(each, spec["definitions"]) for name, each in spec["definitions"].items()}
+    paths: dict[str, Any] = {}
+    for name, operations in spec["paths"].items():
+        paths[spec.get("basePath", "") + name] = {
+            method: _operation(each, spec) for method, each in operations.items() if method != "parameters"
+        }
+    return {"paths": paths, "components": {"schemas": definitions}}
+
+
+def _operation(operation: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    parameters = [
+        spec["parameters"][each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+        for each in operation.get("parameters", ())
+    ]
+    found: dict[str, Any] = {"parameters": [each for each in parameters if each["in"] != "body"]}
+    for each in parameters:
+        if each["in"] == "body":
+            found["requestBody"] = _content(each["schema"], spec)
+    found["responses"] = {
+        status: _content(each["schema"], spec) if "schema" in each else {"description": each["description"]}
+        for status, each in operation["responses"].items()
+    }
+    return found
+
+
+def _content(schema: Any, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": _modern(schema, spec["definitions"])}}}
+
+
+def _modern(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """Return a schema with references as 3.0 has them, and objects that are made of several as one."""
+    if isinstance(schema, list):
+        return [_modern(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "allOf" in schema:
+        parts = [definitions[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in schema["allOf"]]
+        members = {name: value for part in parts for name, value in part.get("properties", {}).items()}
+        return _modern({"type": "object", "properties": members}, definitions)
+    found = {name.removeprefix("x-"): _modern(each, definitions) for name, each in schema.items()}
+    if isinstance(found.get("$ref"), str):
+        return {"$ref": found["$ref"].replace("#/definitions/", "#/components/schemas/")}
     return found

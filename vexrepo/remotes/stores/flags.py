@@ -100,6 +100,16 @@ KINDS: Final[dict[str, KindFlags]] = {
         },
         secrets={"password": ("NEO4J_PASSWORD",)},
     ),
+    "weaviate": _server(
+        Server("collection", url="http://localhost:8080"),
+        "tenant",
+        environment={
+            "location": ("WEAVIATE_URL",),
+            "collection": ("WEAVIATE_CLASS",),
+            "tenant": ("WEAVIATE_TENANT",),
+        },
+        secrets={"api_key": ("WEAVIATE_API_KEY",)},
+    ),
     "mcp": KindFlags(("in", "file"), ("out", "output")),
     "parquet": KindFlags(("in", "file"), ("out", "output")),
     "sqlite-vec": KindFlags(
@@ -127,8 +137,8 @@ FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
     ("machine-id", "ID", "The machine a vex-backup was made on (default: this one)."),
     ("url", "URL", "Where the server of a vector store is; without passwords and keys."),
     ("table", "NAME", "The table, for pgvector and sqlite-vec."),
-    ("collection", "NAME", "The collection, for qdrant and chroma."),
-    ("tenant", "NAME", "The tenant, for chroma (default: default_tenant)."),
+    ("collection", "NAME", "The collection, for qdrant, chroma and weaviate."),
+    ("tenant", "NAME", "The tenant, for weaviate, and for chroma (default: default_tenant)."),
     ("database", "NAME", "The tenant's database, for chroma (default: default_database)."),
     ("index", "NAME", "The search index, for redis."),
     ("label", "LABEL", "The label of the nodes, for neo4j (default: Memory)."),

@@ -22,6 +22,7 @@ BUILT_IN = {
     "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",
     "chroma": "vexrepo.remotes.stores.chroma:ChromaStore",
     "qdrant": "vexrepo.remotes.stores.qdrant:QdrantStore",
+    "weaviate": "vexrepo.remotes.stores.weaviate:WeaviateStore",
 }
 
 

@@ -1,0 +1,380 @@
+"""Weaviate: classes of objects behind its REST interface.
+
+``weaviate://HOST:8080/CLASS``; where the server is below a path, ``weaviate://HOST/PATH/CLASS``.  Options: ``?tenant=``
+for a class that keeps objects by tenant, ``?tls=1``, ``?text=NAME``; ``?distance=`` (cosine, dot, l2-squared, hamming,
+manhattan) for a class that is to be made.  Mapping: remotes/STORES.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import orjson
+
+from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects import canonical
+from vexrepo.objects.vector import MAIN, Space
+from vexrepo.remotes.http import segment
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Description, Plan, Written
+from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
+from vexrepo.remotes.stores.point_store import Point, Wanted
+from vexrepo.remotes.stores.points import RESERVED, TEXTS, VERSION, Fields
+from vexrepo.remotes.stores.weaviate_schema import (
+    DEFAULT,
+    DISTANCES,
+    JSON_TEXT,
+    Schema,
+    creation,
+    own_properties,
+    pack,
+    read_config,
+)
+
+_MOST_OBJECTS = 1000  # of one page; the server takes 10,000
+_MOST_DELETED = 1000  # of one request; the server takes 10,000
+_PAGE_BYTES = 16 << 20
+_CLASS = re.compile(r"[A-Za-z][_0-9A-Za-z]{0,254}")
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MINUS_ZERO = re.compile(rb"[\[,:]-0[,\]}]")
+_DIMS = re.compile(r"vector with length|vector dimensions|vector lengths", re.IGNORECASE)
+_PASSING = re.compile(r"read-only|deadline|timeout|memory|consistency level|overloaded|shutting down", re.IGNORECASE)
+
+
+class WeaviateStore(HttpPointStore):
+    """The connector of one class, or of one tenant of a class."""
+
+    kind: ClassVar[str] = "weaviate"
+    can = Schema().capabilities()
+    port: ClassVar[int] = 8080
+    secrets: ClassVar[Mapping[str, str]] = {KEY: "the API key of the Weaviate server"}
+    key_hint: ClassVar[str] = "give a key that may read and write this class in the environment, as WEAVIATE_API_KEY"
+    batch_points: ClassVar[int] = 256
+    batch_bytes: ClassVar[int] = 4 << 20
+    options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "tenant", "distance"})
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        self._schema = Schema()
+        self._is_known = self._is_there = False
+        self._spaces: dict[str, Space] = {}  # dims are known from what was read
+        self._distance = address.options.get("distance", DISTANCES[0])
+        if self._distance not in DISTANCES:
+            raise UsageError(
+                f"{address}: distance is {self._distance!r:.40}, expected one of {', '.join(DISTANCES)}",
+                code="bad-address",
+            )
+        self._tenant = address.options.get("tenant")
+        if self._tenant is not None and not _TENANT.fullmatch(self._tenant):
+            raise UsageError(
+                f"{address}: a tenant's name has 1 to 64 of the characters a-z A-Z 0-9 _ -", code="bad-address"
+            )
+
+    @property
+    def collection(self) -> str:
+        """The name of the class, its first letter large as the server makes it.  Raises: UsageError (bad-address)."""
+        name = super().collection.rpartition("/")[2]
+        if not _CLASS.fullmatch(name):
+            raise UsageError(
+                f"{self.address}: a class's name has 1 to 255 of the characters a-z A-Z 0-9 _, the first a letter",
+                code="bad-address",
+            )
+        return name[0].upper() + name[1:]
+
+    def collection_words(self) -> str:
+        """Return what the class, or the tenant, is called to people."""
+        return f"{'class' if self._tenant is None else 'tenant'} {self.address}"
+
+    @cached_property
+    def _above(self) -> str:
+        return "".join(f"/{segment(each)}" for each in self.path.split("/")[:-1] if each) + "/v1"
+
+    @property
+    def _of_tenant(self) -> dict[str, str]:
+        return {} if self._tenant is None else {"tenant": self._tenant}
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether the class, and the tenant, are there; asked once."""
+        if not self._is_known:
+            self._look()
+        return self._is_there
+
+    def _look(self) -> None:
+        answer = self.ask("GET", f"{self._above}/schema/{self.collection}", also={404})
+        self._is_there = answer.status != 404
+        if not self._is_there:
+            meta = self.ask("GET", f"{self._above}/meta", also={404})
+            if meta.status == 404 or meta.fields().text("version") is None:
+                raise self.http.nonsense(f"{answer.where} is not there, and what answers is not Weaviate")
+            self._schema = Schema()
+        else:
+            answer.fields().need_text("class")
+            self._schema = Schema(answer.fields().value)
+            self._look_for_tenant()
+        self.can = self._schema.capabilities()
+        self._is_known = True
+
+    def _look_for_tenant(self) -> None:
+        path = f"{self._above}/schema/{self.collection}/tenants"
+        if not self._schema.keeps_tenants:
+            if self._tenant is not None:
+                raise UsageError(
+                    f"{self.address}: this class does not keep objects by tenant; leave ?tenant= out",
+                    code="bad-address",
+                )
+        elif self._tenant is None:
+            found = self.ask("GET", path).json()
+            names = sorted(str(each.get("name")) for each in found if isinstance(each, dict))
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            raise UsageError(
+                f"{self.address} keeps objects by tenant; name one as ?tenant=NAME: {shown or 'there is none yet'}",
+                code="bad-address",
+            )
+        else:
+            self._is_there = self.ask("GET", f"{path}/{self._tenant}", also={404}).status != 404
+
+    def describe(self) -> Description:
+        """Return the count and how the class is set up."""
+        self._look()
+        config = {} if self._schema.info is None else read_config(self._schema.info)
+        if not self._is_there:
+            return Description(0)
+        of = "" if self._tenant is None else f'(tenant:"{self._tenant}")'
+        query = f"{{Aggregate{{{self.collection}{of}{{meta{{count}}}}}}}}"
+        answer = self.ask("POST", f"{self._above}/graphql", body={"query": query}, can_repeat=True)
+        try:
+            count = answer.fields().value["data"]["Aggregate"][self.collection][0]["meta"]["count"]
+        except (LookupError, TypeError) as error:
+            raise self.http.nonsense(f"{answer.where} gives no count: {answer.words()}") from error
+        if type(count) is not int:
+            raise self.http.nonsense(f"{answer.where} gives no count")
+        return Description(count, config)
+
+    def held_spaces(self) -> Mapping[str, Space] | None:
+        """Return the vectors of the class whose dimensions are known, from objects that were read."""
+        return {name: space for name, space in self._spaces.items() if name in self._schema.vectors}
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def find_fields(self, sample: Sequence[Point]) -> Fields:
+        """Return the fields: by the objects there are, else by the properties of the class."""
+        found = super().find_fields(sample)
+        if sample or self.address.options.get("text"):
+            return found
+        kinds = self._schema.kinds
+        name = next((each for each in TEXTS if kinds.get(each) in ("text", "string")), None)
+        return Fields(text=name) if name else found
+
+    def read_points(self) -> Iterator[list[Point]]:
+        """Yield the objects in order of their ids."""
+        limit, after = 100, ""
+        while True:
+            query = {
+                "class": self.collection,
+                "limit": str(limit),
+                "after": after,  # "" begins in order of ids; without it they come in some other
+                "include": "vector",
+                **self._of_tenant,
+            }
+            answer = self.ask("GET", f"{self._above}/objects", query=query)
+            value = answer.json() if _MINUS_ZERO.search(answer.body) is None else _parse_exactly(answer.body)
+            objects = value.get("objects") if isinstance(value, dict) else None
+            if objects is not None and not isinstance(objects, list):
+                raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no objects")
+            if not objects:
+                return
+            points = [self._point(each) for each in objects]
+            yield points
+            if points[-1].id == after:
+                raise self.http.nonsense(f"{answer.where} gives the same page again and again")
+            after = points[-1].id
+            limit = max(1, min(_MOST_OBJECTS, 2 * limit, limit * _PAGE_BYTES // max(1, len(answer.body))))
+
+    def _point(self, value: Any) -> Point:
+        identifier = value.get("id") if isinstance(value, dict) else None
+        if not isinstance(identifier, str):
+            raise self.http.nonsense(f"{self.address}: an object has {identifier!r:.40} as its id; expected a UUID")
+        try:
+            vectors = [pack(MAIN, value.get("vector"))]
+            named = value.get("vectors") or {}
+            vectors += [pack(MAIN if name == DEFAULT else name, each) for name, each in named.items()]
+        except (struct.error, TypeError, AttributeError, LookupError) as error:
+            raise InvalidData(
+                f"{self.address}: a vector of object {identifier} has something else than numbers in it",
+                code="vector-type",
+            ) from error
+        held = tuple(each for each in vectors if each is not None)
+        for each in held:
+            self._spaces.setdefault(each.space.name, each.space)
+        properties = value.get("properties")
+        payload = {name: each for name, each in (properties or {}).items() if each is not None}
+        if self._schema.is_original and RESERVED not in payload:
+            payload = _of_original(payload)
+        return Point(identifier, payload, held)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, plan: Plan) -> Written:
+        """Bring the class to a plan; one that is to be made has the properties that its configuration says."""
+        if not self.exists() and self._schema.info is None:
+            self._schema = Schema(properties=own_properties(plan.config))
+            self.can = self._schema.capabilities()
+            self._fields = None
+        return super().write(plan)
+
+    def check_point(self, point: Point) -> None:
+        """Note which properties are needed."""
+        self._schema.note(point.payload)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the properties that are missing first: the server would guess a type for them."""
+        if self._schema.info is not None:
+            self._make_properties()
+        self._schema.is_closed = True
+        try:
+            yield
+        finally:
+            self._schema.is_closed = False
+
+    def _make_properties(self) -> None:
+        for each in self._schema.properties(self.fields()):
+            path = f"{self._above}/schema/{self.collection}/properties"
+            answer = self.ask("POST", path, body=each, also={422}, can_repeat=True)
+            if answer.status == 422 and not self._has_property(each):  # else it was made, and the answer lost
+                raise StoreError(
+                    f"{answer.where} does not take the property {each['name']!r} ({answer.words()}); no memory was "
+                    "written: run the command again",
+                    code="store-answer",
+                )
+        self._schema.new.clear()
+
+    def _has_property(self, wanted: Mapping[str, Any]) -> bool:
+        found = Schema(self.ask("GET", f"{self._above}/schema/{self.collection}").fields().value)
+        return bool([found.kinds.get(wanted["name"])] == wanted["dataType"])
+
+    def prepare(self, wanted: Wanted) -> None:
+        """Make the class, and its tenant."""
+        schema = self._schema
+        if schema.info is None:
+            made = schema.properties(self.fields())
+            body = creation(self.collection, wanted.spaces.values(), wanted.config, made, self._distance)
+            if self._tenant is not None:
+                body["multiTenancyConfig"] = {"enabled": True}
+            self.ask("POST", f"{self._above}/schema", body=body, can_repeat=False)
+        if self._tenant is not None:
+            path = f"{self._above}/schema/{self.collection}/tenants"
+            self.ask("POST", path, body=[{"name": self._tenant}], can_repeat=True)
+        self._look()
+        self._schema.is_closed = True
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write objects.  Raises: StoreError (store-dims, store-cannot-hold, store-busy) where some were refused."""
+        objects = [self._object(each) for each in points]
+        body = orjson.dumps({"objects": objects}, option=orjson.OPT_SERIALIZE_NUMPY)
+        answer = self.ask("POST", f"{self._above}/batch/objects", body=body, can_repeat=True)
+        found = answer.json()
+        if not isinstance(found, list) or len(found) != len(points):
+            raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: not as many results as objects")
+        refused = [(each, why) for each, result in zip(points, found, strict=True) if (why := _refusal(result))]
+        if refused:
+            point, why = refused[0]
+            code = "store-busy" if _PASSING.search(why) else "store-cannot-hold"
+            code = "store-dims" if _DIMS.search(why) else code
+            raise StoreError(
+                f"{self.address} did not take {len(refused)} of {len(points)} memories, the first {point.id}: "
+                f"{why:.300}; what was taken is written, and running the command again writes the rest",
+                code=code,
+            )
+
+    def _object(self, point: Point) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "class": self.collection,
+            "id": point.id,
+            "properties": self._schema.sent(point.payload),
+            **self._of_tenant,
+        }
+        named = {}
+        for item in point.vectors:
+            values = np.frombuffer(item.row, "<f4")
+            if item.space.kind == "multi":
+                values = values.reshape(-1, item.space.dims)
+            if item.space.name == MAIN and self._schema.has_legacy_vector:
+                found["vector"] = values
+            else:
+                named[item.space.name or DEFAULT] = values
+        if named:
+            found["vectors"] = named
+        return found
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove objects."""
+        for start in range(0, len(ids), _MOST_DELETED):
+            where = {
+                "path": ["id"],
+                "operator": "ContainsAny",
+                "valueTextArray": list(ids[start : start + _MOST_DELETED]),
+            }
+            answer = self.ask(
+                "DELETE",
+                f"{self._above}/batch/objects",
+                query=self._of_tenant or None,
+                body={"match": {"class": self.collection, "where": where}},
+            )
+            results = answer.fields().part("results")
+            failed = None if results is None else results.number("failed")
+            if failed is None:
+                raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no results")
+            if failed:
+                raise StoreError(
+                    f"{answer.where} did not remove {failed} memories: {answer.words()}; run the command again",
+                    code="store-busy",
+                )
+
+
+def _refusal(result: Any) -> str:
+    """Return why an object of a batch was refused, "" if it was not."""
+    told = result.get("result") if isinstance(result, dict) else None
+    if not isinstance(told, dict) or (told.get("status") in (None, "SUCCESS") and not told.get("errors")):
+        return "" if isinstance(result, dict) else "no result"
+    errors = (told.get("errors") or {}).get("error") or []
+    words = [str(each["message"]) for each in errors if isinstance(each, dict) and each.get("message")]
+    return "; ".join(words) or "no reason given"
+
+
+def _parse_exactly(body: bytes) -> Any:
+    """Return JSON in which -0 is the number that Go prints so, and not the integer 0."""
+    return json.loads(body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
+
+
+def _of_original(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload of an object that the original tool wrote: its metadata is JSON in a text.
+
+    Members of that metadata that are called as members of a record are said as what is carried.
+    """
+    text = payload.get(JSON_TEXT)
+    plain = {name: each for name, each in payload.items() if name != JSON_TEXT}
+    if text == "":
+        return plain
+    try:
+        metadata = canonical.parse(text.encode()) if isinstance(text, str) else None
+    except (InvalidData, UnicodeEncodeError):
+        return payload
+    if not isinstance(metadata, dict):
+        return payload
+    taken = Fields().taken
+    patch: list[Any] = [[["metadata", name], [], [metadata[name]]] for name in sorted(metadata.keys() & taken)]
+    if not metadata:
+        patch = [[["metadata"], [], [{}]]]
+    if patch:
+        plain[RESERVED] = canonical.encode({"v": VERSION, "b": patch}).decode()
+    return {**{name: each for name, each in metadata.items() if name not in taken}, **plain}
