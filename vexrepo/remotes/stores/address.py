@@ -22,6 +22,8 @@ _ENDINGS = {
     ".sqlite": "vektor",
     ".sqlite3": "vektor",
     ".parquet": "parquet",
+    ".npz": "numpy",
+    ".npy": "numpy",
 }
 
 
