@@ -58,6 +58,12 @@ SETTINGS: dict[str, Setting] = {
     "push.remote": Setting(
         str, "", "the remote of push, fetch and pull where none is named; default: the only one, or origin"
     ),
+    "status.remotes": Setting(
+        str,
+        "files",
+        "which remotes that are stores vex status looks at: files (on this machine), all (servers, too) or none",
+    ),
+    "status.timeout_s": Setting(int, 5, "seconds for which vex status waits for the server of a store"),
     "sync.database": Setting(
         str,
         "",

@@ -135,10 +135,11 @@ def _where(store: StoreRemote) -> str:
 
 
 def _moved_words(moved: Moved) -> str:
-    return _counts(moved.learned, moved.changed, moved.forgotten, moved.edges)
+    return change_words(moved.learned, moved.changed, moved.forgotten, moved.edges)
 
 
-def _counts(learned: int, changed: int, forgotten: int, edges: int = 0) -> str:
+def change_words(learned: int, changed: int, forgotten: int, edges: int = 0) -> str:
+    """Return ``2 learned, 1 forgotten, 3 edges``."""
     parts = [part for part in (tally(learned, changed, forgotten),) if part != UNCHANGED]
     if edges:
         parts.append(counted(edges, "edge"))
@@ -190,7 +191,7 @@ def say_fetched(edge: Edge, found: StoreFetched, dry_run: bool) -> None:
         say(f"nothing new: {where} holds {found.old.short if found.old else 'nothing'} as it was last seen")
         return
     counts = found.tally
-    what = _counts(counts.learned, counts.changed, counts.forgotten)
+    what = change_words(counts.learned, counts.changed, counts.forgotten)
     if found.new is not None and not found.is_made:
         say(f"{where} holds exactly {found.new.short}: {memories(found.records)}")
     elif dry_run:

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vexrepo.cli.describe import place_words
+from vexrepo.cli.drifting import Looked, look_at_stores, say_stores
 from vexrepo.cli.options import as_json, example
 from vexrepo.cli.output import emit, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import UNCHANGED, counted, memories, plain, tally
 from vexrepo.cli.tracking import Standing, standings
 
+if TYPE_CHECKING:
+    from vexrepo.repository import Repository
 
-@click.command(epilog=example("vex status", "vex status vektor:other.db"))
+
+@click.command(epilog=example("vex status", "vex status vektor:other.db", "vex status --remotes"))
 @click.argument("store", required=False, metavar="[STORE]")
+@click.option(
+    "--remotes/--no-remotes", default=None, help="Look at remotes that are stores: at servers, too, or at none."
+)
 @as_json
 @pass_edge
-def status(edge: Edge, store: str | None, as_json: bool) -> None:
+def status(edge: Edge, store: str | None, remotes: bool | None, as_json: bool) -> None:
     """Say how the store differs from the last commit.
 
     Compares the workspace store, or STORE, with the current branch.  A store that is as it was at the last commit
     or checkout is not read again.  Beside it stands how the branch compares with what remotes were last seen to hold
     (vex fetch looks again).
+
+    Of remotes that are stores it says what changed there since.  Files on this machine are looked at; servers are asked
+    with --remotes, or always where status.remotes is "all", and are not waited for (status.timeout_s).
     """
     repository = edge.repository()
     view = repository.view()
     on = place_words(view)
     value: dict[str, Any] = {"branch": view.branch, "commit": view.commit.hex() if view.commit else None}
-    remotes = standings(repository, view, view.branch) if view.branch is not None else []
+    known = _Remotes(
+        standings(repository, view, view.branch) if view.branch is not None else [],
+        look_at_stores(edge, repository, view, remotes),
+    )
     if as_json:
-        value["remotes"] = [each.to_json() for each in remotes]
+        value["remotes"] = known.to_json(repository)
     under_way = repository.merge_under_way()
     if under_way is not None:
         value["merge"] = under_way
@@ -42,7 +56,7 @@ def status(edge: Edge, store: str | None, as_json: bool) -> None:
             emit({**value, "store": None})
         else:
             say(f"On {on}; no workspace store: vex status STORE, or vex config set workspace.store STORE")
-            _say_remotes(remotes)
+            known.say()
         return
     address = edge.address(store) if store is not None else repository.workspace()
     found = repository.status(address)
@@ -65,9 +79,20 @@ def status(edge: Edge, store: str | None, as_json: bool) -> None:
                 counted(found.edges, "edge differs", "edges differ"),
             ]
         say(start + ", ".join(parts))
-    _say_remotes(remotes)
+    known.say()
 
 
-def _say_remotes(found: list[Standing]) -> None:
-    for each in found:
-        say(f"  {each.words()}{quiet('  as last seen') if each.ahead or each.behind else ''}")
+@dataclass(frozen=True, slots=True)
+class _Remotes:
+    """Branches of hosts, as last seen, and stores."""
+
+    hosts: list[Standing]
+    stores: list[Looked]
+
+    def to_json(self, repository: Repository) -> list[dict[str, Any]]:
+        return [*(each.to_json() for each in self.hosts), *(each.to_json(repository) for each in self.stores)]
+
+    def say(self) -> None:
+        for each in self.hosts:
+            say(f"  {each.words()}{quiet('  as last seen') if each.ahead or each.behind else ''}")
+        say_stores(self.stores)
