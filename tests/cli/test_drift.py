@@ -28,6 +28,11 @@ def silent() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VEX_STATUS_TIMEOUT_S", "120")  # on a busy machine an answer may take its time
+
+
 def test_a_file_is_looked_at_and_its_drift_said(vex: Vex, repo: Memory) -> None:
     assert vex("remote", "add", "copy", "copy.vmig.jsonl").code == 0
     assert "copy: never seen; cannot be looked at: " in vex("status").out
@@ -73,7 +78,10 @@ def test_a_store_that_was_never_seen_says_what_it_holds(vex: Vex, repo: Memory, 
     assert vex("status", "--remotes", "--json").json()["remotes"][0]["records"] == 4
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(vex: Vex, repo: Memory, silent: int) -> None:
+def test_a_server_that_does_not_answer_is_not_waited_for(
+    vex: Vex, repo: Memory, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEX_STATUS_TIMEOUT_S", "1")
     for name, kind in (("one", "qdrant"), ("two", "chroma"), ("three", "pgvector"), ("four", "redis")):
         place = {"pgvector": "db", "redis": "0"}.get(kind, "agent")
         assert vex("remote", "add", name, f"{kind}://127.0.0.1:{silent}/{place}").code == 0
@@ -81,7 +89,6 @@ def test_a_server_that_does_not_answer_is_not_waited_for(vex: Vex, repo: Memory,
         closed.bind(("127.0.0.1", 0))
         gone = closed.getsockname()[1]
     assert vex("remote", "add", "gone", f"qdrant://127.0.0.1:{gone}/agent").code == 0
-    assert vex("config", "set", "status.timeout_s", "1").code == 0
     began = time.monotonic()
     ran = vex("status", "--remotes")
     assert time.monotonic() - began < 30  # each would wait for a minute
