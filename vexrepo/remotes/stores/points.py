@@ -25,6 +25,8 @@ from vexrepo.remotes.stores.carry import ABSENT, is_same
 
 RESERVED: Final = "_vex"
 VERSION: Final = 1
+MOST_KEPT: Final = 1024  # characters of what is carried, where it is kept to be encoded and parsed once
+_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 TEXTS: Final = ("text", "content", "document", "page_content", "data", "memory", "body", "chunk", "passage")
 
 
@@ -88,27 +90,51 @@ def write_point(
     stand for the store's (``Capabilities.fills``) where those differ between points.
     """
     original = body_value(record.body)
-    payload = _payload(original, can, fields, can.fills if fills is None else fills)
-    vectors = tuple(native_vectors(record.vectors, can))
-    carried: dict[str, Any] = {}
+    payload, absent, patch = _split(original, can, fields)
+    fills = can.fills if fills is None else fills
+    if fills:
+        payload = {**fills, **payload}
+        absent, patch = _difference(payload, original, fields)
+    held = native_vectors(record.vectors, can)
+    decimals, rows = _carried_vectors(record.vectors, held)
+    rest: dict[str, Any] = {}
     if native != original["id"]:
-        carried["k"] = [native, original["id"]]
-    absent, patch = _difference(payload, original, fields)
+        rest["k"] = [native, original["id"]]
+    if patch:
+        rest["b"] = patch
+    if rows:
+        rest["s"] = rows
+    if can.needs_vector and placeholder_dims and not any(item.space.name == MAIN for item in held):
+        rest["p"] = 1
+        held.insert(0, placeholder(placeholder_dims))
+    if text_name(payload) not in (None, fields.text):
+        rest["t"] = fields.text
+    if rest or absent or decimals:
+        payload[RESERVED] = _encode_carried(absent, decimals, rest)
+    return Point(native, payload, tuple(held))
+
+
+def _encode_carried(absent: dict[str, Any], decimals: tuple[str, ...], rest: dict[str, Any]) -> str:
+    if not rest:
+        values = tuple(absent.values())
+        kinds = tuple(map(type, values))
+        texts = [each for each in values if type(each) is str]
+        if _SCALARS.issuperset(kinds) and sum(map(len, texts)) <= MOST_KEPT:
+            # What most records carry is the same.  Equal values may be of different types: true is no 1.
+            return _encode_usual(tuple(absent), values, kinds, decimals)
+    carried = {**rest, "v": VERSION}
     if absent:
         carried["a"] = absent
-    if patch:
-        carried["b"] = patch
-    if record.vectors:
-        carried |= _carried_vectors(record.vectors, vectors)
-    if can.needs_vector and placeholder_dims and not any(item.space.name == MAIN for item in vectors):
-        carried["p"] = 1
-        vectors = (placeholder(placeholder_dims), *vectors)
-    if text_name(payload) not in (None, fields.text):
-        carried["t"] = fields.text
-    if carried:
-        carried["v"] = VERSION
-        payload[RESERVED] = canonical.encode(carried).decode()
-    return Point(native, payload, vectors)
+    if decimals:
+        carried["f"] = list(decimals)
+    return canonical.encode(carried).decode()
+
+
+@functools.lru_cache(maxsize=512)
+def _encode_usual(
+    names: tuple[str, ...], values: tuple[Any, ...], kinds: tuple[type, ...], decimals: tuple[str, ...]
+) -> str:
+    return _encode_carried(dict(zip(names, values, strict=True)), decimals, {"v": VERSION})
 
 
 def placeholder(dims: int) -> Vector:
@@ -116,23 +142,45 @@ def placeholder(dims: int) -> Vector:
     return Vector(Space(MAIN, "dense", None, dims, "f32"), b"\0\0\x80\x3f" + bytes(4 * dims - 4))
 
 
-def _payload(value: Mapping[str, Any], can: Capabilities, fields: Fields, fills: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    holds = can.holds
-    for member, name in fields.members:
-        held = value.get(member)
-        is_right = isinstance(held, str) or (member == "created_at" and type(held) in (int, float))
-        if is_right and holds(held) and can.holds_member(name, held):
-            found[name] = held
-    metadata = value.get("metadata")
-    if isinstance(metadata, dict):
-        taken = fields.taken
-        for name, held in metadata.items():
-            if name not in taken and can.holds_name(name) and holds(held) and can.holds_member(name, held):
-                found[name] = held
-    for name, filled in fills.items():
-        found.setdefault(name, filled)
-    return found
+def _split(
+    original: Mapping[str, Any], can: Capabilities, fields: Fields
+) -> tuple[dict[str, Any], dict[str, Any], list[list[Any]]]:
+    """Return the payload of a record, the members it says nothing of, and the patch for metadata that is partly held.
+
+    The two are what ``_difference`` finds, in one pass.
+    """
+    payload: dict[str, Any] = {}
+    absent: dict[str, Any] = {}
+    patch: list[list[Any]] = []
+    holds, holds_name, holds_member = can.holds, can.holds_name, can.holds_member
+    names = _names(fields)
+    for member, held in original.items():
+        name = names.get(member)
+        if name is not None:
+            is_right = type(held) is str or (member == "created_at" and type(held) in (int, float))
+            if is_right and holds(held) and holds_member(name, held):
+                payload[name] = held
+            else:
+                absent[member] = held
+        elif member == "metadata" and type(held) is dict:
+            taken, left = fields.taken, {}
+            for inner, item in held.items():
+                if inner not in taken and holds_name(inner) and holds(item) and holds_member(inner, item):
+                    payload[inner] = item
+                else:
+                    left[inner] = item
+            if len(left) == len(held):
+                absent[member] = held
+            else:
+                patch += [[[member, inner], [], [item]] for inner, item in sorted(left.items())]
+        elif member != "id":
+            absent[member] = held
+    return payload, absent, patch
+
+
+@functools.lru_cache(maxsize=64)
+def _names(fields: Fields) -> dict[str, str]:
+    return dict(_members(fields))
 
 
 def native_vectors(vectors: Sequence[Vector], can: Capabilities) -> list[Vector]:
@@ -165,12 +213,14 @@ def _rounded(item: Vector) -> bytes | None:
     return item.row[:head] + values.tobytes() if np.isfinite(values).all() else None
 
 
-def _carried_vectors(original: Sequence[Vector], native: Sequence[Vector]) -> dict[str, Any]:
+def _carried_vectors(original: Sequence[Vector], native: Sequence[Vector]) -> tuple[tuple[str, ...], list[list[Any]]]:
     """Return what of a record's vectors the native ones do not say.
 
-    ``f``: names of those whose numbers are short decimals.  ``s``: those that are carried, each [space, base64 of the
-    row, whether there is a native one, too].
+    The names of those whose numbers are short decimals, and those that are carried: each [space, base64 of the row,
+    whether there is a native one, too].
     """
+    if len(original) == len(native) == 1 and original[0].row == native[0].row:
+        return (((original[0].space.name,) if original[0].space.dtype == "f32d" else ()), [])
     held = {item.space.name: item.row for item in native}
     decimals, carried = [], []
     for space, row in original:
@@ -179,7 +229,7 @@ def _carried_vectors(original: Sequence[Vector], native: Sequence[Vector]) -> di
             carried.append([space.encode().decode(), base64.b64encode(row).decode(), int(found is not None)])
         elif space.dtype == "f32d":
             decimals.append(space.name)
-    return {**({"f": decimals} if decimals else {}), **({"s": carried} if carried else {})}
+    return tuple(decimals), carried
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -193,26 +243,50 @@ def read_point(point: Point, can: Capabilities, fields: Fields) -> Record:
     identifier, payload, vectors = point
     value = _plain_value(identifier, payload, fields)
     carried = _carried(payload.get(RESERVED), identifier)
+    model = value.get("model")
     if carried is None:
-        model = value.get("model")
-        model = model if isinstance(model, str) else None
-        read = tuple(_of_model(item, model, "f32") for item in sorted(vectors, key=_name))
-        return with_body(key_of(value), canonical.encode(value), read)
-    key = carried.get("k")
-    if key is not None:
-        value["id"] = key[1]
-    for name, held in carried.get("a", {}).items():
+        model = model if type(model) is str else None
+        read = tuple([_of_model(item, model, "f32") for item in vectors])
+        return with_body(
+            key_of(value), canonical.encode(value), read if len(read) < 2 else tuple(sorted(read, key=_name))
+        )
+    if carried.id is not None:
+        value["id"] = carried.id
+    for name, held in carried.absent.items():
         found = value.get(name, ABSENT)
         if found is ABSENT:
             value[name] = held
         elif isinstance(held, dict) and isinstance(found, dict):
             value[name] = {**held, **found}  # nothing of it could be held; what an agent put there since joins it
-    for path, was, now in carried.get("b", ()):
+    for path, was, now in carried.patch:
         _apply(value, path, was[0] if was else ABSENT, now[0] if now else ABSENT)
     model = value.get("model")
-    read = _read_vectors(vectors, carried, model if isinstance(model, str) else None, can)
+    model = model if type(model) is str else None
+    if len(vectors) == 1 and not carried.rows and not carried.is_placeholder:
+        (item,) = vectors
+        read = (_of_model(item, model, "f32d" if item.space.name in carried.decimals else "f32"),)
+    else:
+        read = _read_vectors(vectors, carried, model, can)
     _fit(value, read)
     return with_body(key_of(value), canonical.encode(value), read)
+
+
+class Carried(NamedTuple):
+    """What a reserved member says: see remotes/STORES.md."""
+
+    native: str | None
+    id: str | None
+    absent: dict[str, Any]
+    patch: list[list[Any]]
+    decimals: frozenset[str]
+    rows: list[tuple[Vector, bool]]  # carried vectors, and of each whether there was a native one
+    is_placeholder: bool
+    text: str | None
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it only adds members, and says how numbers were printed."""
+        return self.native is None and not (self.patch or self.rows or self.is_placeholder)
 
 
 def _plain_value(native: str, payload: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
@@ -241,24 +315,27 @@ def text_name(payload: Mapping[str, Any]) -> str | None:
 
 def told_text_name(payload: Mapping[str, Any]) -> str | None:
     """Return which member of a payload is its text: as it says itself, else as it looks."""
-    carried = _carried(payload.get(RESERVED), None)
-    if carried is not None and "t" in carried:
-        return str(carried["t"])
-    return text_name(payload)
+    carried = parse_carried(payload.get(RESERVED))
+    return carried.text if carried is not None and carried.text is not None else text_name(payload)
 
 
-def _carried(text: Any, native: str | None) -> dict[str, Any] | None:
-    """Return what a reserved member says, None where it says nothing about this point (``native`` None: any)."""
-    if not isinstance(text, str):
-        return None
-    # What most points carry says the same of all: parsed once.  Long ones are rows, each its own.
-    found = _parse_short(text) if len(text) <= 1024 else _parse(text)
-    if found is not None and native is not None and found.get("k", (native,))[0] != native:
+def _carried(text: Any, native: str) -> Carried | None:
+    """Return what a reserved member says, None where it says nothing about this point."""
+    found = parse_carried(text)
+    if found is not None and found.native is not None and found.native != native:
         return None  # copied from another point
     return found
 
 
-def _parse(text: str) -> dict[str, Any] | None:
+def parse_carried(text: Any) -> Carried | None:
+    """Return what a reserved member says, None where it is nothing of ours."""
+    if type(text) is not str:
+        return None
+    # What most points carry says the same of all: parsed once.  Long ones are rows, each its own.
+    return _parse_short(text) if len(text) <= MOST_KEPT else _parse(text)
+
+
+def _parse(text: str) -> Carried | None:
     try:
         value = canonical.parse(text.encode())
     except (InvalidData, UnicodeEncodeError):
@@ -266,18 +343,22 @@ def _parse(text: str) -> dict[str, Any] | None:
     if not isinstance(value, dict) or value.get("v") != VERSION:
         return None
     match value.get("k"):
-        case None | [str(), str()]:
+        case None:
+            native = identifier = None
+        case [str(native), str(identifier)]:
             pass
         case _:
             return None
-    absent = value.get("a", {})
-    is_right = isinstance(absent, dict) and "id" not in absent and isinstance(value.get("t", ""), str)
-    if not (is_right and _is_patch(value.get("b", [])) and _are_names(value.get("f", []))):
+    absent, patch, decimals = value.get("a", {}), value.get("b", []), value.get("f", [])
+    told = value.get("t")
+    is_right = isinstance(absent, dict) and "id" not in absent and (told is None or isinstance(told, str))
+    if not (is_right and _is_patch(patch) and _are_names(decimals)):
         return None
     try:
-        return {**value, "s": _parse_rows(value.get("s", []))}
+        rows = _parse_rows(value.get("s", []))
     except InvalidData:
         return None
+    return Carried(native, identifier, absent, patch, frozenset(decimals), rows, "p" in value, told)
 
 
 _parse_short = functools.lru_cache(maxsize=512)(_parse)
@@ -318,15 +399,15 @@ def _parse_rows(entries: Any) -> list[tuple[Vector, bool]]:
 
 
 def _read_vectors(
-    native: Sequence[Vector], carried: Mapping[str, Any], model: str | None, can: Capabilities
+    native: Sequence[Vector], carried: Carried, model: str | None, can: Capabilities
 ) -> tuple[Vector, ...]:
     held = {item.space.name: item for item in native}
     main = held.get(MAIN)
-    if "p" in carried and main is not None and main == placeholder(main.space.dims):
+    if carried.is_placeholder and main is not None and main == placeholder(main.space.dims):
         del held[MAIN]
-    decimals = carried.get("f", ())
+    decimals = carried.decimals
     found = {name: _of_model(item, model, "f32d" if name in decimals else "f32") for name, item in held.items()}
-    for original, was_native in carried["s"]:
+    for original, was_native in carried.rows:
         name = original.space.name
         now = held.get(name)
         if now is None:
