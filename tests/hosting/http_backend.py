@@ -187,7 +187,8 @@ class HttpBackend:
 def send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
     """Send an answer that was made up."""
     handler.send_response(answer.status)
-    for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+    ending = {"Connection": "close"} if handler.close_connection else {}  # unsaid, the next request meets the end
+    for name, value in {"Content-Length": str(len(answer.body)), **ending, **answer.headers}.items():
         handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(answer.body)
