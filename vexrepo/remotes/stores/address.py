@@ -22,6 +22,7 @@ _ENDINGS = {
     ".sqlite": "vektor",
     ".sqlite3": "vektor",
     ".parquet": "parquet",
+    ".af": "letta",
     ".npz": "numpy",
     ".npy": "numpy",
 }

@@ -13,13 +13,14 @@ Where and how carried records are kept is each connector's own affair; this modu
 
 from __future__ import annotations
 
+import base64
 import functools
 from dataclasses import replace
 from typing import Any, Final
 
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
-from vexrepo.objects.record import Record, body_value, key_of, record_id
+from vexrepo.objects.record import Record, body_value, from_parts, key_of, record_id
 from vexrepo.objects.vector import MAIN, Space, Vector, check_row
 
 
@@ -149,6 +150,21 @@ def unpack_vectors(index: bytes, rows: bytes, native: bytes | None) -> tuple[Vec
     if at != len(rows):
         raise InvalidData(f"carried vectors have {len(rows)} bytes, expected {at}", code="unsupported-value")
     return tuple(found)
+
+
+def carried_json(record: Record) -> dict[str, Any]:
+    """Return a record as JSON, for files that carry some: its body, its vectors packed, in base64."""
+    index, rows = (base64.b64encode(raw).decode() for raw in pack_vectors(record.vectors, None))
+    return {"record": body_value(record.body), "index": index, "rows": rows}
+
+
+def carried_record(value: Any) -> Record:
+    """Return the record that ``carried_json`` was made of.
+
+    Raises: InvalidData, KeyError, TypeError, binascii.Error where it was damaged.
+    """
+    packed = [base64.b64decode(value[name], validate=True) for name in ("index", "rows")]
+    return from_parts(canonical.encode(value["record"]), unpack_vectors(packed[0], packed[1], None))
 
 
 @functools.lru_cache(maxsize=256)

@@ -111,6 +111,7 @@ KINDS: Final[dict[str, KindFlags]] = {
         secrets={"api_key": ("WEAVIATE_API_KEY",)},
     ),
     "mcp": KindFlags(("in", "file"), ("out", "output")),
+    "letta": KindFlags(("in", "file"), ("out", "output")),
     "numpy": KindFlags(("in", "file"), ("out", "output")),
     "parquet": KindFlags(("in", "file"), ("out", "output")),
     "sqlite-vec": KindFlags(

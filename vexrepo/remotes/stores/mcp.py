@@ -8,7 +8,6 @@ Format: remotes/STORES.md.
 
 from __future__ import annotations
 
-import base64
 import binascii
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -21,11 +20,11 @@ import orjson
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects import canonical, edge
-from vexrepo.objects.record import Record, body_value, from_json, from_parts
+from vexrepo.objects.record import Record, body_value, from_json
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
 from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id
-from vexrepo.remotes.stores.carry import pack_vectors, reconcile, unpack_vectors
+from vexrepo.remotes.stores.carry import carried_json, carried_record, reconcile
 from vexrepo.storage.files import Files
 
 BATCH: Final = 500
@@ -162,10 +161,7 @@ class McpStore(Store):
                     made = edge.from_json(value["edge"])
                     found.edges[_triple(value["edge"])].append(made)
                     continue
-                packed = [base64.b64decode(value[name], validate=True) for name in ("index", "rows")]
-                body = canonical.encode(value["record"])
-                original = from_parts(body, unpack_vectors(packed[0], packed[1], None))
-                found.memories[value["entity"]["name"]] = (original, _memory(value["entity"]))
+                found.memories[value["entity"]["name"]] = (carried_record(value), _memory(value["entity"]))
         except OSError as error:
             raise StoreError(f"cannot read {self.beside}: {error.strerror}", code="store-unreadable") from None
         except (InvalidData, KeyError, TypeError, binascii.Error) as error:
@@ -191,9 +187,7 @@ class McpStore(Store):
             names.add(name)
             entity = _entity(name, record)
             if _memory(entity) != record:
-                index, rows = (base64.b64encode(raw).decode() for raw in pack_vectors(record.vectors, None))
-                body = body_value(record.body)
-                carried.append(canonical.encode({"entity": entity, "record": body, "index": index, "rows": rows}))
+                carried.append(canonical.encode({"entity": entity, **carried_json(record)}))
             lines.append(orjson.dumps(entity))
             count += 1
             plan.advance(1)
