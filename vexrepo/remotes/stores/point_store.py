@@ -221,8 +221,9 @@ class PointStore(Store):
 
     def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
         """Yield every record in batches; ``place`` is the number of the point, from 1."""
-        names, place = Names(self.can) if self.create else None, 0
-        if self.exists():
+        is_there, place = self.exists(), 0  # asked first: what a collection is like says what its ids are
+        names = Names(self.can) if self.create else None
+        if is_there:
             batches = self.read_points()
             first = next(batches, [])
             if self._fields is None:

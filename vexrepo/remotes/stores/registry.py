@@ -22,6 +22,7 @@ BUILT_IN = {
     "redis": "vexrepo.remotes.stores.redis:RedisStore",
     "sqlite-vec": "vexrepo.remotes.stores.sqlite_vec:SqliteVecStore",
     "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",
+    "milvus": "vexrepo.remotes.stores.milvus:MilvusStore",
     "chroma": "vexrepo.remotes.stores.chroma:ChromaStore",
     "qdrant": "vexrepo.remotes.stores.qdrant:QdrantStore",
     "weaviate": "vexrepo.remotes.stores.weaviate:WeaviateStore",

@@ -1,0 +1,162 @@
+"""A Milvus server for tests: the real one, of its package, which is installed without its dependencies and aside."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import lzma
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from filelock import FileLock
+
+from tests.node import missing
+from vexrepo.remotes.stores.address import Address
+
+VERSION = "2.3.5"
+TOKEN = "root:Milvus"  # what it lets in at first
+_ROOT = Path(__file__).resolve().parents[2]
+_NUMBER = itertools.count()
+_PORTS = ("root_coord", "proxy", "proxy_internal", "query_coord", "query_node", "index_coord", "index_node")
+_PORTS += ("data_coord", "data_node", "etcd", "etcd_peer", "metrics")
+# The server ticks five times a second, and looks each second at what is to be loaded: quicker, so that tests are.
+_QUICK = {
+    "PROXY_TIMETICKINTERVAL": "20",
+    "QUERYCOORD_CHECKINTERVAL": "50",
+    "QUERYCOORD_DISTPULLINTERVAL": "50",
+    "QUERYCOORD_CHECKHANDOFFINTERVAL": "50",
+    "QUERYCOORD_CHECKCHANNELINTERVAL": "50",
+    "QUERYCOORD_CHECKSEGMENTINTERVAL": "50",
+    "QUERYCOORD_LEADERVIEWUPDATEINTERVAL": "1",
+    "QUERYCOORD_UPDATENEXTTARGETINTERVAL": "1",
+}
+
+
+def _installed() -> Path:
+    """Return a folder with the program, its libraries and the templates of its configuration, unpacked once."""
+    folder = _ROOT / ".pytest_cache" / f"milvus-{VERSION}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock", timeout=300):
+        if not folder.exists():
+            fresh, package = Path(f"{folder}.new"), Path(f"{folder}.package")
+            for each in (fresh, package):
+                shutil.rmtree(each, ignore_errors=True)
+            install = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(package)]
+            ran = subprocess.run(
+                [sys.executable, "-m", "pip", *install, f"milvus=={VERSION}"],
+                check=False,
+                capture_output=True,
+                timeout=280,
+            )
+            if ran.returncode:
+                missing(f"pip install milvus=={VERSION} failed")
+            fresh.mkdir()
+            held = package / "milvus" / "data"
+            for packed in sorted((held / "bin").glob("*.lzma")):
+                unpacked = fresh / packed.stem
+                with lzma.open(packed) as source, unpacked.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                unpacked.chmod(0o755)
+            for name in ("config.yaml.template", "glog.conf"):
+                shutil.copy(held / name, fresh / name)
+            shutil.rmtree(package)
+            fresh.rename(folder)
+    return folder
+
+
+def _free_ports() -> dict[str, int]:
+    sockets = {name: socket.socket() for name in _PORTS}
+    for each in sockets.values():
+        each.bind(("127.0.0.1", 0))
+    found = {name: each.getsockname()[1] for name, each in sockets.items()}
+    for each in sockets.values():
+        each.close()
+    return found
+
+
+def _configuration(template: str, ports: dict[str, int], data: Path) -> str:
+    """Return the server's configuration: the package's, with what stands in double braces filled in."""
+    told = {f"{name}_port": str(number) for name, number in ports.items()} | {
+        "etcd_log_path": str(data / "etcd.log"),
+        "etcd_data_dir": str(data / "etcd"),
+        "local_storage_dir": str(data / "files"),
+        "rocksmq_data_dir": str(data / "rocksmq"),
+        "system_log_path": str(data / "logs"),
+        "authorization_enabled": "true",
+    }
+    lines = []
+    for line in template.splitlines():
+        before, braces, rest = line.partition("{{")
+        if braces:
+            inner, _, after = rest.partition("}}")
+            name, _, default = inner.partition(":")
+            line = before + told.get(name.partition("(")[0].strip(), default.strip()) + after
+        lines.append(line)
+    return "\n".join(lines)
+
+
+@functools.cache
+def port() -> int:
+    """Return where the server listens, started at the first call and ended with the process."""
+    program, data = _installed(), Path(tempfile.mkdtemp(prefix="vex-milvus-"))
+    ports = _free_ports()
+    (data / "configs").mkdir()
+    text = (program / "config.yaml.template").read_text()
+    (data / "configs" / "milvus.yaml").write_text(_configuration(text, ports, data))
+    shutil.copy(program / "glog.conf", data / "configs" / "glog.conf")
+    etcd, peer = (f"http://127.0.0.1:{ports[name]}" for name in ("etcd", "etcd_peer"))
+    (data / "etcd.yaml").write_text(
+        f"name: default\nlisten-client-urls: {etcd}\nadvertise-client-urls: {etcd}\nlisten-peer-urls: {peer}\n"
+        f"initial-advertise-peer-urls: {peer}\ninitial-cluster: default={peer}\nlog-level: error\n"
+    )
+    environ = {
+        **os.environ,
+        **_QUICK,
+        "DEPLOY_MODE": "STANDALONE",
+        "METRICS_PORT": str(ports["metrics"]),
+        "MILVUSCONF": str(data / "configs"),
+        "MILVUS_RUN_DIR": str(data / "run"),
+        "ETCD_CONFIG_PATH": str(data / "etcd.yaml"),
+        "LD_LIBRARY_PATH": f"{program}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+    }
+    with (data / "out").open("wb") as out:
+        server = subprocess.Popen(
+            [str(program / "milvus"), "run", "standalone"],
+            env=environ, cwd=data, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+        )  # fmt: skip
+
+    def end() -> None:
+        server.kill()
+        server.wait(10)
+        shutil.rmtree(data, ignore_errors=True)
+
+    atexit.register(end)
+    for _ in range(900):
+        try:
+            with urlopen(f"http://127.0.0.1:{ports['metrics']}/healthz", timeout=30) as found:
+                if b"OK" in found.read():
+                    return ports["proxy"]
+        except (URLError, ConnectionError):
+            pass
+        assert server.poll() is None, "the Milvus server ended at once: " + (data / "out").read_text()[-2000:]
+        time.sleep(0.1)
+    raise AssertionError("the Milvus server does not answer")
+
+
+def new_address(options: dict[str, str] | None = None, token: str = TOKEN, **more: Any) -> Address:
+    """Return the address of a collection that is not there yet."""
+    secrets: dict[str, Callable[[], str]] = {"password": lambda: token}
+    return Address(
+        "milvus", f"//127.0.0.1:{port()}/agent_{next(_NUMBER)}", options or {}, **{"secrets": secrets, **more}
+    )

@@ -1,0 +1,261 @@
+"""Milvus: collections of a server, of Zilliz Cloud, or of a file (Milvus Lite).
+
+``milvus://HOST:19530/COLLECTION`` and ``milvus:FILE.db?collection=COLLECTION``; the collection is ``vex_memory`` where
+nothing is said.  Options: ``?tls=1``, ``?database=``; ``?text=`` and ``?vector=`` name fields; for a collection that is
+to be made ``?metric=COSINE`` (or L2, IP) and ``?dims=384``, needed where no memory has a vector.  Everything is read
+with strong consistency.  A collection that is not loaded is loaded to be read, and released again.
+Mapping: remotes/STORES.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, Final
+
+from vexrepo.errors import StoreError, UsageError
+from vexrepo.objects.vector import MAIN, Space
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Description, Plan, Written
+from vexrepo.remotes.stores.milvus_config import create, read_collection
+from vexrepo.remotes.stores.milvus_fields import (
+    MAX_DIMS,
+    MAX_TEXT,
+    METRICS,
+    Layout,
+    again,
+    capabilities,
+    layout_of,
+    new_schema,
+    vector_fields,
+    with_vectors,
+)
+from vexrepo.remotes.stores.milvus_rows import Rows, any_of, literal
+from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
+from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted
+from vexrepo.remotes.stores.points import Fields
+
+_PAGE_BYTES: Final = 16 << 20  # of a page of rows with some 2 KB beside their vectors
+_MOST_ROWS: Final = 5_000  # of a page; the server gives 16,384
+_BY_KEY: Final = {"reduce_stop_for_best": "True"}  # rows in the order of their keys, none left out
+
+
+class MilvusStore(PointStore):
+    """The connector of one collection."""
+
+    kind: ClassVar[str] = "milvus"
+    secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "USER:PASSWORD or the key of the Milvus server"}
+    options: ClassVar[frozenset[str]] = frozenset({"collection", "database", "dims", "metric", "text", "tls", "vector"})
+    batch_points: ClassVar[int] = 1000
+    batch_bytes: ClassVar[int] = 16 << 20
+    can = capabilities(None)
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        self.server = MilvusServer(address)
+        self._schema: dict[str, Any] | None = None
+        self._number = 0  # by which the server knows the collection
+        self._layout: Layout | None = None
+        self._is_known = self._is_ours_to_release = False
+        self._is_loaded = False
+        self._metric = address.options.get("metric", METRICS[0]).upper()
+        if self._metric not in METRICS:
+            raise UsageError(
+                f"{address}: metric is {self._metric!r:.40}, expected one of {', '.join(METRICS)}", code="bad-address"
+            )
+        dims = address.options.get("dims", "0")
+        self._dims = int(dims) if dims.isascii() and dims.isdigit() and len(dims) < 6 else -1
+        if not 0 <= self._dims <= MAX_DIMS:
+            raise UsageError(f"{address}: dims is {dims!r:.40}, expected 1 to {MAX_DIMS}", code="bad-address")
+
+    def _ask(self, what: str, *args: Any, **more: Any) -> Any:
+        """Ask the server something about the collection."""
+        with self.server.asking():
+            asked = getattr(self.server.client, what)
+            return asked(self.server.collection, *args, timeout=self.server.timeout_s, **more)
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether the collection is there; asked once."""
+        if not self._is_known:
+            self._look()
+        return self._schema is not None
+
+    def _look(self) -> None:
+        """Ask what the collection is like now."""
+        self._schema = None
+        if self.server.is_there and self._ask("has_collection"):
+            self._schema, self._number = read_collection(self.server)
+            self._take(self._schema)
+        elif self.server.is_there:
+            self.can = capabilities(None, has_several=self.server.has_several)
+        self._is_known = True
+
+    def _take(self, schema: Mapping[str, Any]) -> None:
+        """Take the layout of a schema."""
+        found = layout_of(schema, self.address.options.get("vector"))
+        if isinstance(found, str):
+            raise StoreError(f"{self.address} {found}", code="store-schema")
+        self._layout = found
+        self.can = capabilities(found, has_several=self.server.has_several)
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the collection, which is there or is known to be made."""
+        assert self._layout is not None
+        return self._layout
+
+    def _load(self) -> None:
+        """See that the collection is in the server's memory, where alone it can be read."""
+        if self._is_loaded:
+            return
+        state = self._ask("get_load_state")["state"]
+        if getattr(state, "name", "") != "Loaded":
+            try:
+                self._ask("load_collection")
+            except StoreError as error:
+                raise StoreError(
+                    f"{error}; a collection must be in the server's memory to be read: does each of its vectors have "
+                    "an index, and is there room?",
+                    code=error.code,
+                ) from error
+            self._is_ours_to_release = True
+        self._is_loaded = True
+
+    def close(self) -> None:
+        """End the connection; what was loaded for us is released."""
+        if self._is_ours_to_release:
+            with suppress(StoreError):
+                self._ask("release_collection")
+        self.server.close()
+
+    def describe(self) -> Description:
+        """Return the exact count and how the collection is set up."""
+        self._look()
+        if self._schema is None:
+            return Description(0)
+        return Description(self._count(), self._schema)
+
+    def _count(self) -> int:
+        self._load()
+        found = self._ask("query", output_fields=["count(*)"], consistency_level="Strong")
+        return int(found[0]["count(*)"])
+
+    def held_spaces(self) -> Mapping[str, Space] | None:
+        """Return the vectors that the collection has fields for."""
+        self.exists()
+        return {each.space.name: each.space for each in self.layout.vectors}
+
+    def find_fields(self, sample: Sequence[Point]) -> Fields:
+        """Return the fields: the text's name as the address says, as the schema has it, or as most rows do."""
+        given = self.address.options.get("text") or (self._layout.text if self._layout is not None else None)
+        return Fields(text=given) if given else super().find_fields(sample)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read_points(self) -> Iterator[list[Point]]:
+        """Yield the points in the order of their keys."""
+        self._load()
+        rows, key = Rows(self.layout), self.layout.key.name
+        width = sum(4 * each.space.dims or 1024 for each in self.layout.vectors) + 2048
+        limit, after = max(1, min(_MOST_ROWS, _PAGE_BYTES // width)), ""
+        how = self._reading()
+        while True:
+            try:
+                found = self._ask("query", filter=after, limit=limit, output_fields=self.layout.read_fields, **how)
+            except StoreError as error:
+                if error.code != "store-limit" or limit == 1:
+                    raise
+                limit = max(1, limit // 4)
+                continue
+            if not found:
+                return
+            moment = found.extra.get("iterator_session_ts") or 0
+            if "iterator" in how and moment > 0:
+                how["guarantee_timestamp"] = moment  # the pages that follow are of the same
+            last = found[-1][key]
+            yield [rows.point(each, str(self.address)) for each in found]
+            if after == (after := f"{key} > {literal(last)}"):
+                raise StoreError(f"{self.address} gives the same rows again and again", code="store-answer")
+
+    def _reading(self) -> dict[str, Any]:
+        """Return how pages are asked for: in the order of their keys, with everything that was written until now.
+
+        Servers from 2.4 on keep that order only for what calls itself an iterator, and for those the client takes the
+        collection's own consistency, whatever it is told: so a request that waits for all writes goes before.
+        """
+        if not self.server.has_several:
+            return {"consistency_level": "Strong", **_BY_KEY}
+        self._ask("query", filter="", limit=1, output_fields=[self.layout.key.name], consistency_level="Strong")
+        return {"iterator": "True", "collection_id": self._number, **_BY_KEY}
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, plan: Plan) -> Written:
+        """Bring the collection to a plan.
+
+        Raises: StoreError (store-cannot-hold) also for a collection whose rows cannot be replaced.
+        """
+        if not self.exists():
+            if not self.server.is_there:
+                _ = self.server.client  # makes the file
+                self.can = capabilities(None, has_several=self.server.has_several)
+            if plan.config.get("fields"):
+                self._take(again(plan.config))
+        elif self.layout.trouble:
+            raise StoreError(
+                f"{self.address} {self.layout.trouble}; nothing was written: it can only be read",
+                code="store-cannot-hold",
+            )
+        return super().write(plan)
+
+    def check_point(self, point: Point) -> None:
+        """Raise StoreError (store-cannot-hold) for a point that fits no row."""
+        if self._layout is not None:
+            try:
+                Rows(self._layout).row(point)
+            except StoreError as error:
+                raise StoreError(
+                    f"{self.address} cannot hold {error}; nothing was written: write into a collection that vex makes "
+                    f"(another name), or give this one a field _vex, an array of VARCHAR({MAX_TEXT})",
+                    code=error.code,
+                ) from None
+
+    def prepare(self, wanted: Wanted) -> None:
+        """Make the collection with its indexes, and load it."""
+        spaces = dict(wanted.spaces)
+        if self._dims:
+            if wanted.dims not in (0, self._dims):
+                raise StoreError(
+                    f"{self.address} asks for {self._dims} dimensions, and the memories have vectors of {wanted.dims}; "
+                    "nothing was written: leave ?dims= out",
+                    code="store-dims",
+                )
+            spaces.setdefault(MAIN, Space(MAIN, "dense", None, self._dims, "f32"))
+        config = wanted.config
+        schema = again(config) if config.get("fields") else new_schema(self.fields().text, self._metric)
+        schema = with_vectors(schema, spaces, self._metric)
+        if not vector_fields(schema):
+            raise StoreError(
+                f"{self.address} is to be made, and no memory has a vector that says for how many dimensions; nothing "
+                "was written: say it in the address, ?dims=384, or write memories with vectors",
+                code="store-cannot-hold",
+            )
+        create(self.server, schema)
+        self._is_known = False
+        self._look()
+        self._load()
+        self._is_ours_to_release = False
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, replacing rows of their keys whole."""
+        rows = Rows(self.layout)
+        what = "insert" if self.server.merges else "upsert"
+        self._ask(what, [rows.row(each) for each in points])
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove points."""
+        key = self.layout.key
+        keys: list[str | int] = [int(each) for each in ids] if key.type == "INT64" else list(ids)
+        self._ask("delete", filter=any_of(key.name, keys))
