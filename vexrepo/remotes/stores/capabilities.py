@@ -84,6 +84,15 @@ def _is_alike(written: Vector, found: Vector) -> bool:
     return same and len(written.row) == len(found.row) and written.space.kind != "sparse"
 
 
+def is_ascending(item: Vector) -> bool:
+    """Whether a sparse vector has numbers, at places in order, each once: others come back sorted, or are refused."""
+    import numpy as np
+
+    count = len(item.row) // 8
+    places = np.frombuffer(item.row[: 4 * count], "<u4")
+    return count > 0 and bool((places[1:] > places[:-1]).all())
+
+
 NOTHING: Final = Alteration("nothing", _is_equal)
 LENGTH: Final = Alteration("scales to length 1", is_scaled)
 HALF: Final = Alteration("rounds to half precision", is_half)

@@ -22,13 +22,15 @@ class Server:
     """How a kind of store behind a server is named: a URL, and what it holds by a flag.
 
     ``url`` is where it is if nothing says.  The flag ``name`` becomes an ``option`` of the address, or where that is ""
-    the end of its path; ``default`` is its value if nothing says, None: none.
+    the end of its path; ``default`` is its value if nothing says, None: none.  ``scheme`` is that of a URL which is
+    given without one, "" where there must be one.
     """
 
     name: str
     option: str = ""
     url: str = ""
     default: str | None = None
+    scheme: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,11 @@ KINDS: Final[dict[str, KindFlags]] = {
         },
         secrets={"password": ("NEO4J_PASSWORD",)},
     ),
+    "pinecone": _server(
+        Server("index", option="index", url="https://api.pinecone.io", scheme="https"),
+        environment={"location": ("PINECONE_HOST",), "index": ("PINECONE_INDEX",)},
+        secrets={"api_key": ("PINECONE_API_KEY",)},
+    ),
     "weaviate": _server(
         Server("collection", url="http://localhost:8080"),
         "tenant",
@@ -152,7 +159,7 @@ FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
     ("collection", "NAME", "The collection, for qdrant, chroma, weaviate and milvus."),
     ("tenant", "NAME", "The tenant, for weaviate, and for chroma (default: default_tenant)."),
     ("database", "NAME", "The database, for chroma (default: default_database) and milvus."),
-    ("index", "NAME", "The search index, for redis."),
+    ("index", "NAME", "The index, for pinecone; the search index, for redis."),
     ("label", "LABEL", "The label of the nodes, for neo4j (default: Memory)."),
     ("user", "NAME", "The user, for neo4j (default: neo4j)."),
     ("prefix", "PREFIX", "What the keys begin with, for redis."),
@@ -224,6 +231,8 @@ class GivenFlags:
                 f"which {kind} server?  give it with --url, or as {' or '.join(known.environment.get('location', ()))}",
                 code="bad-address",
             )
+        if server.scheme and "://" not in url:
+            url = f"{server.scheme}://{url}"
         found = parse_server_url(url, where)
         if found.password and where == "--url":
             variables = [name for names in known.secrets.values() for name in names]

@@ -59,8 +59,12 @@ class HttpPointStore(PointStore):
     @cached_property
     def http(self) -> HttpClient:
         """The client; nothing is sent before it is asked.  Raises: UsageError (bad-address)."""
+        return self.client(self.host)
+
+    def client(self, host: str) -> HttpClient:
+        """Return a client of a server, to which the key goes.  Raises: UsageError (bad-address)."""
         key, reach = self.address.secret(KEY), self.address.reach
-        base = self._base_url(has_key=bool(key))
+        base = self._base_url(host, has_key=bool(key))
         failures = Failures(
             StoreError,
             "store-unreachable",
@@ -89,8 +93,8 @@ class HttpPointStore(PointStore):
         """Return headers that every request has."""
         return {}
 
-    def _base_url(self, *, has_key: bool) -> str:
-        parts = urlsplit(f"//{self.host}")
+    def _base_url(self, host: str, *, has_key: bool) -> str:
+        parts = urlsplit(f"//{host}")
         try:
             name, port = parts.hostname or "", parts.port or self.port
         except ValueError:
@@ -114,13 +118,16 @@ class HttpPointStore(PointStore):
         also: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
         can_repeat: bool = True,
+        client: HttpClient | None = None,
     ) -> Answer:
-        """Return the answer to a request; a status of 200 to 299 or one of ``also``.
+        """Return the answer to a request, of the store's server or of another one's ``client``.
+
+        Its status is 200 to 299 or one of ``also``.
 
         Raises: StoreError (store-limit: the request is too large; store-unreachable, store-refused, store-missing,
         store-busy, store-answer).
         """
-        answer = self.http.ask(
+        answer = (client or self.http).ask(
             method,
             path,
             query=query,

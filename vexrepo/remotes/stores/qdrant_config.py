@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vexrepo.objects.vector import MAIN, Space, Vector
-from vexrepo.remotes.stores.capabilities import NOTHING, Alteration, Capabilities, is_half, is_scaled
+from vexrepo.remotes.stores.capabilities import NOTHING, Alteration, Capabilities, is_ascending, is_half, is_scaled
 from vexrepo.remotes.stores.serde import is_read_exactly
 
 if TYPE_CHECKING:
@@ -197,13 +197,13 @@ def _fits_new(item: Vector) -> bool:
     """Whether a vector is one that a new collection has a place for: the main one is dense, names are simple."""
     space = item.space
     if space.kind == "sparse":
-        return space.name != MAIN and _NAME.fullmatch(space.name) is not None and _is_ascending(item)
+        return space.name != MAIN and _NAME.fullmatch(space.name) is not None and is_ascending(item)
     return space.dims <= MAX_DIMS and (space.name == MAIN or _NAME.fullmatch(space.name) is not None)
 
 
 def _fits(item: Vector, trait: Trait) -> bool:
     if item.space.kind == "sparse":
-        return _is_ascending(item)
+        return is_ascending(item)
     values = _values(item)
     if not len(values):
         return False
@@ -239,12 +239,3 @@ def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
     length = np.sqrt((values * values).sum(axis=1, keepdims=True))
     return values / np.where(length == 0, 1, length)
-
-
-def _is_ascending(item: Vector) -> bool:
-    """Whether a sparse vector has numbers, at places in order, each once: others come back sorted, or are refused."""
-    import numpy as np
-
-    count = len(item.row) // 8
-    places = np.frombuffer(item.row[: 4 * count], "<u4")
-    return count > 0 and bool((places[1:] > places[:-1]).all())

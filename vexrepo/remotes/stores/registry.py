@@ -24,6 +24,7 @@ BUILT_IN = {
     "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",
     "milvus": "vexrepo.remotes.stores.milvus:MilvusStore",
     "chroma": "vexrepo.remotes.stores.chroma:ChromaStore",
+    "pinecone": "vexrepo.remotes.stores.pinecone:PineconeStore",
     "qdrant": "vexrepo.remotes.stores.qdrant:QdrantStore",
     "weaviate": "vexrepo.remotes.stores.weaviate:WeaviateStore",
 }
