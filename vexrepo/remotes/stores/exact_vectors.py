@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from vexrepo.errors import InvalidData
@@ -32,16 +33,25 @@ def exact_vector(name: str, raw: bytes, dtype: str, place: str) -> Found:
             f"field {place!r:.60} has {len(raw)} bytes, expected numbers of {width} bytes, or their base64",
             code="dims-mismatch",
         )
+    if dtype == "<f4":
+        single = Vector(_space(name, len(raw) // width), raw)
+        check_row(*single)
+        return Found(single, None)
     values = np.frombuffer(raw, dtype)
     with np.errstate(over="ignore"):
         row = values.astype("<f4")
-    single = Vector(Space(name, "dense", None, len(values), "f32"), row.tobytes())
+    single = Vector(_space(name, len(values)), row.tobytes())
     if dtype != "<f8" or np.array_equal(row.astype("<f8").view("<u8"), values.view("<u8")):
         check_row(*single)
         return Found(single, None)
     exact = Vector(Space(name, "dense", None, len(values), "f64"), raw)
     check_row(*exact)
     return Found(single if np.isfinite(row).all() else None, exact)
+
+
+@lru_cache(64)
+def _space(name: str, dims: int) -> Space:
+    return Space(name, "dense", None, dims, "f32")
 
 
 def with_exact(payload: dict[str, Any], found: Iterable[Found], decimals: list[str]) -> dict[str, Any]:

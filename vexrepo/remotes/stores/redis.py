@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -55,6 +55,7 @@ class RedisStore(PointStore):
     kind: ClassVar[str] = "redis"
     secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "the password of the Redis server"}
     options: ClassVar[frozenset[str]] = frozenset({"index", "keys", "prefix", "text", "tls", "vector"})
+    writes_at_once: ClassVar[bool] = True
     batch_points: ClassVar[int] = 500
     can = Capabilities(lambda value: True)
 
@@ -404,23 +405,31 @@ class RedisStore(PointStore):
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points in one transaction."""
-        keys = [self.prefix + point.id for point in points]
         with self._asking():
             asked = self.client.pipeline(transaction=False)
-            for key in keys:
-                asked.pttl(key)
-            lives = asked.execute()
-            pipe = self.client.pipeline(transaction=True)
-            for key, point, life_ms in zip(keys, points, lives, strict=True):
-                pipe.delete(key)
-                if self.layout.keys == "json":
-                    document = encode_json(point, self.layout)
-                    pipe.execute_command("JSON.SET", key, "$", document)  # type: ignore[no-untyped-call]
-                else:
-                    pipe.hset(key, mapping=encode_hash(point, self.layout))  # type: ignore[arg-type]
-                if life_ms > 0:
-                    pipe.pexpire(key, life_ms)
-            pipe.execute()
+            for point in points:
+                asked.pttl(self.prefix + point.id)
+            self._write(points, asked.execute())
+
+    def insert(self, points: Sequence[Point]) -> None:
+        """Write points whose keys were not there; one that is there by now is replaced, and has no end then."""
+        with self._asking():
+            self._write(points, [0] * len(points))
+
+    def _write(self, points: Sequence[Point], lives_ms: Sequence[int]) -> None:
+        pipe = self.client.pipeline(transaction=True)
+        for point, life_ms in zip(points, lives_ms, strict=True):
+            key = self.prefix + point.id
+            words: tuple[Any, ...]
+            if self.layout.keys == "json":
+                words = ("JSON.SET", key, "$", encode_json(point, self.layout))
+            else:
+                words = ("HSET", key, *chain.from_iterable(encode_hash(point, self.layout).items()))
+            pipe.delete(key)
+            pipe.execute_command(*words)  # type: ignore[no-untyped-call]
+            if life_ms > 0:
+                pipe.pexpire(key, life_ms)
+        pipe.execute()
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove points by id."""

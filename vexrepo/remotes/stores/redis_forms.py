@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
@@ -29,6 +30,7 @@ TYPES: Final = "_vex_types"
 DTYPES: Final = {"FLOAT32": "<f4", "FLOAT64": "<f8", "FLOAT16": "<f2"}
 TIMES: Final = frozenset(("created_at", "importance"))  # numbers in the hashes of the original tool
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+_NUMBER: Final = re.compile(rb"-?[0-9][0-9.eE+-]*")
 _DEEPEST: Final = 120  # the server refuses documents of 128 levels
 _EXACT_DIGITS: Final = 15  # decimals of so many digits are parsed exactly by the server, longer ones not always
 _EXACT_EXPONENT: Final = 22
@@ -129,7 +131,7 @@ def _decode_field(name: str, raw: bytes, kind: str | None, layout: Layout) -> An
 
 def _plain(raw: bytes, is_number: bool) -> Any:
     """Return what a field says to a reader who knows nothing but the index."""
-    if is_number:
+    if is_number and _NUMBER.fullmatch(raw):
         try:
             value = canonical.parse(raw)
         except InvalidData:
@@ -158,7 +160,8 @@ def _is_word(text: str) -> bool:
     return bool(text) and "," not in text and text == text.strip()
 
 
-def _types(raw: bytes) -> dict[str, str]:
+@lru_cache(64)  # most points of a collection say the same
+def _types(raw: bytes) -> Mapping[str, str]:
     try:
         found = orjson.loads(raw) if raw else {}
     except orjson.JSONDecodeError:
