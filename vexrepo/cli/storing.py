@@ -177,10 +177,11 @@ def pushed_json(repository: Repository, done: StorePushed, dry_run: bool) -> dic
 # -- fetch -------------------------------------------------------------------------------------------------------------
 
 
-def fetch_from_store(repository: Repository, store: StoreRemote, *, dry_run: bool = False) -> StoreFetched:
+def fetch_from_store(edge: Edge, repository: Repository, store: StoreRemote, *, dry_run: bool = False) -> StoreFetched:
     """Commit what a store holds to the ref that tracks it."""
     from vexrepo.repository.storefetch import fetch_store
 
+    edge.reads(store.address)
     return fetch_store(repository, store, dry_run=dry_run)
 
 
@@ -260,12 +261,13 @@ class StoreSource(Source):
     def pull(self, **options: Any) -> StorePulled:
         from vexrepo.repository.storefetch import pull_store
 
+        self.edge.reads(self._store.address)
         done = pull_store(self.repository, self._store, **options)
         self._fetched = done.fetched
         return done
 
     def look(self) -> tuple[CommitId, str]:
-        found = self._fetched = fetch_from_store(self.repository, self._store)
+        found = self._fetched = fetch_from_store(self.edge, self.repository, self._store)
         assert found.new is not None
         return found.new, self._store.name
 

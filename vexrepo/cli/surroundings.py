@@ -72,6 +72,7 @@ class Edge:
         self._pointer: tuple[Path, bytes] | None = None
         self.verify = True  # off with --no-verify
         self.quarantine = False  # on with --quarantine
+        self.fresh = False  # on with --fresh
         self.concurrency: int | None = None  # set by --concurrency
         self._warned: set[str] = set()
         self.unsure = ""  # what an interrupted command may leave behind
@@ -222,6 +223,7 @@ class Edge:
             heard=_hear,
             equip=self.equip,
             keep_apart=self._keep_apart,
+            resumes=not self.fresh,
         )
 
     def _keep_apart(self, error: Refused, event: Event, changes: Callable[[], Iterable[Change]]) -> None:
@@ -366,6 +368,13 @@ class Edge:
         if repository is not None and not os.path.exists(text) and _names_revision(repository, text):
             return None
         return self.address(text)
+
+    def reads(self, address: Address) -> None:
+        """Say, for where the command is interrupted, that the reading of a store can go on."""
+        from vexrepo.remotes.stores.registry import connector
+
+        if connector(address.kind).resumes:
+            self.unsure = f"of {address}, most of what was read is kept: the same command goes on from there"
 
     # -- interruption ------------------------------------------------------------------------------------------
 

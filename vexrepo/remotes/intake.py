@@ -19,9 +19,10 @@ from vexrepo.history.walk import LeafReader, RecordAt, find_record, iter_leaves
 from vexrepo.objects.record import Record, split_key
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.remotes import linecache
+from vexrepo.remotes.keptread import EVERY_RECORDS, MATCHED_BYTES, KeptRead, Taken
 from vexrepo.remotes.linecache import KnownLines
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Store
+from vexrepo.remotes.stores.base import Cursor, Description, Store
 from vexrepo.remotes.stores.jsonl import JsonlStore
 from vexrepo.storage.beside import Beside, is_worthwhile
 from vexrepo.storage.rows import RowFile
@@ -91,8 +92,11 @@ def take_in(
     skip_problems: bool = False,
     accepts: Accepts | None = None,
     advance: Callable[[int], None] = lambda amount: None,
+    kept: KeptRead | None = None,
 ) -> Intake:
     """Read a store against a base (its record ids in key order, in pieces); ``scratch`` must outlive the intake.
+
+    With ``kept``, an interrupted read of a store that resumes goes on where it stopped, and this one can.
 
     Raises: InvalidData (with file, place and id; also duplicate-key), StoreError (store-changed, …).
     """
@@ -100,7 +104,8 @@ def take_in(
 
     base = IdTable.of_ids(base_ids, scratch / "base-ids")
     reading = Reading(base, skip_problems=skip_problems, accepts=accepts, advance=advance)
-    before = store.describe().fingerprint
+    described = store.describe()
+    before = described.fingerprint
     split = isinstance(store, JsonlStore)
     if split and cache is not None and accepts is None:
         reading.remember = True
@@ -108,7 +113,11 @@ def take_in(
         if rows is not None and len(base):
             reading.known = KnownLines(rows, base)
     parts = (
-        _read_file(store, reading, scratch) if isinstance(store, JsonlStore) else [_read_store(store, reading, scratch)]
+        _read_file(store, reading, scratch)
+        if isinstance(store, JsonlStore)
+        else [_read_on(store, reading, described, kept)]
+        if kept is not None and store.resumes
+        else [_read_store(store, reading, scratch)]
     )
     if before is not None and store.describe().fingerprint != before:
         if not store.reads_snapshot:
@@ -249,6 +258,23 @@ class _Collector:
         self.part.matched.append(np.column_stack((positions, np.array(places, np.int64)))[held].tobytes())
         return held
 
+    def take_note(self, kept: KeptRead, cursor: Cursor) -> None:
+        """Take note of what was found up to a cursor, for a run after this one."""
+        self.sorter.spill()
+        matched = self.part.matched
+        matched.flush()
+        kept.note(
+            Taken(
+                cursor,
+                list(self.sorter.runs),
+                matched.path,
+                matched.count,
+                self.part.count,
+                self.part.problems,
+                kept.begun_us,
+            )
+        )
+
     def finish(self) -> Part:
         """Return what was found, all of it in files."""
         self.sorter.spill()
@@ -272,6 +298,30 @@ def _read_store(store: Store, reading: Reading, scratch: Path) -> Part:
     part = collector.finish()
     part.problems = problems
     return part
+
+
+def _read_on(store: Store, reading: Reading, now: Description, kept: KeptRead) -> Part:
+    """Read a store from where an interrupted read stopped, and take notes to go on from."""
+    before = kept.begin(now)
+    collector = _Collector(reading, kept.folder, kept.session())
+    part, noted = collector.part, 0
+    if before is not None:
+        collector.sorter.adopt(before.runs)
+        for rows in RowFile(before.matched, MATCHED_BYTES, before.matched_count).blocks():
+            part.matched.append(rows)
+        part.count = noted = before.count
+        part.problems = list(before.problems)
+        reading.advance(before.count)
+        store.address.reach.notice(kept.words(store.address))
+    report = (lambda error: part.problems.append((error.code, str(error)))) if reading.skip_problems else None
+    for batch, cursor in store.scan_on(before.cursor if before is not None else None, report):
+        collector.take([Placed(item.record, item.place) for item in batch], [])
+        reading.advance(len(batch))
+        if cursor is not None and part.count - noted >= EVERY_RECORDS:
+            noted = part.count
+            collector.take_note(kept, cursor)
+    kept.done()
+    return collector.finish()
 
 
 def _read_lines(store: JsonlStore, reading: Reading, scratch: Path, prefix: str, start: int, end: int | None) -> Part:

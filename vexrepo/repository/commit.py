@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,8 +22,10 @@ from vexrepo.objects.kinds import ObjectType
 from vexrepo.objects.record import Record
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
+from vexrepo.objects.timestamp import format_time
 from vexrepo.remotes import linecache
 from vexrepo.remotes.intake import Intake, Tally, iter_edits, reconcile, take_in
+from vexrepo.remotes.keptread import KeptRead
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
@@ -95,6 +98,7 @@ def commit_store(
         repository.scratch() as scratch,
         open_store(address) as store,
         repository.objects.writer() as writer,
+        contextlib.ExitStack() as stack,
     ):
         view = repository.view()
         head = view.commit if tracked is None else tracked.base
@@ -105,6 +109,9 @@ def commit_store(
         before_reading = store.describe().fingerprint if is_foreign else None
         admitted = check_signature(store, repository.guard(address)) if is_foreign else Admitted()
         cache = _cache_path(repository, name)
+        kept = _kept_read(repository, name, base, skip_problems) if store.resumes and not selection else None
+        if kept is not None:
+            stack.callback(kept.clear)
         intake = take_in(
             store,
             census.iter_record_ids(base.records) if base else (),
@@ -113,6 +120,7 @@ def commit_store(
             skip_problems=skip_problems,
             accepts=accepts,
             advance=_Progress(repository, "reading", store),
+            kept=kept,
         )
         applied = repository.last_seen(address) if store.alters else None
         alike = {each: repository.snapshot_of(each) for each in (tracked.alike if tracked is not None else ())}
@@ -153,6 +161,8 @@ def commit_store(
         source |= {"kind": store.kind, "store": Path(address.location).name if address.is_path else name}
         if tracked is not None:
             source["remote"] = tracked.remote
+        if kept is not None and kept.resumed is not None and not kept.is_sure:
+            source["read_since"] = format_time(kept.begun_us)
         if admitted.signature is not None:
             source["signature"] = {name: admitted.signature[name] for name in ("key", "verdict")}
         if selection:
@@ -267,6 +277,14 @@ def _write_snapshot(
 def _remember_lines(repository: Core, cache: Path | None, intake: Intake) -> None:
     if cache is not None and intake.lines:
         linecache.write(repository.files, cache, intake.lines)
+
+
+def _kept_read(repository: Core, name: str, base: Snapshot | None, skip_problems: bool) -> KeptRead:
+    """Return where a read of a store against the base is kept, for when it is interrupted."""
+    around = repository.around
+    against = base.records.id.hex() if base is not None else ""
+    scratch = repository.folder / "tmp"
+    return KeptRead(scratch, name, against, skip_problems, around.now_us, repository.files, not around.resumes)
 
 
 def _cache_path(repository: Core, name: str) -> Path | None:

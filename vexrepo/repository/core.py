@@ -63,7 +63,7 @@ class Surroundings:
     in " bytes" where the amounts are bytes.  ``environ`` is what hooks see of the environment, ``checks`` makes the
     built-in checks of an event, ``heard`` is told what checks and hooks said; without ``verify`` neither are asked.
     ``keep_apart`` is given what the gate refused before it is gone.  ``equip`` gives the workspace's address what opens
-    the store.
+    the store.  Without ``resumes``, a read that was interrupted begins anew.
     """
 
     now_us: Callable[[], int]
@@ -79,6 +79,7 @@ class Surroundings:
     heard: Callable[[Passed], None] = lambda passed: None
     keep_apart: Callable[[Refused, Event, Callable[[], Iterable[Change]]], None] = lambda error, event, changes: None
     equip: Callable[[Address], Address] = lambda address: address
+    resumes: bool = True
 
 
 class Core:

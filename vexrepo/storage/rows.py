@@ -20,10 +20,11 @@ BLOCK_ROWS = 1 << 14
 class RowFile:
     """A scratch file of rows.  To another process it goes, once closed, as its path and count."""
 
-    def __init__(self, path: Path, width: int) -> None:
+    def __init__(self, path: Path, width: int, count: int = 0) -> None:
+        """Begin a file, or with ``count`` read the first rows of one that is there."""
         self.path = path
         self.width = width
-        self.count = 0
+        self.count = count
         self._file: IO[bytes] | None = None
 
     def append(self, rows: bytes) -> None:
@@ -33,6 +34,12 @@ class RowFile:
                 self._file = open(self.path, "wb", buffering=1 << 16)  # noqa: SIM115 - closed in close
             self._file.write(rows)
         self.count += len(rows) // self.width
+
+    def flush(self) -> None:
+        """Hand to the system what was added so far."""
+        if self._file is not None:
+            with wrapped("write", self.path):
+                self._file.flush()
 
     def close(self) -> None:
         """End writing; only then can rows be read."""

@@ -327,6 +327,29 @@ class StoreContract(ABC):
             assert [item.key for item in found] == [item.key for item in records]
             assert [store.settle(*pair) for pair in zip(records, found, strict=True)] == records
 
+    def test_a_scan_goes_on_after_each_of_its_cursors(self, tmp_path: Path) -> None:
+        dims = self.dims or 2
+        many = [
+            record.from_json({"id": f"m{at:03}", "text": f"note {at}", "vector": [at / 4, *[1.0] * (dims - 1)]})
+            for at in range(300)
+        ]
+        with self.open_store(tmp_path) as store:
+            store.write(plan_between([], many))
+            if not store.resumes:
+                assert all(cursor is None for _, cursor in store.scan_on(None))
+                return
+        with self.open_store(tmp_path) as store:
+            parts = [([item.record.key for item in batch], cursor) for batch, cursor in store.scan_on(None)]
+        keys = [key for part, _ in parts for key in part]
+        assert sorted(keys) == sorted(each.key for each in many)
+        seen = 0
+        for part, cursor in parts:
+            seen += len(part)
+            with self.open_store(tmp_path) as store:
+                rest = [item for batch, _ in store.scan_on(cursor) for item in batch]
+            assert [item.record.key for item in rest] == keys[seen:]
+            assert [item.place for item in rest] == list(range(seen + 1, len(keys) + 1))
+
     def test_edges_are_read_as_written(self, tmp_path: Path) -> None:
         records, edges = self.records(), tricky_edges()
         with self.open_store(tmp_path) as store:

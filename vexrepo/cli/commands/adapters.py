@@ -41,7 +41,8 @@ def adapters(as_json: bool) -> None:
         written = (
             "never written" if not each["write"] else "written as a whole" if each["rewrites"] else "written in place"
         )
-        say(f"  {kind}  read, {written}, {edges} edges")
+        resumes = ", an interrupted read goes on" if each["resumes"] else ""
+        say(f"  {kind}  read, {written}, {edges} edges{resumes}")
         if each["holds"] is not None:
             say(quiet(f"  {' ' * width}  {_words(each['holds'])}"))
     say("Projection adapters")
@@ -83,6 +84,7 @@ def _stores() -> list[dict[str, Any]]:
                 "write": store.writable,
                 "rewrites": store.rewrites,
                 "edges": store.holds_edges,
+                "resumes": store.resumes,
                 "holds": store.can.describe() if issubclass(store, PointStore) else None,
             }
         )

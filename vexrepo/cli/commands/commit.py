@@ -9,7 +9,7 @@ import click
 from vexrepo.cli.commands.gc import after_commit
 from vexrepo.cli.describe import commit_json, content_words, signer
 from vexrepo.cli.failures import DONE, PARTLY
-from vexrepo.cli.options import as_json, example, no_verify, quarantining, selecting, selection
+from vexrepo.cli.options import as_json, concurrency, example, fresh, no_verify, quarantining, selecting, selection
 from vexrepo.cli.output import added, changed, emit, heading, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, plain, seconds_words, shorten, size_words
@@ -42,6 +42,8 @@ SHOWN_PROBLEMS = 10
 @click.option("-n", "--dry-run", is_flag=True, help="Read and compare, commit nothing.")
 @no_verify
 @quarantining
+@fresh
+@concurrency
 @as_json
 @pass_edge
 def commit(
@@ -61,13 +63,17 @@ def commit(
     Reads the workspace store (or --from STORE), and records its memories as a signed commit on the current branch.
     Nothing is committed unless everything is; with --on-error skip, records that cannot be kept are listed and
     left out, and the exit code is 3.
+
+    Where reading a server is interrupted, the same command goes on from there, if the store can and is as it was.
     """
     message = _message(messages, message_file, needed=not dry_run)
     repository = edge.repository(signs=not dry_run, trusts=store is not None)
     view = repository.view()
+    address = edge.address(store) if store is not None else repository.workspace()
+    edge.reads(address)
     done = repository.commit(
         message,
-        store=edge.address(store) if store is not None else None,
+        store=address,
         selection=selection(namespaces, components),
         skip_problems=on_error == "skip",
         allow_empty=allow_empty,

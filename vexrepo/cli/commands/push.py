@@ -9,7 +9,7 @@ import click
 from vexrepo.cli import storing
 from vexrepo.cli.failures import DONE, PARTLY
 from vexrepo.cli.hosting import as_place, make_at_host, reach_to, secrets_of, warnings_of, way_out
-from vexrepo.cli.options import BRANCH, REMOTE, as_json, concurrency, example, no_verify, quarantining
+from vexrepo.cli.options import BRANCH, REMOTE, as_json, concurrency, example, fresh, no_verify, quarantining
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.remotes import Remote, find_target, host_words, read_remotes
 from vexrepo.cli.surroundings import Edge, pass_edge
@@ -197,6 +197,7 @@ def _ref_words(name: str) -> str:
 @click.option("-n", "--dry-run", is_flag=True, help="Say what there is; receive nothing but the list of it.")
 @no_verify
 @quarantining
+@fresh
 @concurrency
 @as_json
 @pass_edge
@@ -229,7 +230,7 @@ def fetch(edge: Edge, remote: str | None, all_remotes: bool, dry_run: bool, as_j
             if not as_json:
                 say_fetched(edge, found, place, dry_run)
         else:
-            held = storing.fetch_from_store(repository, place, dry_run=dry_run)
+            held = storing.fetch_from_store(edge, repository, place, dry_run=dry_run)
             values.append(storing.fetched_json(repository, held, dry_run))
             if not as_json:
                 storing.say_fetched(edge, held, dry_run)

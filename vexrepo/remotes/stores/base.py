@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record
@@ -36,6 +36,13 @@ class Sourced:
     """A record as read, and where: ``place`` is what ``Store.place`` turns into words (a line, a row)."""
 
     record: Record
+    place: int
+
+
+class Cursor(NamedTuple):
+    """How far a scan has come: the native id of the last record, and its place."""
+
+    last: str
     place: int
 
 
@@ -90,6 +97,7 @@ class Store(ABC):
     rewrites: ClassVar[bool] = False  # can only be written as a whole
     holds_edges: ClassVar[bool] = False
     reads_snapshot: ClassVar[bool] = False  # a scan sees one moment, whatever is written meanwhile
+    resumes: ClassVar[bool] = False  # a scan goes on after a cursor: records come in an order that does not change
     builds_edges: ClassVar[bool] = False  # takes notice of Plan.link
     writable: ClassVar[bool] = True
     secrets: ClassVar[Mapping[str, str]] = {}  # what Address.secrets must give, by name, with words for each
@@ -122,6 +130,13 @@ class Store(ABC):
     def scan_newest(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
         """As ``scan``, the newest records first where the store can tell, so that a reader may stop early."""
         return self.scan(on_problem)
+
+    def scan_on(
+        self, cursor: Cursor | None, on_problem: Callable[[InvalidData], None] | None = None
+    ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
+        """As ``scan``, after a cursor; each batch with the one to go on from, None where the store does not resume."""
+        for batch in self.scan(on_problem):
+            yield batch, None
 
     def edges(self) -> Iterator[Record]:
         """Yield the graph edges of the store (``vexrepo.objects.edge``)."""

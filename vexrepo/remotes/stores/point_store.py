@@ -7,7 +7,8 @@ A connector of such a store is one class below ``PointStore``, in one file.  It 
 - ``exists()``, ``describe()``: whether the collection is there; its count, and its configuration as JSON, complete
   enough that ``prepare`` makes the same collection elsewhere;
 - ``held_spaces()``: which vectors it is set up for, by name, with their dims; None if it takes any;
-- ``read_points()``: all points in batches, each once, in any order, in bounded memory;
+- ``read_points()``: all points in batches, each once, in any order, in bounded memory; where that order never changes,
+  ``resumes``, and ``read_points_after(last)``, so that an interrupted read goes on;
 - ``prepare(wanted)``: makes the collection where it is missing; ``upsert(points)`` replaces whole points by id, and can
   be done twice; ``delete(ids)``; ``finish()`` when all is written.
 
@@ -38,7 +39,7 @@ from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import Record, key_name, with_body
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.base import Cursor, Plan, Sourced, Store, Written
 from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.point_names import Names
 from vexrepo.remotes.stores.points import (
@@ -128,6 +129,19 @@ class PointStore(Store):
     @abstractmethod
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all points of the collection in batches, in any order, each once."""
+
+    def read_points_after(self, last: str) -> Iterator[list[Point]]:
+        """Yield the points that come after one in an order that does not change, for a store that ``resumes``.
+
+        One that can begin there does better than this, which reads them all.
+        """
+        is_after = False
+        for batch in self.read_points():
+            ids = [] if is_after else [point.id for point in batch]
+            if last in ids:
+                is_after, batch = True, batch[ids.index(last) + 1 :]
+            if is_after and batch:
+                yield batch
 
     @abstractmethod
     def held_spaces(self) -> Mapping[str, Space] | None:
@@ -221,10 +235,21 @@ class PointStore(Store):
 
     def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
         """Yield every record in batches; ``place`` is the number of the point, from 1."""
-        is_there, place = self.exists(), 0  # asked first: what a collection is like says what its ids are
-        names = Names(self.can) if self.create else None
+        for batch, _ in PointStore.scan_on(self, None, on_problem):
+            if batch:
+                yield batch
+
+    def scan_on(
+        self, cursor: Cursor | None, on_problem: Callable[[InvalidData], None] | None = None
+    ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
+        """Yield the records after a cursor in batches, each with the cursor after it."""
+        is_there = self.exists()  # asked first: what a collection is like says what its ids are
+        names = Names(self.can) if self.create and cursor is None else None
+        place = cursor.place if cursor is not None else 0
         if is_there:
-            batches = self.read_points()
+            if cursor is not None:
+                self.fields()  # as its first points say
+            batches = self.read_points() if cursor is None else self.read_points_after(cursor.last)
             first = next(batches, [])
             if self._fields is None:
                 self._fields = self.find_fields(first)
@@ -246,8 +271,7 @@ class PointStore(Store):
                     if names is not None:
                         names.add(record.key, point.id)
                     found.append(Sourced(record, place))
-                if found:
-                    yield found
+                yield found, Cursor(batch[-1].id, place) if self.resumes and batch else None
         self._names = names
 
     def mapping(self) -> dict[str, str]:

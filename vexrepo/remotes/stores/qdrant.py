@@ -54,6 +54,7 @@ class QdrantStore(HttpPointStore):
     batch_points: ClassVar[int] = 256
     batch_bytes: ClassVar[int] = 5 << 20  # numbers are three times as long in JSON; the server takes 32 MiB
     options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "distance", "dims"})
+    resumes: ClassVar[bool] = True
     can = capabilities(None)
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
@@ -139,7 +140,16 @@ class QdrantStore(HttpPointStore):
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield the points in order of their ids."""
-        offset: Any = None
+        return self._pages(None)
+
+    def read_points_after(self, last: str) -> Iterator[list[Point]]:
+        """Yield the points whose ids come after one."""
+        for page in self._pages(_id(last)):  # begins with that one, if it is there still
+            found = page[1:] if page and page[0].id == last else page
+            if found:
+                yield found
+
+    def _pages(self, offset: Any) -> Iterator[list[Point]]:
         limit = 64
         while True:
             body = {"limit": limit, "with_payload": True, "with_vector": True}

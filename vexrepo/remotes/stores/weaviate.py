@@ -59,6 +59,7 @@ class WeaviateStore(HttpPointStore):
     batch_points: ClassVar[int] = 256
     batch_bytes: ClassVar[int] = 4 << 20
     options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "tenant", "distance"})
+    resumes: ClassVar[bool] = True
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
@@ -176,7 +177,11 @@ class WeaviateStore(HttpPointStore):
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield the objects in order of their ids."""
-        limit, after = 100, ""
+        return self.read_points_after("")
+
+    def read_points_after(self, last: str) -> Iterator[list[Point]]:
+        """Yield the objects whose ids come after one."""
+        limit, after = 100, last
         while True:
             query = {
                 "class": self.collection,
