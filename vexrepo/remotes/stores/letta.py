@@ -7,22 +7,19 @@ what was changed since.  Files are read and held in memory.  Format: remotes/STO
 
 from __future__ import annotations
 
-import binascii
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple
 
-from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects import canonical
 from vexrepo.objects.record import Record, body_value, split_key
-from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.base import Description, Plan, Sourced, Written
 from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id
 from vexrepo.remotes.stores.carry import carried_json, carried_record, is_same, reconcile
+from vexrepo.remotes.stores.file_store import DAMAGES, CarryingFile
 from vexrepo.remotes.stores.letta_items import KINDS, Kind, in_order, make_item, name_of, read_item
-from vexrepo.storage.files import Files
 
 BATCH: Final = 500
 _CAN: Final = Capabilities(lambda value: True)
@@ -37,32 +34,13 @@ class _Item(NamedTuple):
     at: int
 
 
-class LettaStore(Store):
+class LettaStore(CarryingFile):
     """A file of agents.  Places are numbers of items, from 1: blocks, then messages, then passages."""
 
     kind: ClassVar[str] = "letta"
-    rewrites: ClassVar[bool] = True
+    expected: ClassVar[str] = "an agent file, .af"
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(address)
-        self.path = Path(address.location)
-        self.beside = self.path.with_name(f"{self.path.name}.vex")
-
-    @classmethod
-    def open(cls, address: Address, *, create: bool = False) -> Self:
-        """Return the connector on a file.  Raises: StoreError (store-missing, store-unreadable, store-schema)."""
-        for name in sorted(address.options):
-            raise UsageError(f"{address}: {name!r:.40} is no option; letta stores have none", code="bad-address")
-        store = cls(address)
-        if not store.path.exists() and not create:
-            raise StoreError(f"there is no file {store.path}; check the path", code="store-missing")
-        if store.path.exists() and not store.path.is_file():
-            raise StoreError(f"{store.path} is no file; expected an agent file, .af", code="store-unreadable")
-        if create:
-            store._check_writable()
-        return store
-
-    def _check_writable(self) -> None:
+    def check_ours(self) -> None:
         """Raise StoreError (store-schema) for a file that a write would not keep whole."""
         document = self._document()
         if "core_memory" in document:
@@ -81,8 +59,7 @@ class LettaStore(Store):
         """Return what changes whenever the files may have changed."""
         if not self.path.exists():
             return Description(0)
-        both = [path.stat() for path in (self.path, self.beside) if path.exists()]
-        return Description(None, fingerprint=",".join(f"{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for s in both))
+        return Description(None, fingerprint=self.fingerprint())
 
     def place(self, place: int) -> str:
         """Return words for an item."""
@@ -141,28 +118,19 @@ class LettaStore(Store):
         Raises: StoreError (store-corrupt).
         """
         found: dict[tuple[Kind, str], tuple[Record, Record]] = {}
-        if not self.beside.exists():
-            return found
         try:
-            for line in self.beside.read_bytes().splitlines():
-                value: Any = canonical.parse(line)
+            for value in self.read_beside():
                 kind = next(kind for kind in KINDS if kind == value["kind"])
                 name = name_of(kind, value["item"], 0, is_old=False)
                 found[kind, name] = carried_record(value), read_item(kind, name, value["item"])
-        except OSError as error:
-            raise StoreError(f"cannot read {self.beside}: {error.strerror}", code="store-unreadable") from None
-        except (InvalidData, KeyError, TypeError, StopIteration, binascii.Error) as error:
-            raise StoreError(
-                f"{self.beside} is damaged ({error}): what it carried of {self.path} cannot be read; get it back from "
-                "a backup, or remove it and check out again",
-                code="store-corrupt",
-            ) from None
+        except DAMAGES as error:
+            raise self.damaged(error) from None
         return found
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def write(self, plan: Plan) -> Written:
-        """Write both files anew, the one beside first: what it says of items that are not there does not count."""
+        """Write both files anew."""
         document = self._document()
         has_agents = any(isinstance(agent, dict) for agent in document["agents"])
         wanted: dict[Kind, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
@@ -179,13 +147,8 @@ class LettaStore(Store):
             plan.advance(1)
         _put(document, wanted)
         self.check_expected(plan)
-        files = Files()
-        if carried:
-            files.write(self.beside, b"".join(line + b"\n" for line in carried))
-        files.write(self.path, json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n")
-        if not carried:
-            files.remove(self.beside)
-        return Written(len(records), 0, self.describe().fingerprint)
+        self.write_both(json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n", carried)
+        return Written(len(records), 0, self.fingerprint())
 
 
 def _kind(record: Record, *, has_agents: bool) -> Kind:

@@ -8,24 +8,21 @@ Format: remotes/STORES.md.
 
 from __future__ import annotations
 
-import binascii
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 import orjson
 
-from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects import canonical, edge
 from vexrepo.objects.record import Record, body_value, from_json
-from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.base import Description, Plan, Sourced, Written
 from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id
 from vexrepo.remotes.stores.carry import carried_json, carried_record, reconcile
-from vexrepo.storage.files import Files
+from vexrepo.remotes.stores.file_store import DAMAGES, CarryingFile
 
 BATCH: Final = 500
 ENTITY: Final = frozenset(("type", "name", "entityType", "observations"))
@@ -42,33 +39,14 @@ class _Carried:
     edges: dict[tuple[str, str, str], list[Record]] = field(default_factory=lambda: defaultdict(list))
 
 
-class McpStore(Store):
+class McpStore(CarryingFile):
     """A file of entities and relations.  Places are numbers of lines, from 1."""
 
     kind: ClassVar[str] = "mcp"
-    rewrites: ClassVar[bool] = True
+    expected: ClassVar[str] = "a memory.jsonl"
     holds_edges: ClassVar[bool] = True
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(address)
-        self.path = Path(address.location)
-        self.beside = self.path.with_name(f"{self.path.name}.vex")
-
-    @classmethod
-    def open(cls, address: Address, *, create: bool = False) -> Self:
-        """Return the connector on a file.  Raises: StoreError (store-missing, store-unreadable, store-schema)."""
-        for name in sorted(address.options):
-            raise UsageError(f"{address}: {name!r:.40} is no option; mcp stores have none", code="bad-address")
-        store = cls(address)
-        if not store.path.exists() and not create:
-            raise StoreError(f"there is no file {store.path}; check the path", code="store-missing")
-        if store.path.exists() and not store.path.is_file():
-            raise StoreError(f"{store.path} is no file; expected a memory.jsonl", code="store-unreadable")
-        if create:
-            store._check_ours()
-        return store
-
-    def _check_ours(self) -> None:
+    def check_ours(self) -> None:
         """Raise StoreError (store-schema) for a file with something that a write would not put back."""
         for place, line in self._lines():
             try:
@@ -90,8 +68,7 @@ class McpStore(Store):
         """Return what changes whenever the files may have changed."""
         if not self.path.exists():
             return Description(0)
-        both = [path.stat() for path in (self.path, self.beside) if path.exists()]
-        return Description(None, fingerprint=",".join(f"{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for s in both))
+        return Description(None, fingerprint=self.fingerprint())
 
     def place(self, place: int) -> str:
         """Return words for a line."""
@@ -152,30 +129,21 @@ class McpStore(Store):
     def _carried(self) -> _Carried:
         """Return what the file beside says.  Raises: StoreError (store-corrupt)."""
         found = _Carried()
-        if not self.beside.exists():
-            return found
         try:
-            for line in self.beside.read_bytes().splitlines():
-                value: Any = canonical.parse(line)
+            for value in self.read_beside():
                 if "edge" in value:
                     made = edge.from_json(value["edge"])
                     found.edges[_triple(value["edge"])].append(made)
                     continue
                 found.memories[value["entity"]["name"]] = (carried_record(value), _memory(value["entity"]))
-        except OSError as error:
-            raise StoreError(f"cannot read {self.beside}: {error.strerror}", code="store-unreadable") from None
-        except (InvalidData, KeyError, TypeError, binascii.Error) as error:
-            raise StoreError(
-                f"{self.beside} is damaged ({error}): what it carried of {self.path} cannot be read; get it back from "
-                "a backup, or remove it and check out again",
-                code="store-corrupt",
-            ) from None
+        except DAMAGES as error:
+            raise self.damaged(error) from None
         return found
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def write(self, plan: Plan) -> Written:
-        """Write both files anew, the one beside first: what it says of entities that are not there does not count."""
+        """Write both files anew."""
         lines: list[bytes] = []
         carried: list[bytes] = []
         names: set[str] = set()
@@ -200,13 +168,8 @@ class McpStore(Store):
             if rows_of != [_edge(relation)]:
                 carried += [canonical.encode({"edge": body_value(each.body)}) for each in rows_of]
         self.check_expected(plan)
-        files = Files()
-        if carried:
-            files.write(self.beside, b"".join(line + b"\n" for line in carried))
-        files.write(self.path, b"".join(line + b"\n" for line in lines))
-        if not carried:
-            files.remove(self.beside)
-        return Written(count, 0, self.describe().fingerprint)
+        self.write_both(b"".join(line + b"\n" for line in lines), carried)
+        return Written(count, 0, self.fingerprint())
 
 
 def _parse(line: bytes) -> dict[str, Any]:

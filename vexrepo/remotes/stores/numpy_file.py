@@ -16,11 +16,11 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import IO, Any, ClassVar, Final, Self
+from typing import IO, Any, ClassVar, Final
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.formats.vmig import MAX_LINE_BYTES
@@ -29,9 +29,10 @@ from vexrepo.objects.record import Record, body_value
 from vexrepo.objects.vector import MAIN
 from vexrepo.remotes.stores import npy
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.base import Description, Plan, Sourced, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
+from vexrepo.remotes.stores.file_store import FileStore
 from vexrepo.remotes.stores.points import RESERVED, TEXTS, Fields, Point, read_point, told_text_name, write_point
 from vexrepo.storage.files import Files, wrapped
 
@@ -48,37 +49,25 @@ _CAN: Final = Capabilities(lambda value: True)
 _DAMAGED: Final = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, NotImplementedError)
 
 
-class NumpyStore(Store):
+class NumpyStore(FileStore):
     """A file of arrays.  Places are numbers of rows, from 1."""
 
     kind: ClassVar[str] = "numpy"
-    rewrites: ClassVar[bool] = True
+    options: ClassVar[frozenset[str]] = frozenset({"id", "text", "vector"})
+    expected: ClassVar[str] = "a file of arrays, .npz or .npy"
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
-        self.path = Path(address.location)
         self.is_npz = self.path.suffix != ".npy"
         self.beside = self.path.with_name(f"{self.path.name}.jsonl")
-
-    @classmethod
-    def open(cls, address: Address, *, create: bool = False) -> Self:
-        """Return the connector on a file.  Raises: StoreError (store-missing, store-unreadable, store-schema)."""
-        for name in sorted(address.options.keys() - {"id", "text", "vector"}):
-            raise UsageError(
-                f"{address}: {name!r:.40} is no option of numpy stores; known: id, text, vector", code="bad-address"
-            )
-        store = cls(address)
-        if store.path.suffix not in (".npz", ".npy"):
+        if self.path.suffix not in (".npz", ".npy"):
             raise UsageError(f"{address}: expected a file that ends in .npz or .npy", code="bad-address")
-        if not store.path.exists() and not create:
-            raise StoreError(f"there is no file {store.path}; check the path", code="store-missing")
-        if store.path.exists() and not store.path.is_file():
-            raise StoreError(f"{store.path} is no file", code="store-unreadable")
-        if create and store.path.exists():
-            store._check_ours()
-        return store
 
-    def _check_ours(self) -> None:
+    def files(self) -> Sequence[Path]:
+        """Return the file, and the one beside a bare array."""
+        return (self.path,) if self.is_npz else (self.path, self.beside)
+
+    def check_ours(self) -> None:
         """Raise StoreError (store-schema) unless the file is as we write it: another would not be kept whole."""
         with self._arrays() as arrays:
             matrix = arrays.headers.get(VECTORS)
@@ -118,8 +107,7 @@ class NumpyStore(Store):
             return Description(0)
         with self._arrays() as arrays:
             count = arrays.count
-        both = [path.stat() for path in (self.path, *([] if self.is_npz else [self.beside])) if path.exists()]
-        return Description(count, fingerprint=",".join(f"{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for s in both))
+        return Description(count, fingerprint=self.fingerprint())
 
     def place(self, place: int) -> str:
         """Return words for a row."""

@@ -13,17 +13,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
-from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
-from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects import canonical
 from vexrepo.objects.record import Record, body_value
 from vexrepo.objects.vector import MAIN
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.base import Description, Plan, Sourced, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.exact_vectors import exact_vector, single_vectors, with_exact
+from vexrepo.remotes.stores.file_store import FileStore
 from vexrepo.remotes.stores.points import RESERVED, TEXTS, Fields, Point, read_point, write_point
 from vexrepo.storage.files import Files, wrapped
 
@@ -35,24 +35,16 @@ _TEXT_COLUMNS: Final = ("id", "text", "namespace", "model", "created_at")
 _CAN: Final = Capabilities(lambda value: True, mixes_dims=True)
 
 
-class ParquetStore(Store):
+class ParquetStore(FileStore):
     """A file of rows.  Places are numbers of rows, from 1."""
 
     kind: ClassVar[str] = "parquet"
-    rewrites: ClassVar[bool] = True
+    options: ClassVar[frozenset[str]] = frozenset({"id", "text", "vector"})
+    expected: ClassVar[str] = "a Parquet or Arrow file"
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
-        self.path = Path(address.location)
         self.is_arrow = self.path.suffix in (".arrow", ".feather", ".ipc")
-
-    @classmethod
-    def open(cls, address: Address, *, create: bool = False) -> Self:
-        """Return the connector on a file.  Raises: StoreError (store-missing, store-unreadable, store-schema)."""
-        for name in sorted(address.options.keys() - {"id", "text", "vector"}):
-            raise UsageError(
-                f"{address}: {name!r:.40} is no option of parquet stores; known: id, text, vector", code="bad-address"
-            )
         try:
             import pyarrow as pa  # noqa: F401
         except ImportError:
@@ -60,20 +52,16 @@ class ParquetStore(Store):
                 f"{address}: the library for such files is not installed: pip install 'vexrepo[parquet]'",
                 code="store-unreadable",
             ) from None
-        store = cls(address)
-        if not store.path.exists() and not create:
-            raise StoreError(f"there is no file {store.path}; check the path", code="store-missing")
-        if store.path.exists() and not store.path.is_file():
-            raise StoreError(f"{store.path} is no file", code="store-unreadable")
-        if create and store.path.exists():
-            with store._reading() as file:
-                if not _is_ours(file.schema_arrow if not store.is_arrow else file.schema):
-                    raise StoreError(
-                        f"{store.path} was not written by vexrepo, and its columns would not be kept; name another "
-                        "file as the target",
-                        code="store-schema",
-                    )
-        return store
+
+    def check_ours(self) -> None:
+        """Raise StoreError (store-schema) for a file of somebody else, whose columns would not be kept."""
+        with self._reading() as file:
+            if not _is_ours(file.schema_arrow if not self.is_arrow else file.schema):
+                raise StoreError(
+                    f"{self.path} was not written by vexrepo, and its columns would not be kept; name another file as "
+                    "the target",
+                    code="store-schema",
+                )
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Any]:
@@ -94,11 +82,10 @@ class ParquetStore(Store):
         """Return the number of rows, which the file says itself."""
         if not self.path.exists():
             return Description(0)
-        status = self.path.stat()
         with self._reading() as file:
             batches = range(file.num_record_batches) if self.is_arrow else ()
             count = sum(file.get_batch(at).num_rows for at in batches) if self.is_arrow else file.metadata.num_rows
-        return Description(count, fingerprint=f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}")
+        return Description(count, fingerprint=self.fingerprint())
 
     def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
         """Yield the rows as memories."""
