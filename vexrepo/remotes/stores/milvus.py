@@ -10,6 +10,7 @@ Mapping: remotes/STORES.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
@@ -35,9 +36,10 @@ from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
 from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields
 
-_PAGE_BYTES: Final = 16 << 20  # of a page of rows with some 2 KB beside their vectors
+_PAGE_BYTES: Final = 8 << 20  # of a page of rows with some 2 KB beside their vectors
 _MOST_ROWS: Final = 5_000  # of a page; the server gives 16,384
-_BY_KEY: Final = {"reduce_stop_for_best": "True"}  # rows in the order of their keys, none left out
+# Rows in the order of their keys, none left out; vectors as arrays.
+_BY_KEY: Final = {"reduce_stop_for_best": "True", "strict_float32": True}
 
 
 class MilvusStore(PointStore):
@@ -155,12 +157,21 @@ class MilvusStore(PointStore):
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def read_points(self) -> Iterator[list[Point]]:
-        """Yield the points in the order of their keys."""
+        """Yield the points in the order of their keys; the next page is on its way while one is worked on."""
         self._load()
-        rows, key = Rows(self.layout), self.layout.key.name
+        rows, where = Rows(self.layout), str(self.address)
+        pages = self._pages()
+        with ThreadPoolExecutor(1, "vex-read") as ahead:
+            coming = ahead.submit(next, pages, None)
+            while (page := coming.result()) is not None:
+                coming = ahead.submit(next, pages, None)
+                yield [rows.point(each, where) for each in page]
+
+    def _pages(self) -> Iterator[Any]:
+        """Yield pages of rows."""
+        key, how = self.layout.key.name, self._reading()
         width = sum(4 * each.space.dims or 1024 for each in self.layout.vectors) + 2048
         limit, after = max(1, min(_MOST_ROWS, _PAGE_BYTES // width)), ""
-        how = self._reading()
         while True:
             try:
                 found = self._ask("query", filter=after, limit=limit, output_fields=self.layout.read_fields, **how)
@@ -174,10 +185,9 @@ class MilvusStore(PointStore):
             moment = found.extra.get("iterator_session_ts") or 0
             if "iterator" in how and moment > 0:
                 how["guarantee_timestamp"] = moment  # the pages that follow are of the same
-            last = found[-1][key]
-            yield [rows.point(each, str(self.address)) for each in found]
-            if after == (after := f"{key} > {literal(last)}"):
+            if after == (after := f"{key} > {literal(found[-1][key])}"):
                 raise StoreError(f"{self.address} gives the same rows again and again", code="store-answer")
+            yield found
 
     def _reading(self) -> dict[str, Any]:
         """Return how pages are asked for: in the order of their keys, with everything that was written until now.

@@ -168,7 +168,7 @@ def _vector(field: VectorField, value: Any, where: str, identifier: str) -> Vect
             places, numbers = np.array([each[0] for each in pairs], "<u4"), np.array([each[1] for each in pairs], "<f4")
             found = Vector(field.space, places.tobytes() + numbers.tobytes())
         else:
-            row = np.array(value, "<f4")
+            row = np.asarray(value, "<f4")
             found = Vector(Space(field.space.name, "dense", None, len(row), "f32"), row.tobytes())
         check_row(*found)
     except (TypeError, ValueError, AttributeError) as error:

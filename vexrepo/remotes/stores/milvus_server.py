@@ -164,7 +164,7 @@ class MilvusServer:
     def close(self) -> None:
         """End the connection; a file can be opened by others again."""
         if "client" in self.__dict__:
-            with contextlib.suppress(Exception), _quiet():
+            with contextlib.suppress(Exception), _QUIET:
                 self.client.close()
             if self.address.is_path:
                 _FILES.close(self.address.location)
@@ -182,7 +182,7 @@ class MilvusServer:
         from pymilvus.exceptions import MilvusException
 
         try:
-            with _quiet():
+            with _QUIET:
                 yield
         except (MilvusException, RpcError) as error:
             raise self._error(getattr(error, "code", None), _said(error)) from None
@@ -226,17 +226,32 @@ def _said(error: BaseException) -> str:
     return ": ".join(words) or type(error).__name__
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("pymilvus", "milvus_lite", "grpc")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
+class _Quiet:
+    """Keeps the client out of the program's log while anybody here asks, in whichever thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._askers = 0
+        self._levels: dict[str, int] = {}
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._askers += 1
+            if self._askers == 1:
+                for name in ("pymilvus", "milvus_lite", "grpc"):
+                    logger = logging.getLogger(name)
+                    self._levels[name] = logger.level
+                    logger.setLevel(logging.CRITICAL + 1)
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._askers -= 1
+            if not self._askers:
+                for name, level in self._levels.items():
+                    logging.getLogger(name).setLevel(level)
+
+
+_QUIET = _Quiet()
 
 
 class _OpenFiles:
@@ -260,7 +275,7 @@ class _OpenFiles:
         with self._lock:
             if name not in self._users:
                 self._users[name] = 1 if name in getattr(engines, "_servers", ()) else 0
-            with _quiet():
+            with _QUIET:
                 found = engines.start_and_get_uri(name)
             if found:
                 self._users[name] += 1
