@@ -189,6 +189,14 @@ def test_keys_of_any_characters_are_read_replaced_and_removed(live: Address, mon
         check_holds(store, then)
 
 
+def test_a_read_goes_on_after_a_memory(live: Address) -> None:
+    fill(live, memory(30))
+    with MilvusStore.open(live) as store:
+        ids = [point.id for batch in store.read_points() for point in batch]
+        assert [point.id for batch in store.read_points_after(ids[11]) for point in batch] == ids[12:]
+        assert list(store.read_points_after(ids[-1])) == []
+
+
 def test_what_the_original_tool_wrote_is_read_and_kept(client: MilvusClient) -> None:
     live = new_address()
     texts = [(name, "VARCHAR", {"max_length": 200}) for name in ("content", "namespace", "tags", "source")]

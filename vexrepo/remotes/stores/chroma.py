@@ -1,7 +1,8 @@
-"""Chroma: collections behind its HTTP interface, version 2.
+"""Chroma: collections behind its HTTP interface, version 2, or in a folder.
 
 ``chroma://HOST:8000/COLLECTION``.  Options: ``?tenant=``, ``?database=``; ``?text=NAME`` for a text that is in a member
 of the metadata in place of the document; ``?distance=`` (cosine, l2, ip) for a collection that is to be made.
+``chroma:FOLDER?collection=COLLECTION`` is the embedded mode (``chroma_local``).
 An upsert there adds to what a record has: members that are to go are named.  Mapping: remotes/STORES.md.
 """
 
@@ -23,7 +24,7 @@ from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import ROUNDING, Capabilities
-from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
+from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
 from vexrepo.remotes.stores.point_store import Point, Wanted
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.remotes.stores.serde import is_read_exactly
@@ -83,7 +84,8 @@ class ChromaStore(HttpPointStore):
     batch_points: ClassVar[int] = 500
     batch_bytes: ClassVar[int] = 4 << 20
     writes_at_once: ClassVar[bool] = False  # one writer at a time is what its database takes
-    options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "tenant", "database", "distance"})
+    options: ClassVar[frozenset[str]] = frozenset({"collection", "text", "tls", "tenant", "database", "distance"})
+    has_folders: ClassVar[bool] = True
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
@@ -107,6 +109,12 @@ class ChromaStore(HttpPointStore):
                 code="bad-address",
             )
         return name
+
+    def folder(self) -> Service:
+        """Return the engine of the folder."""
+        from vexrepo.remotes.stores.chroma_local import ChromaFolder
+
+        return ChromaFolder(self.address)
 
     @cached_property
     def _base(self) -> str:

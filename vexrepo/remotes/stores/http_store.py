@@ -3,6 +3,9 @@
 An address is ``KIND://HOST:PORT/COLLECTION``.  It is spoken to by http on this machine, and by https wherever a key is
 sent or ``?tls=1`` says so; ``?tls=0`` says that a key may go in the clear.  Requests wait and are sent again where that
 may help (``Patience``, Retry-After), all but those said to do more when done twice.
+
+Some stores may also be a folder, ``KIND:FOLDER?collection=COLLECTION``: then the same requests go to an engine in this
+process (``local_service``).
 """
 
 from __future__ import annotations
@@ -10,10 +13,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import urlsplit
 
-from vexrepo.errors import StoreError, UsageError
+from vexrepo.errors import StoreError, UsageError, VexError
 from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import Credential, Failures, HttpClient, Network, Patience
 from vexrepo.remotes.stores.address import Address
@@ -23,11 +26,35 @@ KEY: Final = "api_key"
 MOST_BYTES: Final = 256 << 20  # of one answer
 
 
+class Service(Protocol):
+    """What answers requests: a server by HTTP, or an engine in this process."""
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        also: Collection[int] = (),
+        headers: Mapping[str, str] | None = None,
+        can_repeat: bool | None = None,
+    ) -> Answer:
+        """Return the answer to a request; a status of 200 to 299 or one of ``also``."""
+
+    def nonsense(self, what: str) -> VexError:
+        """Return the error for an answer that makes no sense."""
+
+    def close(self) -> None:
+        """End the connections."""
+
+
 class HttpPointStore(PointStore):
     """A connector of a store that is asked by HTTP.  ``close`` ends the connections.
 
     ``port`` is the one where the address names none; ``key_header`` and ``key_scheme`` say how a key is sent,
     ``key_hint`` what to do where it is refused.  ``too_large``: the statuses that mean that a request is.
+    ``has_folders``: a path is a folder, whose engine ``folder`` gives.
     """
 
     port: ClassVar[int]
@@ -39,10 +66,19 @@ class HttpPointStore(PointStore):
     options: ClassVar[frozenset[str]] = frozenset({"text", "tls"})
     writes_at_once: ClassVar[bool] = True
     patience: ClassVar[Patience] = Patience()
+    has_folders: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         host, _, path = address.location.removeprefix("//").partition("/")
+        self.is_folder = self.has_folders and address.is_path
+        if self.is_folder:
+            host, path = "", address.options.get("collection", "")
+        elif "collection" in address.options:
+            raise UsageError(
+                f"{address}: the collection of a server is in its path; expected {self.kind}://HOST/COLLECTION",
+                code="bad-address",
+            )
         self.host = host
         self.path = path.strip("/")
 
@@ -50,16 +86,19 @@ class HttpPointStore(PointStore):
     def collection(self) -> str:
         """The collection an address names.  Raises: UsageError (bad-address)."""
         if not self.path:
-            raise UsageError(
-                f"{self.address} names no collection; expected {self.kind}://HOST:{self.port}/COLLECTION",
-                code="bad-address",
-            )
+            form = f"{self.kind}://HOST:{self.port}/COLLECTION"
+            form = f"{self.kind}:FOLDER?collection=COLLECTION" if self.is_folder else form
+            raise UsageError(f"{self.address} names no collection; expected {form}", code="bad-address")
         return self.path
 
     @cached_property
-    def http(self) -> HttpClient:
+    def http(self) -> Service:
         """The client; nothing is sent before it is asked.  Raises: UsageError (bad-address)."""
-        return self.client(self.host)
+        return self.folder() if self.is_folder else self.client(self.host)
+
+    def folder(self) -> Service:
+        """Return the engine of the folder that the address names, for a store that ``has_folders``."""
+        raise UsageError(f"{self.address}: {self.kind} stores are no folders", code="bad-address")
 
     def client(self, host: str) -> HttpClient:
         """Return a client of a server, to which the key goes.  Raises: UsageError (bad-address)."""
@@ -118,7 +157,7 @@ class HttpPointStore(PointStore):
         also: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
         can_repeat: bool = True,
-        client: HttpClient | None = None,
+        client: Service | None = None,
     ) -> Answer:
         """Return the answer to a request, of the store's server or of another one's ``client``.
 

@@ -48,6 +48,7 @@ class MilvusStore(PointStore):
     kind: ClassVar[str] = "milvus"
     secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "USER:PASSWORD or the key of the Milvus server"}
     options: ClassVar[frozenset[str]] = frozenset({"collection", "database", "dims", "metric", "text", "tls", "vector"})
+    resumes: ClassVar[bool] = True
     batch_points: ClassVar[int] = 1000
     batch_bytes: ClassVar[int] = 16 << 20
     can = capabilities(None)
@@ -157,21 +158,31 @@ class MilvusStore(PointStore):
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def read_points(self) -> Iterator[list[Point]]:
-        """Yield the points in the order of their keys; the next page is on its way while one is worked on."""
+        """Yield the points in the order of their keys."""
+        return self._points(None)
+
+    def read_points_after(self, last: str) -> Iterator[list[Point]]:
+        """Yield the points whose keys come after one."""
+        return self._points(last)
+
+    def _points(self, last: str | None) -> Iterator[list[Point]]:
+        """Yield points; the next page is on its way while one is worked on."""
         self._load()
         rows, where = Rows(self.layout), str(self.address)
-        pages = self._pages()
+        pages = self._pages(last)
         with ThreadPoolExecutor(1, "vex-read") as ahead:
             coming = ahead.submit(next, pages, None)
             while (page := coming.result()) is not None:
                 coming = ahead.submit(next, pages, None)
                 yield [rows.point(each, where) for each in page]
 
-    def _pages(self) -> Iterator[Any]:
-        """Yield pages of rows."""
+    def _pages(self, last: str | None) -> Iterator[Any]:
+        """Yield pages of rows, from the first or after one."""
         key, how = self.layout.key.name, self._reading()
+        is_number = self.layout.key.type == "INT64"
         width = sum(4 * each.space.dims or 1024 for each in self.layout.vectors) + 2048
-        limit, after = max(1, min(_MOST_ROWS, _PAGE_BYTES // width)), ""
+        limit, after = max(1, min(_MOST_ROWS, _PAGE_BYTES // width))
+        after = "" if last is None else f"{key} > {literal(int(last) if is_number else last)}"
         while True:
             try:
                 found = self._ask("query", filter=after, limit=limit, output_fields=self.layout.read_fields, **how)

@@ -1,8 +1,9 @@
-"""Qdrant: collections of points behind its REST interface.
+"""Qdrant: collections of points behind its REST interface, or in a folder.
 
 ``qdrant://HOST:6333/COLLECTION``; where the server is below a path, ``qdrant://HOST/PATH/COLLECTION``.  Options:
 ``?tls=1``, ``?text=NAME``; for a collection that is to be made ``?distance=Cosine`` (or Dot, Euclid, Manhattan) and
 ``?dims=384``, needed where no memory has a vector.  The key is that of the server, or of the collection.
+``qdrant:FOLDER?collection=COLLECTION`` is the client's embedded mode (``qdrant_local``).
 Mapping: remotes/STORES.md.
 """
 
@@ -23,7 +24,7 @@ from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import is_number
-from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
+from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
 from vexrepo.remotes.stores.point_store import Point, Wanted
 from vexrepo.remotes.stores.qdrant_config import (
     DISTANCES,
@@ -53,7 +54,8 @@ class QdrantStore(HttpPointStore):
     key_hint: ClassVar[str] = "give a key that may read and write this collection in the environment, as QDRANT_API_KEY"
     batch_points: ClassVar[int] = 256
     batch_bytes: ClassVar[int] = 5 << 20  # numbers are three times as long in JSON; the server takes 32 MiB
-    options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "distance", "dims"})
+    options: ClassVar[frozenset[str]] = frozenset({"collection", "text", "tls", "distance", "dims"})
+    has_folders: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     can = capabilities(None)
 
@@ -82,6 +84,12 @@ class QdrantStore(HttpPointStore):
                 f"{self.address}: a collection's name has 1 to 255 characters, none of <>:\"\\|?*", code="bad-address"
             )
         return name
+
+    def folder(self) -> Service:
+        """Return the engine of the folder."""
+        from vexrepo.remotes.stores.qdrant_local import QdrantFolder
+
+        return QdrantFolder(self.address)
 
     @cached_property
     def _path(self) -> str:

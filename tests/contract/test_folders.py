@@ -1,0 +1,237 @@
+"""Qdrant and Chroma in a folder: the connectors of servers keep the contract on engines in this process, too."""
+
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.contract import chroma_local
+from tests.property.strategies import attempt
+from vexrepo.errors import StoreError, UsageError
+from vexrepo.objects.record import Record, from_json
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import Store
+from vexrepo.remotes.stores.chroma import ChromaStore
+from vexrepo.remotes.stores.qdrant import QdrantStore
+from vexrepo.remotes.stores.registry import open_store
+from vexrepo.testing.stores import StoreContract, check_holds, plan_between
+
+
+class _Qdrant(StoreContract):
+    dims = 6
+    distance: ClassVar[str] = "Dot"
+
+    def open_store(self, tmp_path: Path) -> Store:
+        address = qdrant(tmp_path, distance=self.distance)
+        return QdrantStore.open(address, create=True)
+
+
+class TestQdrantFolderDot(_Qdrant):
+    """A metric that leaves vectors as they are."""
+
+
+class TestQdrantFolderCosine(_Qdrant):
+    """The usual metric, which scales vectors to length 1."""
+
+    distance = "Cosine"
+
+
+class _Chroma(StoreContract):
+    dims = 6
+    distance: ClassVar[str] = "l2"
+
+    def open_store(self, tmp_path: Path) -> Store:
+        return ChromaStore.open(chroma(tmp_path, distance=self.distance), create=True)
+
+
+class TestChromaFolderL2(_Chroma):
+    """A metric that leaves vectors as they are."""
+
+
+class TestChromaFolderCosine(_Chroma):
+    """The usual metric, which rounds vectors in the last digit."""
+
+    distance = "cosine"
+
+
+def qdrant(folder: Path, **options: str) -> Address:
+    return Address("qdrant", str(folder / "qdrant"), {"collection": "agent", **options})
+
+
+def chroma(folder: Path, **options: str) -> Address:
+    chroma_local.importable()
+    return Address("chroma", str(folder / "chroma"), {"collection": "agent", **options})
+
+
+BOTH = pytest.mark.parametrize("address", [qdrant, chroma])
+
+
+def memory(count: int = 30) -> list[Record]:
+    return [
+        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 0.3], "dims": 4, "model": "tiny"})
+        for n in range(count)
+    ]
+
+
+def fill(address: Address, records: list[Record]) -> None:
+    with open_store(address, create=True) as store:
+        store.write(plan_between([], records))
+
+
+def read(address: Address) -> dict[str, Any]:
+    with open_store(address) as store:
+        found = [item.record.to_json() for batch in store.scan() for item in batch]
+    return {each["id"]: each for each in found}
+
+
+@BOTH
+def test_a_folder_is_not_made_by_looking_and_other_things_are_left_alone(tmp_path: Path, address: Any) -> None:
+    live = address(tmp_path)
+    with pytest.raises(StoreError, match="check the name") as raised:
+        open_store(live)
+    assert raised.value.code == "store-missing" and not Path(live.location).exists()
+    Path(live.location).mkdir()
+    (Path(live.location) / "notes.txt").write_text("mine")
+    assert attempt(lambda: fill(live, memory(1)))[1] == "store-schema"
+    assert os.listdir(live.location) == ["notes.txt"]
+
+
+@BOTH
+def test_several_collections_of_a_folder_can_be_open_at_once(tmp_path: Path, address: Any) -> None:
+    one, other = address(tmp_path), address(tmp_path, collection="other")
+    fill(one, memory(3))
+    with open_store(one) as source, open_store(other, create=True) as target:
+        records = [item.record for batch in source.scan() for item in batch]
+        target.write(plan_between([], records))
+        check_holds(target, records)
+    assert read(one).keys() == read(other).keys() == {"m0", "m1", "m2"}
+
+
+@BOTH
+def test_a_collection_of_a_folder_must_be_named(tmp_path: Path, address: Any) -> None:
+    kind, location = address(tmp_path).kind, str(tmp_path / "x")
+    with pytest.raises(UsageError, match="FOLDER") as raised:
+        open_store(Address(kind, location))
+    assert raised.value.code == "bad-address"
+    with pytest.raises(UsageError, match="in its path") as raised:
+        open_store(Address(kind, "//host/agent", {"collection": "other"}))
+    assert raised.value.code == "bad-address"
+
+
+@pytest.mark.parametrize(
+    ("address", "module", "extra"),
+    [(qdrant, "qdrant_client", "qdrant-local"), (chroma, "chromadb.api", "chroma-local")],
+)
+def test_a_missing_engine_is_named(
+    tmp_path: Path, address: Any, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = address(tmp_path)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(StoreError, match=rf"vexrepo\[{extra}\]") as raised:
+        fill(live, memory(1))
+    assert raised.value.code == "store-unreadable"
+
+
+@BOTH
+def test_other_dimensions_are_refused_before_anything_is_written(tmp_path: Path, address: Any) -> None:
+    live = address(tmp_path)
+    fill(live, memory(2))
+    records = [*memory(5), from_json({"id": "odd", "text": "a", "vector": [1.0, 2.0]})]
+    assert attempt(lambda: fill(live, records))[1] == "store-dims"
+    assert len(read(live)) == 2
+
+
+def test_a_folder_of_qdrant_that_another_program_has_open_is_said_to_be_locked(tmp_path: Path) -> None:
+    live = qdrant(tmp_path)
+    fill(live, memory(1))
+    code = (
+        "import sys; from qdrant_client import QdrantClient as Q; q = Q(path=sys.argv[1]); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, live.location]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == "\n"
+        with pytest.raises(StoreError, match="another program") as raised:
+            read(live)
+        other.stdin.write("\n")
+        other.stdin.close()
+    assert raised.value.code == "store-locked"
+    assert len(read(live)) == 1
+
+
+def test_what_the_client_of_qdrant_wrote_is_read_replaced_and_removed(tmp_path: Path) -> None:
+    from qdrant_client import QdrantClient, models
+
+    live = qdrant(tmp_path)
+    client = QdrantClient(path=live.location)
+    client.create_collection(
+        "agent",
+        vectors_config=models.VectorParams(size=2, distance=models.Distance.EUCLID),
+        sparse_vectors_config={"words": models.SparseVectorParams()},
+    )
+    words = models.SparseVector(indices=[7, 1], values=[0.5, 0.25])
+    client.upsert(
+        "agent",
+        [
+            models.PointStruct(id=0, vector=[0.1, 2], payload={"document": "first", "deep": {"a": [None, 0.1]}}),
+            models.PointStruct(id=5, vector={"words": words}, payload={"document": "second"}),
+        ],
+    )
+    client.close()
+    found = read(live)
+    assert [round(x, 6) for x in found["0"].pop("vector")] == [0.1, 2.0]
+    assert found["0"] == {"id": "0", "text": "first", "metadata": {"deep": {"a": [None, 0.1]}}}
+    assert found["5"]["vectors"] == {"words": {"indices": [1, 7], "values": [0.25, 0.5]}}
+    wanted = [from_json({"id": "0", "text": "changed", "vector": [1.0, 2]}), from_json({"id": "m", "text": "new"})]
+    with open_store(live, create=True) as store:
+        held = [item.record for batch in store.scan() for item in batch]
+        store.write(plan_between(held, wanted))
+        check_holds(store, wanted)
+    client = QdrantClient(path=live.location)
+    points = {each.id: each for each in client.scroll("agent", with_vectors=True)[0]}
+    assert len(points) == 2 and points[0].payload == {"document": "changed"} and points[0].vector == [1.0, 2.0]
+    client.close()
+
+
+class _Running:
+    def __reduce__(self) -> Any:
+        return os.mkdir, (f"{os.environ['VEX_HOME']}/ran",)
+
+
+@pytest.mark.parametrize("name", ["os.mkdir", "damaged"])
+def test_a_folder_of_qdrant_whose_files_would_run_something_is_not_opened(
+    tmp_path: Path, name: str, home: Path
+) -> None:
+    live = qdrant(tmp_path)
+    fill(live, memory(2))
+    raw = pickle.dumps({"payload": _Running()}) if name == "os.mkdir" else b"\x80\x04nonsense"
+    with sqlite3.connect(Path(live.location) / "collection" / "agent" / "storage.sqlite") as file:
+        file.execute("UPDATE points SET point = ? WHERE rowid = 1", (raw,))
+    file.close()
+    with pytest.raises(StoreError) as raised:
+        read(live)
+    assert raised.value.code == "store-corrupt" and not (home / "ran").exists()
+    assert ("mkdir" in str(raised.value)) == (name == "os.mkdir")
+
+
+def test_what_the_client_of_chroma_wrote_is_read_and_replaced(tmp_path: Path) -> None:
+    live = chroma(tmp_path)
+    import chromadb
+
+    client = chromadb.PersistentClient(live.location, chromadb.Settings(anonymized_telemetry=False))
+    made = client.create_collection("agent", embedding_function=None, configuration={"hnsw": {"space": "l2"}})
+    made.upsert(["a"], [[1.0, 2.0]], [{"n": 1, "tags": ["x"]}], ["the document"])
+    client.close()
+    assert read(live) == {
+        "a": {"id": "a", "text": "the document", "vector": [1.0, 2.0], "metadata": {"n": 1, "tags": ["x"]}}
+    }
+    fill(live, [from_json({"id": "a", "text": "changed", "vector": [1.0, 3.0], "metadata": {"n": 2}})])
+    client = chromadb.PersistentClient(live.location, chromadb.Settings(anonymized_telemetry=False))
+    found = client.get_collection("agent", embedding_function=None).get(include=["metadatas", "documents"])
+    assert found["documents"] == ["changed"] and found["metadatas"] == [{"n": 2}]
+    client.close()
