@@ -181,7 +181,7 @@ class MilvusStore(PointStore):
         key, how = self.layout.key.name, self._reading()
         is_number = self.layout.key.type == "INT64"
         width = sum(4 * each.space.dims or 1024 for each in self.layout.vectors) + 2048
-        limit, after = max(1, min(_MOST_ROWS, _PAGE_BYTES // width))
+        limit = max(1, min(_MOST_ROWS, _PAGE_BYTES // width))
         after = "" if last is None else f"{key} > {literal(int(last) if is_number else last)}"
         while True:
             try:
@@ -219,9 +219,6 @@ class MilvusStore(PointStore):
         Raises: StoreError (store-cannot-hold) also for a collection whose rows cannot be replaced.
         """
         if not self.exists():
-            if not self.server.is_there:
-                _ = self.server.client  # makes the file
-                self.can = capabilities(None, has_several=self.server.has_several)
             if plan.config.get("fields"):
                 self._take(again(plan.config))
         elif self.layout.trouble:

@@ -84,7 +84,7 @@ class MilvusServer:
     @property
     def has_several(self) -> bool:
         """Whether a collection may have several vectors, sparse ones too: from 2.4 on."""
-        return _OLD.match(self.version) is None
+        return self.address.is_path or _OLD.match(self.version) is None
 
     @property
     def timeout_s(self) -> float:
