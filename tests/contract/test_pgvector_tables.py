@@ -340,7 +340,7 @@ def test_status_does_not_read_a_table_that_is_as_it_was(
         raise AssertionError("the table was read")
 
     with monkeypatch.context() as patched:
-        patched.setattr(PgvectorStore, "read_points", no_reading)
+        patched.setattr(PgvectorStore, "read_records", no_reading)
         assert kept.status(where).is_clean
     run(database, "UPDATE vex_memories SET content = content WHERE id = 'm03'")
     assert kept.status(where).is_clean  # read, and found to be the same
@@ -351,6 +351,36 @@ def test_status_does_not_read_a_table_that_is_as_it_was(
     )
     status = kept.status(where)
     assert (status.learned, status.changed, status.forgotten) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_quick"),
+    [
+        ("SELECT 1", True),
+        ("ALTER TABLE vex_memories ADD COLUMN mood text DEFAULT 'calm'", False),
+        ("CREATE TABLE more () INHERITS (vex_memories); INSERT INTO more (id) VALUES ('m50')", False),
+        ("ALTER TABLE vex_memories RENAME TO t; CREATE VIEW vex_memories AS SELECT * FROM t", False),
+        ("ALTER TABLE vex_memories ENABLE ROW LEVEL SECURITY", False),
+    ],
+    ids=["ours", "column", "child", "view", "policies"],
+)
+def test_rows_of_tables_of_ours_are_read_without_the_way_through_points(
+    database: str, monkeypatch: pytest.MonkeyPatch, change: str, is_quick: bool
+) -> None:
+    fill(address(database), memory(metadata={"n": 1.5, "at": "x"}, created_at="2026-05-29T10:23:00.000Z"))
+    run(database, change)
+    ways: list[str] = []
+    read_points = PgvectorStore.read_points
+
+    def by_points(store: PgvectorStore) -> Any:
+        ways.append("points")
+        return read_points(store)
+
+    monkeypatch.setattr(PgvectorStore, "read_points", by_points)
+    found = read(address(database))
+    assert len(found) == 20 + ("m50" in change) and found["m03"]["vector"] == [0.75, 1.0, 0.1]
+    assert found["m03"]["metadata"].items() >= {"n": 1.5, "at": "x"}.items() and found["m03"]["dims"] == 3
+    assert ways == ([] if is_quick else ["points"])
 
 
 @pytest.mark.parametrize("change", ["ADD COLUMN mood text DEFAULT 'calm'", "DROP COLUMN topic"])

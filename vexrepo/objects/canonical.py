@@ -103,7 +103,10 @@ def is_plain(value: Json, depth: int = 0) -> bool:
     if kind is dict:
         return depth < MAX_DEPTH and _are_plain(value, depth + 1)  # type: ignore[arg-type]
     if kind is list:
-        return depth < MAX_DEPTH and all(is_plain(item, depth + 1) for item in value)  # type: ignore[union-attr]
+        return depth < MAX_DEPTH and (
+            _PLAIN_TYPES.issuperset(map(type, value))  # type: ignore[arg-type]
+            or all(is_plain(item, depth + 1) for item in value)  # type: ignore[union-attr]
+        )
     if kind is float:
         return _PLAIN_LOW <= abs(value) < _PLAIN_HIGH and not value.is_integer()  # type: ignore[arg-type,union-attr]
     return kind in _PLAIN_TYPES

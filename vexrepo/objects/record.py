@@ -70,6 +70,16 @@ def _framed(space: Space) -> bytes:
     return _U32.pack(len(encoded)) + encoded
 
 
+def frame_vector(space: Space, row_bytes: int) -> bytes:
+    """Return what stands before a vector's row in what a record's id is made of: for ``framed_id``."""
+    return _framed(space) + _U32.pack(row_bytes)
+
+
+def framed_id(body: bytes, frame: bytes, row: bytes) -> RecordId:
+    """Return the id of a record with one vector, as ``record_id``; ``frame`` serves all of one space and length."""
+    return RecordId(blake3(b"".join((b"vex:record:1\n", _U32.pack(len(body)), body, frame, row))).digest())
+
+
 def make_key(namespace: str, identifier: str) -> bytes:
     """Return the key bytes of a record: sorts by namespace, then id, in code point order."""
     space = namespace.encode()

@@ -31,8 +31,7 @@ class Description:
     fingerprint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sourced:
+class Sourced(NamedTuple):
     """A record as read, and where: ``place`` is what ``Store.place`` turns into words (a line, a row)."""
 
     record: Record

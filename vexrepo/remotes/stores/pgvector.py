@@ -11,18 +11,21 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
 from blake3 import blake3
 
 from vexrepo.errors import StoreError, UsageError
+from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.pgvector_columns import Column, holds_json
 from vexrepo.remotes.stores.pgvector_errors import connection_parameters, store_error
+from vexrepo.remotes.stores.pgvector_records import RecordReader
 from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter
 from vexrepo.remotes.stores.pgvector_table import (
     Table,
@@ -317,23 +320,26 @@ class PgvectorStore(PointStore):
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all rows in batches, all of one moment."""
         reader = RowReader(self.table)
-        statement = self._sql(
-            "COPY (SELECT {columns} FROM {table}) TO STDOUT (FORMAT binary)", columns=reader.columns()
-        )
+        return map(reader.points, self._rows(reader))
+
+    def read_records(self) -> Iterator[Sequence[Point | Record]]:
+        """Yield all rows in batches, those of tables of ours as records."""
+        table = self.table
+        if not table.text or not RecordReader.suits(table, self.fields()):
+            return super().read_records()
+        reader = RecordReader(table, self.fields())
+        return map(reader.records, self._rows(reader))
+
+    def _rows(self, reader: RowReader | RecordReader) -> Iterator[list[tuple[Any, ...]]]:
         with (
             self._transaction("read") as connection,
             connection.cursor() as cursor,
-            cursor.copy(statement) as copy,
+            cursor.copy(reader.statement()) as copy,
         ):
             copy.set_types(reader.types())
-            rows: list[tuple[Any, ...]] = []
-            for row in copy.rows():
-                rows.append(row)
-                if len(rows) >= READ_ROWS:
-                    yield reader.points(rows)
-                    rows = []
-            if rows:
-                yield reader.points(rows)
+            rows = copy.rows()
+            while batch := list(islice(rows, READ_ROWS)):
+                yield batch
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -448,7 +454,7 @@ class PgvectorStore(PointStore):
     def insert(self, points: Sequence[Point]) -> None:
         """Write rows of ids that are not there: the table is held against other writers."""
         table = self.table
-        if table.takes_copy and RowWriter(table).is_direct and (table.reserved or table.payload is not None):
+        if table.is_plain and RowWriter(table).is_direct and (table.reserved or table.payload is not None):
             self._copy(points, directly=True)
         else:
             self.upsert(points)

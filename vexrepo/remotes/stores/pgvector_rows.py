@@ -31,14 +31,14 @@ _JSONB: Final = b"\1"  # the version of its binary form
 
 
 class RowReader:
-    """Makes points of rows."""
+    """Makes points of rows: the id, the vectors, what is carried, the payload, the members."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._members = list(table.members.values())
+        self._members = [(column, None if column.is_text else _parse) for column in table.members.values()]
 
-    def columns(self) -> sql.Composed:
-        """Return what is selected: the id, the vectors, what is carried, the payload, the members."""
+    def statement(self) -> sql.Composed:
+        """Return the statement that sends the rows."""
         from psycopg import sql
 
         table = self._table
@@ -47,48 +47,50 @@ class RowReader:
         parts.append(sql.Identifier(table.reserved) if table.reserved else sql.SQL("NULL::text"))
         if table.payload is not None:
             parts.append(sql.SQL("{}::text").format(sql.Identifier(table.payload.name)))
-        for column in self._members:
-            parts.append(column.as_text() if column.is_text else column.as_json())
-        return sql.SQL(", ").join(parts)
+        parts += [column.as_text() if column.is_text else column.as_json() for column, _ in self._members]
+        return sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)").format(
+            sql.SQL(", ").join(parts), table.identifier()
+        )
 
-    def types(self) -> list[str]:
-        """Return how psycopg is to read what is selected."""
+    def types(self) -> Sequence[str]:
+        """Return how psycopg is to read them."""
         table = self._table
         texts = 1 + (table.payload is not None) + len(self._members)
         return ["text", *["bytea"] * len(table.vectors), *["text"] * texts]
 
     def points(self, rows: Sequence[tuple[Any, ...]]) -> list[Point]:
         """Return the points of a batch of rows."""
-        table = self._table
-        count = len(table.vectors)
-        columns = [decode_vectors(each, [row[at] for row in rows]) for at, each in enumerate(table.vectors, 1)]
-        vectors: list[tuple[Vector, ...]]
-        if count == 1:
+        columns = [decode_vectors(each, [row[at] for row in rows]) for at, each in enumerate(self._table.vectors, 1)]
+        vectors: Iterable[tuple[Vector, ...]]
+        if len(columns) == 1:
             vectors = [() if item is None else (item,) for item in columns[0]]
+        elif columns:
+            vectors = [tuple([item for item in items if item is not None]) for items in zip(*columns, strict=True)]
         else:
-            vectors = [tuple([column[at] for column in columns if column[at] is not None]) for at in range(len(rows))]  # type: ignore[misc]
-        read = self._payload
-        first = 1 + count
-        return [Point(row[0], read(row[first:]), held) for row, held in zip(rows, vectors, strict=True)]
+            vectors = [()] * len(rows)
+        return [self.point(row, held) for row, held in zip(rows, vectors, strict=True)]
 
-    def _payload(self, fields: Sequence[str | None]) -> dict[str, Any]:
-        table = self._table
+    def point(self, row: tuple[Any, ...], vectors: tuple[Vector, ...]) -> Point:
+        """Return the point of a row."""
+        table, at = self._table, 1 + len(self._table.vectors)
         payload: dict[str, Any] = {}
-        at = 1
+        reserved = row[at]
+        at += 1
         if table.payload is not None:
-            at = 2
-            if fields[1] is not None:
-                held = _parse(fields[1])
+            held = row[at]
+            at += 1
+            if held is not None:
+                held = _parse(held)
                 if isinstance(held, dict):
                     payload = held
                 else:
                     payload[table.payload.name] = held
         beside: dict[str, Any] = {}
-        for column, text in zip(self._members, fields[at:], strict=True):
+        for (column, parse), text in zip(self._members, row[at:], strict=True):
             if text is None:
                 continue
             name = column.name
-            value = text if column.is_text else _parse(text)
+            value = text if parse is None else parse(text)
             if name in payload:
                 other = payload[name]
                 if is_same(value, other) or is_same(column.nearest(other), value):
@@ -97,9 +99,9 @@ class RowReader:
             payload[name] = value
         if beside and table.payload is not None:
             payload[table.payload.name] = beside
-        if fields[0] is not None:
-            payload[RESERVED] = fields[0]
-        return payload
+        if reserved is not None:
+            payload[RESERVED] = reserved
+        return Point(row[0], payload, vectors)
 
 
 def _parse(text: str) -> Any:

@@ -47,7 +47,7 @@ SELECT n.nspname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmo
   ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder),
   EXISTS (SELECT FROM kinds k JOIN pg_type t ON t.oid = k.oid WHERE k.attnum = a.attnum AND t.typtype <> 'd'
     AND t.typcategory <> 'A' AND t.typnamespace <> 'pg_catalog'::regnamespace),
-  c.relrowsecurity OR c.relhasrules
+  c.relkind = 'r' AND NOT (c.relrowsecurity OR c.relhasrules OR c.relhassubclass)
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.oid = to_regclass(%(name)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
@@ -82,8 +82,8 @@ class Table:
     but those the server fills itself (generated ones, sequences), which say nothing of a memory.
 
     ``payload`` is the JSON column whose members are members of the payload, ``reserved`` the column of what is carried:
-    None where there is none.  ``has_rows``: it is a table, whose rows have places and transactions; ``takes_copy``: of
-    which COPY does what INSERT does.
+    None where there is none.  ``has_rows``: it is a table, whose rows have places and transactions; ``is_plain``: one
+    for which COPY does what SELECT and INSERT do.
     """
 
     schema: str
@@ -91,7 +91,7 @@ class Table:
     id: Column
     is_unique: bool
     has_rows: bool
-    takes_copy: bool
+    is_plain: bool
     vectors: tuple[VectorColumn, ...]
     payload: Column | None
     text: str
@@ -127,8 +127,7 @@ def find_table(connection: Connection[Any], name: str, options: Mapping[str, str
         for row in rows
     }
     unique = connection.execute(_UNIQUE, (name,)).fetchall()
-    has_rows = rows[0][1] in ("r", "p")
-    return _understand(rows[0][0], has_rows, has_rows and not rows[0][9], columns, unique, options, where)
+    return _understand(rows[0][0], rows[0][1] in ("r", "p"), rows[0][9], columns, unique, options, where)
 
 
 def _is_made(row: Sequence[Any]) -> bool:
@@ -138,7 +137,7 @@ def _is_made(row: Sequence[Any]) -> bool:
 def _understand(
     schema: str,
     has_rows: bool,
-    takes_copy: bool,
+    is_plain: bool,
     columns: dict[str, Column],
     unique: Sequence[tuple[bool, str]],
     options: Mapping[str, str],
@@ -170,7 +169,7 @@ def _understand(
         columns[identifier],
         any(name == identifier for _, name in unique),
         has_rows,
-        takes_copy,
+        is_plain,
         vectors,
         columns[payload] if payload else None,
         text or "",

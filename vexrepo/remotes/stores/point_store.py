@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
-from vexrepo.objects.record import Record, key_name, with_body
+from vexrepo.objects.record import Record, key_name, split_key, with_body
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Cursor, Plan, Sourced, Store, Written
@@ -233,6 +233,19 @@ class PointStore(Store):
             name = votes.most_common(1)[0][0] if votes else None
         return Fields(text=name) if name else Fields()
 
+    def read_records(self) -> Iterator[Sequence[Point | Record]]:
+        """Yield all points in batches; a record stands for the point that it is, under its own id.
+
+        For stores that can tell a record without the way through a point: reads what ``read_points`` does.
+        """
+        return self._with_fields(self.read_points())
+
+    def _with_fields(self, batches: Iterator[list[Point]]) -> Iterator[list[Point]]:
+        first = next(batches, [])
+        if self._fields is None:
+            self._fields = self.find_fields(first)
+        return chain((first,), batches)
+
     def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
         """Yield every record in batches; ``place`` is the number of the point, from 1."""
         for batch, _ in PointStore.scan_on(self, None, on_problem):
@@ -249,29 +262,34 @@ class PointStore(Store):
         if is_there:
             if cursor is not None:
                 self.fields()  # as its first points say
-            batches = self.read_points() if cursor is None else self.read_points_after(cursor.last)
-            first = next(batches, [])
-            if self._fields is None:
-                self._fields = self.find_fields(first)
-            can, fields = self.can, self._fields
-            for batch in chain((first,), batches):
-                found = []
+                batches: Iterator[Sequence[Point | Record]] = self.read_points_after(cursor.last)
+            else:
+                batches = self.read_records()
+            can, fields = self.can, self.fields()
+            for batch in batches:
+                found, native = [], ""
                 for point in batch:
                     place += 1
+                    if isinstance(point, Record):
+                        found.append(Sourced(point, place))
+                        if names is not None:
+                            names.add(point.key, split_key(point.key)[1])
+                        continue
+                    native = point.id
                     try:
                         record = read_point(point, can, fields)
                     except InvalidData as error:
-                        told = InvalidData(f"{self.place(place)} (id {point.id!r:.80}): {error}", code=error.code)
+                        told = InvalidData(f"{self.place(place)} (id {native!r:.80}): {error}", code=error.code)
                         if on_problem is None:
                             raise told from None
                         on_problem(told)
                         if names is not None:
-                            names.take(point.id)
+                            names.take(native)
                         continue
                     if names is not None:
-                        names.add(record.key, point.id)
+                        names.add(record.key, native)
                     found.append(Sourced(record, place))
-                yield found, Cursor(batch[-1].id, place) if self.resumes and batch else None
+                yield found, Cursor(native, place) if self.resumes and native else None
         self._names = names
 
     def mapping(self) -> dict[str, str]:
