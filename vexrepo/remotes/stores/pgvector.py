@@ -27,6 +27,7 @@ from vexrepo.remotes.stores.pgvector_columns import Column, holds_json
 from vexrepo.remotes.stores.pgvector_errors import connection_parameters, store_error
 from vexrepo.remotes.stores.pgvector_records import RecordReader
 from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter
+from vexrepo.remotes.stores.pgvector_stream import RowStream
 from vexrepo.remotes.stores.pgvector_table import (
     Table,
     columns_to_make,
@@ -99,6 +100,7 @@ class PgvectorStore(PointStore):
         self._path: tuple[Any, ...] | None = (
             None  # the user's search path, as it is set and as the schemas that are there
         )
+        self._stream: RowStream | None = None  # of new rows, as long as nothing else is asked of the server
         self._made = False
         self._method = address.options.get("index", "hnsw")
         if self._method not in ("hnsw", "ivfflat", "none"):
@@ -160,6 +162,7 @@ class PgvectorStore(PointStore):
         with self._wrapped(doing):
             connection = self._connection
             if connection.info.transaction_status != TransactionStatus.IDLE:
+                self._end_stream()
                 yield connection
                 return
             with connection.transaction():
@@ -240,7 +243,7 @@ class PgvectorStore(PointStore):
             type(self).can,
             holds_member=holds_member,
             holds_id=lambda identifier: "\0" not in identifier and holds_id(identifier),
-            id_form=_id_form(table.id),
+            id_form=table.id.id_form,
             kinds=frozenset(each.space.kind for each in table.vectors),
             names=frozenset(columns),
             holds_vector=lambda item: can_be_held(columns[item.space.name], item),
@@ -348,12 +351,12 @@ class PgvectorStore(PointStore):
         table = self._find()
         if table is None:
             return False
-        return not _takes_any_id(table.id) or (table.reserved is None and table.payload is None)
+        return not table.id.takes_any_id or (table.reserved is None and table.payload is None)
 
     def check_point(self, point: Point) -> None:
         """Raise StoreError for an id that the column does not take, or where what is carried has no place."""
         table = self.table
-        native: Any = int(point.id) if _id_form(table.id) == "number" else point.id
+        native: Any = int(point.id) if table.id.id_form == "number" else point.id
         if not table.id.holds(native):
             raise cannot_hold(self, point.id, f"the column {table.id.name} is of type {table.id.type}")
         if table.reserved is None and table.payload is None and RESERVED in point.payload:
@@ -379,8 +382,20 @@ class PgvectorStore(PointStore):
             if self.exists():
                 connection.execute(self._sql("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
                 self.check_expected(self._plan)
-            yield
+            try:
+                yield
+                self._end_stream()
+            finally:
+                if self._stream is not None:  # something went wrong: what is under way is given up
+                    self._stream.cancel()
+                    self._stream = None
             self._make_indexes()
+
+    def _end_stream(self) -> None:
+        """Let the rows that are on their way arrive; nothing else can be asked before."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.end()
 
     def write(self, plan: Plan) -> Written:
         """Bring the table to a plan, as a whole or not at all.  Raises: StoreError (store-changed)."""
@@ -449,28 +464,29 @@ class PgvectorStore(PointStore):
                     self._sql(f"ALTER TABLE {{table}} ADD COLUMN IF NOT EXISTS {RESERVED} pg_catalog.text")
                 )
             self._is_known = False
-        self._copy(points, directly=False)
+        self._copy(points)
 
     def insert(self, points: Sequence[Point]) -> None:
         """Write rows of ids that are not there: the table is held against other writers."""
-        table = self.table
-        if table.is_plain and RowWriter(table).is_direct and (table.reserved or table.payload is not None):
-            self._copy(points, directly=True)
-        else:
+        table, writer = self.table, RowWriter(self.table)
+        if not (table.is_plain and writer.is_direct and (table.reserved or table.payload is not None)):
             self.upsert(points)
+            return
+        with self._wrapped("write"):
+            if self._stream is None:
+                self._stream = RowStream(self._connection, writer.copy(directly=True), self._as_the_user())
+            self._stream.write(writer.rows(points))
 
-    def _copy(self, points: Sequence[Point], *, directly: bool) -> None:
+    def _copy(self, points: Sequence[Point]) -> None:
         writer = RowWriter(self.table)
         with self._transaction("write") as connection, connection.cursor() as cursor, self._as_the_user():
-            if not directly:
-                cursor.execute(writer.incoming())
-            with cursor.copy(writer.copy(directly=directly)) as copy:
+            cursor.execute(writer.incoming())
+            with cursor.copy(writer.copy(directly=False)) as copy:
                 copy.write(HEADER)
                 copy.write(writer.rows(points))
                 copy.write(TRAILER)
-            if not directly:
-                for statement in writer.merge():
-                    cursor.execute(statement)
+            for statement in writer.merge():
+                cursor.execute(statement)
 
     def fills(self, count: int) -> Sequence[Mapping[str, Any]]:
         """Return what the columns that must not be NULL say where a record does not: their defaults, one for each row.
@@ -484,7 +500,7 @@ class PgvectorStore(PointStore):
         if not columns:
             return [{}] * count
         forms = [
-            sql.SQL("pg_catalog.to_jsonb(CAST({} AS {}))::pg_catalog.text").format(_default(each), sql.SQL(each.type))
+            sql.SQL("pg_catalog.to_jsonb(CAST({} AS {}))::pg_catalog.text").format(each.filler(), sql.SQL(each.type))
             for each in columns
         ]
         statement = sql.SQL("SELECT {} FROM pg_catalog.generate_series(1, %s)").format(sql.SQL(", ").join(forms))
@@ -508,42 +524,3 @@ class PgvectorStore(PointStore):
 def _quoted(*parts: str | None) -> str:
     """Return a name as ``to_regclass`` reads it."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
-
-
-def _default(column: Column) -> sql.Composable:
-    """Return the expression of what a column says that must not be NULL, where nothing is given."""
-    from psycopg import sql
-
-    if column.default is None and column.labels:
-        return sql.Literal(column.labels[0])
-    return sql.SQL(column.default or _ZEROS.get(column.type.partition("(")[0], "''"))
-
-
-_ZEROS: Final = {
-    "integer": "0",
-    "bigint": "0",
-    "smallint": "0",
-    "double precision": "0",
-    "real": "0",
-    "numeric": "0",
-    "boolean": "false",
-    "jsonb": "'{}'",
-    "json": "'{}'",
-    "timestamp with time zone": "'epoch'",
-    "timestamp without time zone": "'epoch'",
-    "date": "'epoch'",
-    "uuid": "'00000000-0000-0000-0000-000000000000'",
-}
-
-
-def _takes_any_id(column: Column) -> bool:
-    """Whether a column takes every id that is made for a record that cannot have its own."""
-    return column.type in ("uuid", "bigint", "text", "character varying")
-
-
-def _id_form(column: Column) -> Any:
-    if column.type == "uuid":
-        return "uuid only"
-    if column.type in ("bigint", "integer", "smallint"):
-        return "number"
-    return "text"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from vexrepo.objects.timestamp import time_us
-from vexrepo.remotes.stores.capabilities import is_uuid
+from vexrepo.remotes.stores.capabilities import IdForm, is_uuid
 
 if TYPE_CHECKING:
     from psycopg import sql
@@ -57,6 +57,26 @@ class Column:
     def is_text(self) -> bool:
         """Whether it holds text of any form."""
         return self.type == "text" or self.type.startswith("character varying")
+
+    @property
+    def id_form(self) -> IdForm:
+        """Which ids it holds."""
+        if self.type == "uuid":
+            return "uuid only"
+        return "number" if self.type in _LIMITS else "text"
+
+    @property
+    def takes_any_id(self) -> bool:
+        """Whether it takes every id that is made for a record that cannot have its own."""
+        return self.type in ("uuid", "bigint", "text", "character varying")
+
+    def filler(self) -> sql.Composable:
+        """Return the expression of what it says where it must not be NULL and nothing is given."""
+        from psycopg import sql
+
+        if self.default is None and self.labels:
+            return sql.Literal(self.labels[0])
+        return sql.SQL(self.default or _ZEROS.get(self.type.partition("(")[0], "''"))
 
     def holder(self) -> Callable[[Any], bool]:
         """Return what says whether a JSON value that is written comes back as it was."""
@@ -104,6 +124,21 @@ class Column:
         return None
 
 
+_ZEROS: Final = {
+    "integer": "0",
+    "bigint": "0",
+    "smallint": "0",
+    "double precision": "0",
+    "real": "0",
+    "numeric": "0",
+    "boolean": "false",
+    "jsonb": "'{}'",
+    "json": "'{}'",
+    "timestamp with time zone": "'epoch'",
+    "timestamp without time zone": "'epoch'",
+    "date": "'epoch'",
+    "uuid": "'00000000-0000-0000-0000-000000000000'",
+}
 _JOINTS: Final = {"tags": ",", "entities": ",", "potential": "|||"}
 
 
