@@ -107,8 +107,11 @@ def test_namespaces_of_an_index_are_memories_of_their_own(index: Index) -> None:
     fill(index.address("__default__"), memory(4))
     assert {name: len(each.records) for name, each in index.namespaces.items()} == {"": 4, "notes": 5}
     assert len(read(index.address("nothing"))) == 0 and len(read(index.address())) == 4
-    with PineconeStore.open(index.address("notes")) as store:
-        assert store.describe().count == 5
+    told: list[str] = []
+    for namespace, count in (("notes", 5), ("", 4)):
+        with PineconeStore.open(replace(index.address(namespace), reach=Reach(notice=told.append))) as store:
+            assert store.describe().count == store.describe().count == count
+    assert len(told) == 1 and told[0].endswith("each a memory of its own: notes")
 
 
 def test_an_index_is_found_by_name_and_made_where_it_is_missing(tmp_path: Path, service: Pinecone) -> None:
@@ -224,10 +227,20 @@ def test_ids_and_values_that_pinecone_does_not_take_are_carried(index: Index) ->
 
 
 def test_what_is_too_long_is_refused_before_anything_is_written(index: Index) -> None:
-    records = [*memory(2), from_json({"id": "long", "text": "é" * 21_000, "vector": [1.0, 2, 3, 4]})]
-    with pytest.raises(StoreError, match="40,960") as raised:
-        fill(index.address(), records)
-    assert raised.value.code == "store-cannot-hold" and not index.written
+    one: dict[str, Any] = {"id": "long", "vector": [1.0, 2, 3, 4]}
+    for more in (
+        {"text": "é" * 21_000},
+        {"text": '"' * 13_000 + "\0"},  # carried: escapes of escapes
+        {"vectors": {f"v{n}": [0.5] for n in range(320)}},
+        {"vectors": {"other": [0.5] * 8000}},
+    ):
+        records = [*memory(2), from_json({**one, **more})]
+        with pytest.raises(StoreError, match="40,960") as raised:
+            fill(index.address(), records)
+        assert raised.value.code == "store-cannot-hold" and not index.written
+    held = [from_json({**one, "text": "x" * 40_000}), from_json({"id": "quotes", "text": '"' * 9_000 + "\0"})]
+    fill(index.address(), held)
+    assert holds(index.address(), held)
 
 
 def test_vectors_of_zeros_and_memories_without_one_get_one_that_is_marked(index: Index) -> None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ import numpy as np
 import orjson
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import HttpClient, segment
@@ -70,6 +71,7 @@ class PineconeStore(HttpPointStore):
     key_hint: ClassVar[str] = "give a key that may read and write this index in the environment, as PINECONE_API_KEY"
     batch_points: ClassVar[int] = 1000
     batch_bytes: ClassVar[int] = 640 << 10  # numbers are three times as long in JSON; a request may have 2 MB
+    resumes: ClassVar[bool] = True
     options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "index", "metric", "dims", "type", "cloud", "region"})
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
@@ -84,6 +86,7 @@ class PineconeStore(HttpPointStore):
         self._written: deque[Point] = deque(maxlen=_SAMPLES)
         self._removed: deque[str] = deque(maxlen=_SAMPLES)
         self._lock = threading.Lock()
+        self._has_told = False
         self._metric = self._choice("metric", METRICS)
         self._type = self._choice("type", TYPES)
         self._cloud = self._choice("cloud", tuple(CLOUDS))
@@ -204,6 +207,13 @@ class PineconeStore(HttpPointStore):
         """Return how many records the namespace has, as far as the index has come."""
         _, found = self._stats()
         namespaces = found.get("namespaces") or {}
+        others = sorted(name for name in namespaces if name not in ("", _DEFAULT))
+        if not self.path and others and not self._has_told:
+            self._has_told = True
+            shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+            self.address.reach.notice(
+                f"{self.address} is the default namespace; the index has others, each a memory of its own: {shown}"
+            )
         held = namespaces.get(self.path) or (namespaces.get(_DEFAULT) if not self.path else None) or {}
         return int(held.get("vectorCount") or 0)
 
@@ -242,13 +252,17 @@ class PineconeStore(HttpPointStore):
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def read_points(self) -> Iterator[list[Point]]:
-        """Yield the records, those of several requests at a time; ids come in order."""
+        """Yield the records in order of their ids, those of several requests at a time."""
+        return self.read_points_after("")
+
+    def read_points_after(self, last: str) -> Iterator[list[Point]]:
+        """Yield the records whose ids come after one: all are listed, which is in order, and those are fetched."""
         count = 0
         at_once = max(1, self.address.reach.concurrency)
         under_way: deque[Future[list[Point]]] = deque()
         with ThreadPoolExecutor(at_once, "vex-read") as pool:
             try:
-                for ids in self._pages():
+                for ids in self._pages(last):
                     under_way.append(pool.submit(self._fetch, ids))
                     if len(under_way) > at_once:
                         points = under_way.popleft().result()
@@ -263,8 +277,8 @@ class PineconeStore(HttpPointStore):
                 for each in under_way:
                     each.cancel()
 
-    def _pages(self) -> Iterator[list[str]]:
-        """Yield the ids of the namespace, as many as one fetch takes."""
+    def _pages(self, last: str) -> Iterator[list[str]]:
+        """Yield the ids of the namespace that come after one, as many as one fetch takes."""
         query = {"limit": str(_PAGE), **self._of_namespace}
         while True:
             answer = self.ask("GET", "/vectors/list", query=query, also={404})
@@ -277,6 +291,8 @@ class PineconeStore(HttpPointStore):
             size = 0
             for each in found.parts("vectors"):
                 identifier = each.need_text("id")
+                if identifier <= last:
+                    continue
                 size += len(quote(identifier, safe="")) + 5
                 if batch and size > _URL_BYTES:
                     yield batch
@@ -331,7 +347,8 @@ class PineconeStore(HttpPointStore):
                 f"{self.address}: the vector of record {identifier!r:.80} has something else than numbers in it",
                 code="vector-type",
             ) from error
-        return Point(identifier, dict(payload) if isinstance(payload, dict) else {}, tuple(vectors))
+        payload = payload if isinstance(payload, dict) else {}
+        return Point(identifier, {name: _number(each) for name, each in payload.items()}, tuple(vectors))
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -340,6 +357,11 @@ class PineconeStore(HttpPointStore):
         if not self.exists():
             self._plan_index(plan.config)
         return super().write(plan)
+
+    def needs_check(self, record: Record) -> bool:
+        """Whether a record is so long that what is made of it may be too long: escapes of escapes are the worst."""
+        vectors = sum([2 * len(row) + _said(space) for space, row in record.vectors])
+        return 3 * len(record.body) + vectors + 2000 > MOST_METADATA_BYTES
 
     def check_point(self, point: Point) -> None:
         """Raise StoreError (store-cannot-hold) for a record with more beside its vector than Pinecone takes."""
@@ -485,3 +507,14 @@ class PineconeStore(HttpPointStore):
         answer = self.ask("GET", "/vectors/list", query=query, also={404})
         found = [] if answer.status == 404 else answer.fields().parts("vectors")
         return any(each.text("id") == identifier for each in found)
+
+
+@lru_cache(maxsize=256)
+def _said(space: Space) -> int:
+    """Return how many bytes say which vector a carried one is, at most."""
+    return 2 * len(space.encode()) + 100
+
+
+def _number(value: Any) -> Any:
+    """Return a double that is a whole number as that: it is the same, and quicker to write as JSON."""
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < 1 << 53 else value

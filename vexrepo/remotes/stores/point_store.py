@@ -172,6 +172,10 @@ class PointStore(Store):
     def check_point(self, point: Point) -> None:
         """Raise StoreError (store-cannot-hold) for a point that the store would refuse, before anything is written."""
 
+    def needs_check(self, record: Record) -> bool:
+        """Whether ``check_point`` is to be asked of a record's point, where that can be told without making it."""
+        return True
+
     def checks_points(self) -> bool:
         """Whether ``check_point`` is to be asked of each point: all are made twice then."""
         return type(self).check_point is not PointStore.check_point
@@ -320,7 +324,7 @@ class PointStore(Store):
             filled = self.fills(1)[0] if checks and is_there else self.can.fills
             for record in plan.upserts():
                 self._note_spaces(record, spaces, fixed)
-                if checks:
+                if checks and self.needs_check(record):
                     native = names.of(record.key) or native_id(record.key, self.can)
                     self.check_point(write_point(record, native, self.can, fields, Wanted(spaces).dims or 1, filled))
                 spool.add(record, 0)

@@ -11,6 +11,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,7 +21,9 @@ import orjson
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects import canonical
+from vexrepo.objects.record import Record, body_value
 from vexrepo.objects.vector import MAIN, Space
+from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
@@ -43,7 +46,7 @@ _MOST_DELETED = 1000  # of one request; the server takes 10,000
 _PAGE_BYTES = 16 << 20
 _CLASS = re.compile(r"[A-Za-z][_0-9A-Za-z]{0,254}")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MINUS_ZERO = re.compile(rb"[\[,:]-0[,\]}]")
+_MINUS_ZERO = (b"-0,", b"-0]", b"-0}")  # as Go prints it; JSON has no such integer
 _DIMS = re.compile(r"vector with length|vector dimensions|vector lengths", re.IGNORECASE)
 _PASSING = re.compile(r"read-only|deadline|timeout|memory|consistency level|overloaded|shutting down", re.IGNORECASE)
 
@@ -180,34 +183,36 @@ class WeaviateStore(HttpPointStore):
         return self.read_points_after("")
 
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
-        """Yield the objects whose ids come after one."""
+        """Yield the objects whose ids come after one; the next page is on its way while one is looked at."""
         limit, after = 100, last
-        while True:
-            query = {
-                "class": self.collection,
-                "limit": str(limit),
-                "after": after,  # "" begins in order of ids; without it they come in some other
-                "include": "vector",
-                **self._of_tenant,
-            }
-            answer = self.ask("GET", f"{self._above}/objects", query=query)
-            value = answer.json() if _MINUS_ZERO.search(answer.body) is None else _parse_exactly(answer.body)
-            objects = value.get("objects") if isinstance(value, dict) else None
-            if objects is not None and not isinstance(objects, list):
-                raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no objects")
-            if not objects:
-                return
-            points = [self._point(each) for each in objects]
-            yield points
-            if points[-1].id == after:
-                raise self.http.nonsense(f"{answer.where} gives the same page again and again")
-            after = points[-1].id
-            limit = max(1, min(_MOST_OBJECTS, 2 * limit, limit * _PAGE_BYTES // max(1, len(answer.body))))
+        with ThreadPoolExecutor(1, "vex-read") as pool:
+            coming = pool.submit(self._page, after, limit)
+            while True:
+                answer = coming.result()
+                objects = _objects(answer)
+                if objects is None:
+                    raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no objects")
+                if not objects:
+                    return
+                newest = _id(objects[-1])
+                if newest == after:
+                    raise self.http.nonsense(f"{answer.where} gives the same page again and again")
+                size = max(1, len(answer.body))
+                limit = max(1, min(_MOST_OBJECTS, 2 * limit, limit * _PAGE_BYTES // size))
+                if newest is not None:  # else one of them is refused below
+                    after = newest
+                    coming = pool.submit(self._page, after, limit)
+                yield [self._point(each) for each in objects]
+
+    def _page(self, after: str, limit: int) -> Answer:
+        """Ask for objects after an id; "" begins in order of ids, without it they come in some other."""
+        query = {"class": self.collection, "limit": str(limit), "after": after, "include": "vector"}
+        return self.ask("GET", f"{self._above}/objects", query={**query, **self._of_tenant})
 
     def _point(self, value: Any) -> Point:
-        identifier = value.get("id") if isinstance(value, dict) else None
-        if not isinstance(identifier, str):
-            raise self.http.nonsense(f"{self.address}: an object has {identifier!r:.40} as its id; expected a UUID")
+        identifier = _id(value)
+        if identifier is None:
+            raise self.http.nonsense(f"{self.address}: an object has no UUID as its id: {value!r:.60}")
         try:
             vectors = [pack(MAIN, value.get("vector"))]
             named = value.get("vectors") or {}
@@ -234,7 +239,16 @@ class WeaviateStore(HttpPointStore):
             self._schema = Schema(properties=own_properties(plan.config))
             self.can = self._schema.capabilities()
             self._fields = None
+        self._schema.note({RESERVED: ""})
         return super().write(plan)
+
+    def needs_check(self, record: Record) -> bool:
+        """Whether a record has a member that has no property yet."""
+        value, known = body_value(record.body), self._schema.kinds
+        if any(name not in known and value.get(member) is not None for member, name in self.fields().members):
+            return True
+        metadata = value.get("metadata")
+        return isinstance(metadata, dict) and any(name not in known for name in metadata)
 
     def check_point(self, point: Point) -> None:
         """Note which properties are needed."""
@@ -356,9 +370,20 @@ def _refusal(result: Any) -> str:
     return "; ".join(words) or "no reason given"
 
 
-def _parse_exactly(body: bytes) -> Any:
-    """Return JSON in which -0 is the number that Go prints so, and not the integer 0."""
-    return json.loads(body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
+def _objects(answer: Answer) -> list[Any] | None:
+    """Return the objects of a page, None where there are none to speak of; -0 is the number and not the integer 0."""
+    if any(each in answer.body for each in _MINUS_ZERO):
+        answer.json()  # which says it where this is no JSON
+        value = json.loads(answer.body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
+    else:
+        value = answer.json()
+    found = value.get("objects", ()) if isinstance(value, dict) else None
+    return None if not isinstance(found, (list, tuple)) else list(found)
+
+
+def _id(value: Any) -> str | None:
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _of_original(payload: dict[str, Any]) -> dict[str, Any]:
