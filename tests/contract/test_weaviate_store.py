@@ -335,6 +335,20 @@ def test_reading_goes_on_from_page_to_page(server: WeaviateServer) -> None:
     assert 8 <= server.asked.count("GET /v1/objects") < 20
 
 
+def test_a_server_that_gives_and_removes_few_at_once_is_asked_more_often(
+    tmp_path: Path, server: WeaviateServer
+) -> None:
+    kept = repository(tmp_path)
+    server.maximum = 30
+    first = commit_file(kept, tmp_path, memory(200))
+    assert kept.checkout(first, server.address()).verified == 200
+    fewer = commit_file(kept, tmp_path, memory(10))
+    assert kept.checkout(fewer, server.address()).verified == 10
+    server.maximum = 0
+    with pytest.raises(StoreError, match="maximum results"):
+        read(server.address())
+
+
 def test_pages_shrink_where_objects_are_large_and_nothing_is_missed(server: WeaviateServer) -> None:
     long = [from_json({"id": str(n), "text": "x" * 400_000, "vector": [1.0, 2]}) for n in range(120)]
     fill(server.address(), long)
@@ -488,6 +502,15 @@ def test_objects_that_are_none_are_named(server: WeaviateServer, value: dict[str
     with pytest.raises((StoreError, InvalidData)) as raised:
         read(server.address())
     assert raised.value.code == code
+
+
+def test_an_id_among_the_properties_is_the_objects_own(server: WeaviateServer) -> None:
+    server.make("Agent")
+    page = orjson.dumps(
+        {"objects": [{"id": UUID, "properties": {"text": "a", "id": UUID, "none": None}, "vector": []}]}
+    )
+    server.script = [None, (200, {}, page), (200, {}, b'{"objects":[]}')]
+    assert read(server.address()) == {UUID: {"id": UUID, "text": "a"}}
 
 
 def test_answers_that_make_no_sense_are_refused(server: WeaviateServer) -> None:

@@ -31,7 +31,6 @@ _spec = find_spec("weaviate-openapi.json")
 _ARRAY = {"type": "array", "items": {"type": ["number", "array"]}}
 CONFORMANCE = Conformance(_spec, {"Vector": _ARRAY}) if _spec is not None else None
 _SHOWN = 12  # objects of a request or answer that are held to the description: all are made alike
-_MAXIMUM = 10_000  # QUERY_MAXIMUM_RESULTS
 _TYPES = ("text", "string", "int", "number", "boolean", "date", "uuid", "blob", "object")
 _DISTANCES = ("cosine", "dot", "l2-squared", "hamming", "manhattan")
 _COUNT = re.compile(r'\{Aggregate\{(\w+)(?:\(tenant:"([^"]*)"\))?\{meta\{count\}\}\}\}')
@@ -85,6 +84,7 @@ class WeaviateServer(ThreadingHTTPServer):
         self.written: list[Any] = []
         self.faults: list[str] = []
         self.most_bytes = 1 << 30
+        self.maximum = 10_000  # QUERY_MAXIMUM_RESULTS
         self.is_guessing = False  # AUTOSCHEMA_ENABLED
         self.refuses: Any = lambda value: None
         self.lock = threading.Lock()
@@ -248,7 +248,7 @@ class WeaviateServer(ThreadingHTTPServer):
             raise Refused(404, None)
         held = self._objects(self.classes[name], query.get("tenant"))
         limit, offset = int(query.get("limit", 25)), int(query.get("offset", 0))
-        if limit < 1 or offset + limit > _MAXIMUM:
+        if limit < 1 or offset + limit > self.maximum:
             raise Refused(422, "query maximum results exceeded")
         ids = list(held)
         if "after" in query:
@@ -353,9 +353,11 @@ class WeaviateServer(ThreadingHTTPServer):
         objects = self._objects(self._class(match["class"]), query.get("tenant"))
         if where.get("path") != ["id"] or where.get("operator") != "ContainsAny":
             raise Refused(422, "only deleting by id is done here")
-        wanted = where["valueTextArray"][:_MAXIMUM]
-        gone = [each for each in wanted if objects.pop(each, None) is not None]
-        results = {"matches": len(gone), "limit": _MAXIMUM, "successful": len(gone), "failed": 0, "objects": []}
+        found = [each for each in where["valueTextArray"] if each in objects]
+        gone = found[: self.maximum]
+        for each in gone:
+            del objects[each]
+        results = {"matches": len(found), "limit": self.maximum, "successful": len(gone), "failed": 0, "objects": []}
         return {"match": match, "output": "minimal", "dryRun": False, "results": results}
 
     def _count(self, text: str) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class WeaviateStore(HttpPointStore):
         super().__init__(address, create=create)
         self._schema = Schema()
         self._is_known = self._is_there = False
+        self._most_objects = _MOST_OBJECTS
         self._spaces: dict[str, Space] = {}  # dims are known from what was read
         self._distance = address.options.get("distance", DISTANCES[0])
         if self._distance not in DISTANCES:
@@ -206,8 +207,17 @@ class WeaviateStore(HttpPointStore):
 
     def _page(self, after: str, limit: int) -> Answer:
         """Ask for objects after an id; "" begins in order of ids, without it they come in some other."""
-        query = {"class": self.collection, "limit": str(limit), "after": after, "include": "vector"}
-        return self.ask("GET", f"{self._above}/objects", query={**query, **self._of_tenant})
+        query = {"class": self.collection, "after": after, "include": "vector", **self._of_tenant}
+        while True:
+            most = min(limit, self._most_objects)
+            answer = self.ask(
+                "GET", f"{self._above}/objects", query={**query, "limit": str(most)}, also={422} if most > 1 else ()
+            )
+            if answer.status != 422:
+                return answer
+            if "maximum results" not in answer.words():
+                raise self.http.nonsense(f"{answer.where} does not take the request (422: {answer.words()})")
+            self._most_objects = most // 2  # the server is set up for fewer at once
 
     def _point(self, value: Any) -> Point:
         identifier = _id(value)
@@ -226,7 +236,8 @@ class WeaviateStore(HttpPointStore):
         for each in held:
             self._spaces.setdefault(each.space.name, each.space)
         properties = value.get("properties")
-        payload = {name: each for name, each in (properties or {}).items() if each is not None}
+        # No property is called "id": where there is one, it is the object's id, said again by the server.
+        payload = {name: each for name, each in (properties or {}).items() if each is not None and name != "id"}
         if self._schema.is_original and RESERVED not in payload:
             payload = _of_original(payload)
         return Point(identifier, payload, held)
@@ -239,12 +250,13 @@ class WeaviateStore(HttpPointStore):
             self._schema = Schema(properties=own_properties(plan.config))
             self.can = self._schema.capabilities()
             self._fields = None
-        self._schema.note({RESERVED: ""})
         return super().write(plan)
 
     def needs_check(self, record: Record) -> bool:
         """Whether a record has a member that has no property yet."""
         value, known = body_value(record.body), self._schema.kinds
+        if RESERVED not in known:
+            self._schema.note({RESERVED: ""})
         if any(name not in known and value.get(member) is not None for member, name in self.fields().members):
             return True
         metadata = value.get("metadata")
@@ -338,26 +350,29 @@ class WeaviateStore(HttpPointStore):
     def delete(self, ids: Sequence[str]) -> None:
         """Remove objects."""
         for start in range(0, len(ids), _MOST_DELETED):
-            where = {
-                "path": ["id"],
-                "operator": "ContainsAny",
-                "valueTextArray": list(ids[start : start + _MOST_DELETED]),
-            }
-            answer = self.ask(
-                "DELETE",
-                f"{self._above}/batch/objects",
-                query=self._of_tenant or None,
-                body={"match": {"class": self.collection, "where": where}},
+            some = list(ids[start : start + _MOST_DELETED])
+            while self._delete_some(some):
+                pass  # the server is set up for fewer at once
+
+    def _delete_some(self, ids: list[str]) -> bool:
+        """Remove objects, and return whether some are left."""
+        where = {"path": ["id"], "operator": "ContainsAny", "valueTextArray": ids}
+        answer = self.ask(
+            "DELETE",
+            f"{self._above}/batch/objects",
+            query=self._of_tenant or None,
+            body={"match": {"class": self.collection, "where": where}},
+        )
+        results = answer.fields().part("results")
+        if results is None:
+            raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no results")
+        matches, done, failed = (results.number(name) or 0 for name in ("matches", "successful", "failed"))
+        if failed or (matches and not done):
+            raise StoreError(
+                f"{answer.where} did not remove {failed or matches} memories: {answer.words()}; run the command again",
+                code="store-busy",
             )
-            results = answer.fields().part("results")
-            failed = None if results is None else results.number("failed")
-            if failed is None:
-                raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no results")
-            if failed:
-                raise StoreError(
-                    f"{answer.where} did not remove {failed} memories: {answer.words()}; run the command again",
-                    code="store-busy",
-                )
+        return matches > done
 
 
 def _refusal(result: Any) -> str:
