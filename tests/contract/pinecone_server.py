@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import numpy as np
 import orjson
 
+from tests.hosting.scripted import Request, Said, ScriptedServer
 from tests.openapi import Conformance, find_spec
 from vexrepo.remotes.stores.address import Address
 
@@ -54,37 +53,46 @@ class Namespace:
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-class _Server(ThreadingHTTPServer):
-    """``script`` has answers (status, headers, body) that are given instead, in order."""
-
-    daemon_threads = True
-    request_queue_size = 64
+class _Server(ScriptedServer):
+    """One plane: what both have in common."""
 
     def __init__(self, conformance: list[Conformance], key: str | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.conformance = conformance
         self.key = key
-        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
-        self.asked: list[str] = []
-        self.faults: list[str] = []
-        self.lock = threading.Lock()
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    def end(self) -> None:
-        """Stop; what clients did against the description is an error now."""
-        self.shutdown()
-        self.server_close()
-        assert not self.faults, self.faults[:5]
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any, size: int) -> tuple[int, Any]:
         raise Refused(404, _NOT_FOUND, "Not Found")
 
     def error(self, refused: Refused) -> Any:
         return {"code": refused.code, "message": str(refused), "details": []}
+
+    def respond(self, request: Request) -> Said:
+        """Return the answer to a request, both held to the descriptions."""
+        method, path, headers = request.method, request.path, request.headers
+        query = parse_qs(request.query, keep_blank_values=True)
+        try:
+            if self.key is not None and headers.get("api-key") != self.key:
+                raise Refused(401, 16, "Invalid API Key")
+            if headers.get("x-pinecone-api-version") not in _VERSIONS:
+                raise Refused(400, _INVALID, "no version of the interface")
+            if len(path) + len(request.query) > _MOST_URL:
+                raise Refused(414, _INVALID, "URI Too Long")
+            body = json.loads(request.body) if request.body else None
+            for each in self.conformance:
+                fault = each.request_fault(method, path, query, _some(body), headers)
+                if fault is not None:
+                    self.faults.append(fault)
+                    raise Refused(400, _INVALID, fault)
+            status, value = self.answer(method, path, query, body, len(request.body))
+        except Refused as error:
+            value, status = self.error(error), error.status
+        said = orjson.dumps(value)
+        for each in self.conformance:
+            fault = each.answer_fault(method, path, status, _some(orjson.loads(said)))
+            if fault is not None:
+                self.faults.append(f"our own answer: {fault}")
+        return status, {}, said
 
 
 class Pinecone(_Server):
@@ -351,61 +359,6 @@ def _kept(value: dict[str, Any]) -> dict[str, Any]:
 
 def _numbers(values: list[float]) -> orjson.Fragment:
     return orjson.Fragment(orjson.dumps(np.array(values, "<f4"), option=orjson.OPT_SERIALIZE_NUMPY))
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def respond(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        with self.server.lock:
-            status, headers, said = self._respond(body)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said)
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = respond
-
-    def _respond(self, raw: bytes) -> tuple[int, dict[str, str], bytes]:
-        server = self.server
-        parts = urlsplit(self.path)
-        server.asked.append(f"{self.command} {parts.path}")
-        told = server.script.pop(0) if server.script else None
-        if told is not None:
-            return told
-        query = parse_qs(parts.query, keep_blank_values=True)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        status = 200
-        try:
-            if server.key is not None and headers.get("api-key") != server.key:
-                raise Refused(401, 16, "Invalid API Key")
-            if headers.get("x-pinecone-api-version") not in _VERSIONS:
-                raise Refused(400, _INVALID, "no version of the interface")
-            if len(self.path) > _MOST_URL:
-                raise Refused(414, _INVALID, "URI Too Long")
-            body = json.loads(raw) if raw else None
-            for each in server.conformance:
-                fault = each.request_fault(self.command, parts.path, query, _some(body), headers)
-                if fault is not None:
-                    server.faults.append(fault)
-                    raise Refused(400, _INVALID, fault)
-            status, value = server.answer(self.command, parts.path, query, body, len(raw))
-        except Refused as error:
-            value, status = server.error(error), error.status
-        said = orjson.dumps(value)
-        if status != 404 or parts.path != "/":
-            for each in server.conformance:
-                fault = each.answer_fault(self.command, parts.path, status, _some(orjson.loads(said)))
-                if fault is not None:
-                    server.faults.append(f"our own answer: {fault}")
-        return status, {}, said
 
 
 def _some(body: Any) -> Any:

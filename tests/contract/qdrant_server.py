@@ -10,17 +10,16 @@ import json
 import math
 import shutil
 import tempfile
-import threading
 import uuid
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import numpy as np
 import orjson
 import qdrant_edge as engine
 
+from tests.hosting.scripted import Request, Said, ScriptedServer
 from tests.openapi import Conformance, find_spec
 from vexrepo.remotes.stores.address import Address
 
@@ -48,36 +47,29 @@ class Collection:
     scrolls: int = 0
 
 
-class QdrantServer(ThreadingHTTPServer):
-    """Keeps collections; ``script`` has answers (status, headers, body) that are given instead, in order."""
-
-    daemon_threads = True
+class QdrantServer(ScriptedServer):
+    """Keeps collections."""
 
     def __init__(self, key: str | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.collections: dict[str, Collection] = {}
         self.key = key
         self.read_only_key: str | None = None
-        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
-        self.asked: list[str] = []
         self.written: list[Any] = []
-        self.faults: list[str] = []
         self.most_bytes = 32 << 20
         self.most_points = 1 << 30
-        self.lock = threading.Lock()
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def address(self, collection: str = "agent", options: dict[str, str] | None = None, **more: Any) -> Address:
-        return Address("qdrant", f"//127.0.0.1:{self.server_address[1]}/{collection}", options or {}, **more)
+        return Address("qdrant", f"//{self.host}/{collection}", options or {}, **more)
 
     def end(self) -> None:
         """Stop; what clients did against the description is an error now."""
-        self.shutdown()
-        self.server_close()
-        for each in self.collections.values():
-            each.shard.close()
-            shutil.rmtree(each.folder)
-        assert not self.faults, self.faults[:5]
+        try:
+            super().end()
+        finally:
+            for each in self.collections.values():
+                each.shard.close()
+                shutil.rmtree(each.folder)
 
     def make(self, name: str, vectors: dict[str, Any], **more: Any) -> None:
         """Make a collection as another program would."""
@@ -86,6 +78,41 @@ class QdrantServer(ThreadingHTTPServer):
     def put(self, name: str, points: list[dict[str, Any]]) -> None:
         """Write points as another program would."""
         self._upsert(self.collections[name], points)
+
+    def respond(self, request: Request) -> Said:
+        """Return the answer to a request, both held to the description."""
+        method, path, query = request.method, request.path, dict(parse_qsl(request.query))
+        try:
+            given = request.headers.get("api-key")
+            is_reading = method == "GET" or path.endswith(("/scroll", "/count"))
+            if self.key is not None and given != self.key:
+                if given is None or given != self.read_only_key:
+                    raise Refused(401, "Must provide an API key or an Authorization bearer token")
+                if not is_reading:
+                    raise Refused(403, "Forbidden: Global write access is required")
+            if len(request.body) > self.most_bytes:
+                raise Refused(413, "JSON payload is larger than allowed")
+            body = json.loads(request.body) if request.body else None  # not orjson: integers keep their digits
+            if CONFORMANCE is not None:
+                fault = CONFORMANCE.request_fault(method, path, query, _some(body))
+                if fault is not None:
+                    self.faults.append(fault)
+                    raise Refused(400, f"Format error in JSON body: {fault}")
+            if body is not None and "points" in body:
+                self.written += body["points"]
+            result, status = self.answer(method, path, query, body), 200
+            value: dict[str, Any] = {"result": result, "status": "ok", "time": 0.001}
+        except Refused as error:
+            value, status = {"status": {"error": str(error)}, "time": 0.001}, error.status
+        said = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        if CONFORMANCE is not None and status == 200:
+            shown = orjson.loads(said)
+            if isinstance(shown["result"], dict):
+                shown["result"] = _some(shown["result"])
+            fault = CONFORMANCE.answer_fault(method, path, status, shown)
+            if fault is not None:
+                self.faults.append(f"our own answer: {fault}")
+        return status, {}, said
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -294,67 +321,6 @@ def _parsed(value: Any) -> Any:
         found, power = found / 1e308, power + 308
     found = found / float(f"1e{-power}") if power < 0 else found * float(f"1e{power}")
     return math.copysign(found, value)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: QdrantServer
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def respond(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        with self.server.lock:
-            status, headers, said = self._respond(body)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said)
-
-    do_GET = do_PUT = do_POST = do_DELETE = respond
-
-    def _respond(self, raw: bytes) -> tuple[int, dict[str, str], bytes]:
-        server = self.server
-        parts = urlsplit(self.path)
-        server.asked.append(f"{self.command} {parts.path}")
-        told = server.script.pop(0) if server.script else None
-        if told is not None:
-            return told
-        query = dict(parse_qsl(parts.query))
-        try:
-            given = self.headers.get("api-key")
-            is_reading = self.command == "GET" or parts.path.endswith(("/scroll", "/count"))
-            if server.key is not None and given != server.key:
-                if given is None or given != server.read_only_key:
-                    raise Refused(401, "Must provide an API key or an Authorization bearer token")
-                if not is_reading:
-                    raise Refused(403, "Forbidden: Global write access is required")
-            if len(raw) > server.most_bytes:
-                raise Refused(413, "JSON payload is larger than allowed")
-            body = json.loads(raw) if raw else None  # not orjson: integers keep their digits
-            if CONFORMANCE is not None:
-                fault = CONFORMANCE.request_fault(self.command, parts.path, query, _some(body))
-                if fault is not None:
-                    server.faults.append(fault)
-                    raise Refused(400, f"Format error in JSON body: {fault}")
-            if body is not None and "points" in body:
-                server.written += body["points"]
-            result, status = server.answer(self.command, parts.path, query, body), 200
-            value: dict[str, Any] = {"result": result, "status": "ok", "time": 0.001}
-        except Refused as error:
-            value, status = {"status": {"error": str(error)}, "time": 0.001}, error.status
-        said = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-        if CONFORMANCE is not None and status == 200:
-            shown = orjson.loads(said)
-            if isinstance(shown["result"], dict):
-                shown["result"] = _some(shown["result"])
-            fault = CONFORMANCE.answer_fault(self.command, parts.path, status, shown)
-            if fault is not None:
-                server.faults.append(f"our own answer: {fault}")
-        return status, {}, said
 
 
 def _some(body: Any) -> Any:

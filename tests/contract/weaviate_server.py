@@ -11,18 +11,17 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import numpy as np
 import orjson
 
+from tests.hosting.scripted import Request, Said, ScriptedServer
 from tests.openapi import Conformance, find_spec
 from vexrepo.remotes.stores.address import Address
 
@@ -67,37 +66,21 @@ class Class:
         return bool(self.definition["multiTenancyConfig"]["enabled"])
 
 
-class WeaviateServer(ThreadingHTTPServer):
-    """Keeps classes; ``script`` has answers (status, headers, body) that are given instead, in order.
-
-    ``refuses`` gives, for an object of a batch, why it is refused for now.
-    """
-
-    daemon_threads = True
+class WeaviateServer(ScriptedServer):
+    """Keeps classes; ``refuses`` gives, for an object of a batch, why it is refused for now."""
 
     def __init__(self, key: str | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.classes: dict[str, Class] = {}
         self.key = key
-        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
-        self.asked: list[str] = []
         self.written: list[Any] = []
-        self.faults: list[str] = []
         self.most_bytes = 1 << 30
         self.maximum = 10_000  # QUERY_MAXIMUM_RESULTS
         self.is_guessing = False  # AUTOSCHEMA_ENABLED
         self.refuses: Any = lambda value: None
-        self.lock = threading.Lock()
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def address(self, name: str = "Agent", options: dict[str, str] | None = None, **more: Any) -> Address:
-        return Address("weaviate", f"//127.0.0.1:{self.server_address[1]}/{name}", options or {}, **more)
-
-    def end(self) -> None:
-        """Stop; what clients did against the description is an error now."""
-        self.shutdown()
-        self.server_close()
-        assert not self.faults, self.faults[:5]
+        return Address("weaviate", f"//{self.host}/{name}", options or {}, **more)
 
     def make(self, name: str, properties: Mapping[str, str] | None = None, **more: Any) -> Class:
         """Make a class as another program would."""
@@ -110,6 +93,35 @@ class WeaviateServer(ThreadingHTTPServer):
         found = self._batch({"objects": [{"class": name, **each} for each in objects]})
         wrong = [each["result"] for each in found if each["result"]["status"] != "SUCCESS"]
         assert not wrong, wrong[:3]
+
+    def respond(self, request: Request) -> Said:
+        """Return the answer to a request, both held to the description."""
+        method, path = request.method, request.path
+        query = dict(parse_qsl(request.query, keep_blank_values=True))
+        value: Any = None
+        try:
+            if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
+                raise Refused(401, "anonymous access not enabled. Please authenticate through one of the methods")
+            if len(request.body) > self.most_bytes:
+                raise Refused(413, "Request Entity Too Large")
+            body = json.loads(request.body) if request.body else None  # not orjson: integers keep their digits
+            if CONFORMANCE is not None:
+                fault = CONFORMANCE.request_fault(method, path, query, _some(body))
+                if fault is not None:
+                    self.faults.append(fault)
+                    raise Refused(422, f"parsing body failed: {fault}")
+            if isinstance(body, dict) and "objects" in body:
+                self.written += body["objects"]
+            value, status = self.answer(method, path, query, body), 200
+        except Refused as error:
+            status = error.status
+            value = None if error.why is None else {"error": [{"message": error.why}]}
+        said = b"" if value is None else orjson.dumps(value)
+        if CONFORMANCE is not None and status not in (401, 413):
+            fault = CONFORMANCE.answer_fault(method, path, status, _some(orjson.loads(said)) if said else None)
+            if fault is not None:
+                self.faults.append(f"our own answer: {fault}")
+        return status, {}, said
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -478,62 +490,6 @@ def _go_numbers(numbers: Any) -> orjson.Fragment:
 def _shown_vectors(vectors: dict[str, orjson.Fragment]) -> dict[str, Any]:
     named = {name: each for name, each in vectors.items() if name}
     return {**({"vector": vectors[""]} if "" in vectors else {}), **({"vectors": named} if named else {})}
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: WeaviateServer
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def respond(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        with self.server.lock:
-            status, headers, said = self._respond(body)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said)
-
-    do_GET = do_PUT = do_POST = do_DELETE = respond
-
-    def _respond(self, raw: bytes) -> tuple[int, dict[str, str], bytes]:
-        server = self.server
-        parts = urlsplit(self.path)
-        server.asked.append(f"{self.command} {parts.path}")
-        told = server.script.pop(0) if server.script else None
-        if told is not None:
-            return told
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        value: Any = None
-        try:
-            if server.key is not None and self.headers.get("Authorization") != f"Bearer {server.key}":
-                raise Refused(401, "anonymous access not enabled. Please authenticate through one of the methods")
-            if len(raw) > server.most_bytes:
-                raise Refused(413, "Request Entity Too Large")
-            body = json.loads(raw) if raw else None  # not orjson: integers keep their digits
-            if CONFORMANCE is not None:
-                fault = CONFORMANCE.request_fault(self.command, parts.path, query, _some(body))
-                if fault is not None:
-                    server.faults.append(fault)
-                    raise Refused(422, f"parsing body failed: {fault}")
-            if isinstance(body, dict) and "objects" in body:
-                server.written += body["objects"]
-            value, status = server.answer(self.command, parts.path, query, body), 200
-        except Refused as error:
-            status = error.status
-            value = None if error.why is None else {"error": [{"message": error.why}]}
-        said = b"" if value is None else orjson.dumps(value)
-        if CONFORMANCE is not None and status not in (401, 413):
-            fault = CONFORMANCE.answer_fault(
-                self.command, parts.path, status, _some(orjson.loads(said)) if said else None
-            )
-            if fault is not None:
-                server.faults.append(f"our own answer: {fault}")
-        return status, {}, said
 
 
 def _some(body: Any) -> Any:
