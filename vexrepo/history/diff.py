@@ -83,7 +83,7 @@ def diff_span(store: ObjectStore, span: Span) -> Iterator[Change]:
 
 
 def _reader(store: ObjectStore, child: Child) -> LeafReader:
-    reader = LeafReader(store, child.id)
+    reader = LeafReader(store, child.id, keep=False)
     if child.last_key and reader.leaf.keys[-1:] != [child.last_key]:
         raise reader.wrong("its last key is not the one its node names")
     return reader

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -31,14 +30,14 @@ class _Sight(NamedTuple):
 
 
 class LeafReader:
-    """A leaf whose columns are read when they are asked for."""
+    """A leaf whose columns are read when they are asked for; ``keep`` False: it will not be asked for again."""
 
     __slots__ = ("_bodies", "_glances", "_matrices", "_sights", "_store", "_vectors", "id", "leaf")
 
-    def __init__(self, store: ObjectStore, identifier: TreeId) -> None:
+    def __init__(self, store: ObjectStore, identifier: TreeId, *, keep: bool = True) -> None:
         self._store = store
         self.id = LeafId(identifier)
-        self.leaf = Leaf.decode(store.get(identifier, ObjectType.LEAF))
+        self.leaf = Leaf.decode(store.get(identifier, ObjectType.LEAF, cache=keep))
         self._bodies: tree.Rows | None = None
         self._matrices: dict[bytes, Matrix] = {}
         self._vectors: list[tuple[Vector, ...]] | None = None
@@ -148,8 +147,7 @@ class LeafReader:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordAt:
+class RecordAt(NamedTuple):
     """A record in a leaf, its content read when asked for."""
 
     reader: LeafReader

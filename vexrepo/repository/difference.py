@@ -63,8 +63,7 @@ class Difference(NamedTuple):
         return "learned" if self.old is None else "forgotten" if self.new is None else "changed"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(NamedTuple):
     """One member that differs: a path like ``text`` or ``metadata.importance``; ``absent`` where it is missing."""
 
     path: str
@@ -75,8 +74,7 @@ class FieldChange:
 _SIMPLE = frozenset((str, int, float, bool, type(None)))  # equal values have the same canonical form
 
 
-@dataclass(frozen=True, slots=True)
-class VectorChange:
+class VectorChange(NamedTuple):
     """One vector that differs.  ``distance`` is cosine distance (0 same direction … 2 opposite), None where the
 
     two cannot be compared; ``scaled`` says that they are the same but for length.
@@ -318,9 +316,13 @@ def _distance(a: Vector, b: Vector) -> tuple[float | None, bool]:
         # Dividing by the largest component first keeps what follows inside the range of a double.
         x, y = ([value / max(map(abs, values)) for value in values] for values in (x, y))
         length_x, length_y = math.hypot(*x), math.hypot(*y)
+    # 1 − cos as half the squared distance of the unit vectors: exact for near ones, where 1 − cos cancels.
+    apart = math.dist(x, y)
+    turned = apart * apart - (length_x - length_y) ** 2
+    if turned > apart * apart / 2 and turned > length_x * length_y * len(x) * 1e-11:  # neither cancels nor is tiny
+        return min(2.0, turned / (2 * length_x * length_y)), False
     scale = length_x / length_y
     y = [value * scale for value in y]
-    # 1 − cos as half the squared distance of the unit vectors: exact for near ones, where 1 − cos cancels.
     gap = math.dist(x, y) / length_x
     scaled = gap <= 1e-6 or (
         gap <= 1e-6 * math.sqrt(len(x)) and max(map(abs, map(operator.sub, x, y))) <= 1e-6 * length_x

@@ -241,6 +241,7 @@ class ObjectStore:
     def _planes(self, reader: PackReader, entry: Entry) -> Planes:
         held = self._glanced
         if held is None or held[0] != entry.id:  # the versions of a leaf are often differences from the same
+            self._glanced = None  # its memory is used again
             held = self._glanced = entry.id, codec.planes(entry.codec, reader.stored(entry), entry.size)
         return held[1]
 
