@@ -1,14 +1,18 @@
 """What a commit, a diff and a checkout cost, beside git, restic and Parquet, in one run.
 
-    python tests/bench/bench_repository.py [--records 100000] [--runs 3] [--numbers short|exact] [--folder DIR]
+    python tests/bench/bench_repository.py [--records 100000] [--numbers short|exact] [--runs 3] [--rounds 3]
+        [--folder DIR]
 
 Makes a file of invented memories and a second version of it with 3 % of the records changed (half of them with a
 new vector and text, half with one metadata value), then does with it what a user would: commit, commit again,
-compare, check out.  Every command is a process of its own, timed from start to end, its output thrown away; the
-tools take turns, and the median of the runs (three times as many of what takes less than a second) is printed with
-the ratio to each peer.  Before each command the disk
-is synced, so that nobody pays for what was written before.  git and restic are used
-where they are installed, Parquet where pyarrow is.
+compare, check out.  Every command is a process of its own, timed from start to end, its output thrown away.  A run
+takes each tool in turn through its commits; then the tools take turns again, in ``--rounds``, at what is quick:
+comparing, checking out, reading arrays.  The median of all is printed with the ratio to each peer.  Before each
+command the disk is synced, so that nobody pays for what was written before.  git and restic are used where they are
+installed, Parquet where pyarrow is.
+
+With ``--folder`` everything is kept there, and what was measured there before counts too (``measured.jsonl``; remove
+it to begin anew), so that a long measurement can be made piece by piece.
 
 ``--numbers exact`` prints each float32 as the double it is (about 21 characters, as JavaScript tools do);
 ``short`` prints its shortest decimal (about 12, as NumPy and most APIs do).
@@ -31,8 +35,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-VEX = [sys.executable, "-m", "vexrepo.cli"]
-SHORT = 3  # times that a command of less than a second is run where others run once
+SCRIPT = Path(sys.executable).with_name("vex")
+VEX = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "vexrepo.cli"]
 
 SLOWER = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")  # set by developers, not where vex is installed
 
@@ -128,7 +132,7 @@ def make_data(folder: Path, records: int, numbers: str) -> tuple[Path, Path, dic
 
 
 class Tool:
-    """A tool under measure; ``costs`` collects (step → list of costs)."""
+    """A tool under measure; ``costs`` collects (step → list of costs), ``sizes`` what its repositories took."""
 
     name = ""
 
@@ -140,14 +144,20 @@ class Tool:
         self.sizes: list[Sizes] = []
 
     def once(self) -> None:
-        """Do one whole run in a new folder."""
+        """Do the commits in a new folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.measure()
+        self.commits()
 
-    def measure(self) -> None:
-        """Run the steps."""
+    def commits(self) -> None:
+        """Commit both versions."""
         raise AssertionError("each tool says how")
+
+    def again(self) -> None:
+        """Do once more what is quick and leaves the repository as it is."""
+
+    def last(self) -> None:
+        """Do once what changes the repository."""
 
     def replace(self, target: Path, source: Path) -> None:
         """Put a version of the file in place, as a program that rewrites it would."""
@@ -169,12 +179,20 @@ class Vex(Tool):
     """vexrepo, through its command line."""
 
     name = "vex"
+    one_record_bytes = 0
 
-    def measure(self) -> None:
-        work = self.folder / "work"
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def home(self) -> dict[str, str]:
+        return {"VEX_HOME": str(self.folder / "home")}
+
+    def commits(self) -> None:
+        work, home = self.work, self.home
         work.mkdir()
         live = work / "memory.vmig.jsonl"
-        home = {"VEX_HOME": str(self.folder / "home")}
         self.replace(live, self.first)
         run([*VEX, "init", "--store", f"jsonl:{live}"], work, **home)
         self.costs["first commit"].append(run([*VEX, "commit", "-m", "one"], work, **home))
@@ -182,18 +200,21 @@ class Vex(Tool):
         self.replace(live, self.second)
         self.costs["second commit"].append(run([*VEX, "commit", "-m", "two"], work, **home))
         self.sizes.append(Sizes(first, folder_bytes(work / ".vex", "cache") - first))
-        for _ in range(SHORT):
-            self.costs["diff"].append(run([*VEX, "diff", "HEAD~1", "HEAD"], work, **home))
-            self.costs["diff --stat"].append(run([*VEX, "diff", "--stat", "HEAD~1", "HEAD"], work, **home))
+
+    def again(self) -> None:
+        work, home = self.work, self.home
+        self.costs["diff"].append(run([*VEX, "diff", "HEAD~1", "HEAD"], work, **home))
+        self.costs["diff --stat"].append(run([*VEX, "diff", "--stat", "HEAD~1", "HEAD"], work, **home))
         out = self.folder / "out.vmig.jsonl"
+        out.unlink(missing_ok=True)
         self.costs["checkout"].append(run([*VEX, "checkout", "HEAD", "--to", str(out)], work, **home))
         self.costs["log -1"].append(run([*VEX, "log", "-1"], work, **home))
         self.costs["help"].append(run([*VEX, "--help"], work, **home))
-        self.one_record(work, live, home)
-        self.arrays(work)
+        self.arrays()
 
-    def one_record(self, work: Path, live: Path, home: dict[str, str]) -> None:
+    def last(self) -> None:
         """Measure what a commit of one changed record adds."""
+        work, home, live = self.work, self.home, self.work / "memory.vmig.jsonl"
         raw = live.read_bytes()
         at = raw.index(b'"importance":', len(raw) // 2) + len(b'"importance":')
         live.write_bytes(raw[:at] + b"7" + raw[at + 1 :])
@@ -201,8 +222,9 @@ class Vex(Tool):
         before = folder_bytes(work / ".vex", "cache")
         self.costs["one-record commit"].append(run([*VEX, "commit", "-m", "three"], work, **home))
         self.one_record_bytes = folder_bytes(work / ".vex", "cache") - before
+        run([*VEX, "undo"], work, **home)
 
-    def arrays(self, work: Path) -> None:
+    def arrays(self) -> None:
         """Time reading all vectors of a snapshot as one array, inside a process."""
         script = (
             "import sys, time\n"
@@ -215,7 +237,7 @@ class Vex(Tool):
             "print(sorted(times)[2])"
         )
         out = subprocess.run(
-            [sys.executable, "-c", script, str(work / ".vex")], check=True, capture_output=True, text=True
+            [sys.executable, "-c", script, str(self.work / ".vex")], check=True, capture_output=True, text=True
         )
         self.costs["all vectors"].append(Cost(float(out.stdout), 0))
 
@@ -225,7 +247,7 @@ class Git(Tool):
 
     name = "git"
 
-    def measure(self) -> None:
+    def commits(self) -> None:
         live = self.folder / "memory.vmig.jsonl"
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "gc.auto=0"]
         run(["git", "init", "-q", "."], self.folder)
@@ -240,6 +262,9 @@ class Git(Tool):
             if step == "first commit":
                 first = folder_bytes(self.folder / ".git")
         self.sizes.append(Sizes(first - empty, folder_bytes(self.folder / ".git") - first))
+
+    def again(self) -> None:
+        live = self.folder / "memory.vmig.jsonl"
         # Above core.bigFileThreshold git says no more than "binary files differ".
         text = ["-c", "core.bigFileThreshold=4g"]
         self.costs["diff"].append(run(["git", *text, "diff", "HEAD~1", "HEAD"], self.folder))
@@ -252,8 +277,12 @@ class Restic(Tool):
 
     name = "restic"
 
-    def measure(self) -> None:
-        secret = {"RESTIC_PASSWORD": "bench", "RESTIC_REPOSITORY": str(self.folder / "repo")}
+    @property
+    def secret(self) -> dict[str, str]:
+        return {"RESTIC_PASSWORD": "bench", "RESTIC_REPOSITORY": str(self.folder / "repo")}
+
+    def commits(self) -> None:
+        secret = self.secret
         data = self.folder / "data"
         data.mkdir()
         run(["restic", "init", "-q"], self.folder, **secret)
@@ -265,8 +294,11 @@ class Restic(Tool):
             self.costs[step].append(run(command, self.folder, **secret))
             sizes.append(folder_bytes(self.folder / "repo") - empty)
         self.sizes.append(Sizes(sizes[0], sizes[1] - sizes[0]))
+
+    def again(self) -> None:
+        shutil.rmtree(self.folder / "out", ignore_errors=True)
         command = ["restic", "restore", "-q", "--no-cache", "latest", "--target", "out"]
-        self.costs["checkout"].append(run(command, self.folder, **secret))
+        self.costs["checkout"].append(run(command, self.folder, **self.secret))
 
 
 class Parquet(Tool):
@@ -274,9 +306,9 @@ class Parquet(Tool):
 
     name = "parquet"
 
-    def measure(self) -> None:
+    def commits(self) -> None:
         script = (
-            "import sys, time, orjson, numpy as np, pyarrow as pa, pyarrow.parquet as pq\n"
+            "import sys, orjson, numpy as np, pyarrow as pa, pyarrow.parquet as pq\n"
             "rows = []\n"
             "for line in open(sys.argv[1], 'rb'):\n"
             "    s = line.index(b'\"vector\":[') + 9\n"
@@ -284,18 +316,51 @@ class Parquet(Tool):
             "m = np.stack(rows); del rows\n"
             "t = pa.table({'v': pa.FixedSizeListArray.from_arrays(pa.array(m.ravel()), m.shape[1])})\n"
             "pq.write_table(t, sys.argv[2], compression='zstd', use_dictionary=False, use_byte_stream_split=True)\n"
+        )
+        subprocess.run([sys.executable, "-c", script, str(self.second), str(self.target)], check=True)
+        self.sizes.append(Sizes(self.target.stat().st_size, 0))
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "v.parquet"
+
+    def again(self) -> None:
+        script = (
+            "import sys, time, numpy as np, pyarrow.parquet as pq\n"
             "times = []\n"
             "for _ in range(5):\n"
-            "    s = time.perf_counter(); c = pq.read_table(sys.argv[2])['v'].combine_chunks()\n"
-            "    a = c.flatten().to_numpy().reshape(m.shape); times.append(time.perf_counter() - s)\n"
-            "assert np.array_equal(a, m)\n"
+            "    s = time.perf_counter(); c = pq.read_table(sys.argv[1])['v'].combine_chunks()\n"
+            "    a = c.flatten().to_numpy().reshape(-1, c.type.list_size); times.append(time.perf_counter() - s)\n"
             "print(sorted(times)[2])"
         )
-        target = self.folder / "v.parquet"
-        command = [sys.executable, "-c", script, str(self.second), str(target)]
+        command = [sys.executable, "-c", script, str(self.target)]
         out = subprocess.run(command, check=True, capture_output=True, text=True)
         self.costs["all vectors"].append(Cost(float(out.stdout), 0))
-        self.sizes.append(Sizes(target.stat().st_size, 0))
+
+
+def remember(path: Path, tools: dict[str, Tool], before: dict[str, int]) -> None:
+    """Append what was measured since ``before`` (step → how many were known) to a file."""
+    with open(path, "a") as file:
+        for tool in tools.values():
+            for step, costs in tool.costs.items():
+                for cost in costs[before.get(f"{tool.name} {step}", 0) :]:
+                    file.write(json.dumps([tool.name, step, *cost]) + "\n")
+            for sizes in tool.sizes[before.get(tool.name, 0) :]:
+                file.write(json.dumps([tool.name, "", *sizes]) + "\n")
+
+
+def recall(path: Path, tools: dict[str, Tool]) -> dict[str, int]:
+    """Take over what earlier runs measured; return how much of each there is."""
+    for line in path.read_text().splitlines() if path.exists() else ():
+        name, step, *values = json.loads(line)
+        if name not in tools:
+            continue
+        if step:
+            tools[name].costs[step].append(Cost(*values))
+        else:
+            tools[name].sizes.append(Sizes(*values))
+    known = {f"{tool.name} {step}": len(costs) for tool in tools.values() for step, costs in tool.costs.items()}
+    return known | {tool.name: len(tool.sizes) for tool in tools.values()}
 
 
 def equal_records(left: Path, right: Path) -> int:
@@ -328,7 +393,7 @@ TARGETS = {
 }
 
 
-def report(tools: dict[str, Tool], changed: dict[str, int], records: int, numbers: str, runs: int) -> None:
+def report(tools: dict[str, Tool], changed: dict[str, int], records: int, numbers: str) -> None:
     """Print the table as Markdown."""
     vex = tools["vex"]
     assert isinstance(vex, Vex)
@@ -337,17 +402,17 @@ def report(tools: dict[str, Tool], changed: dict[str, int], records: int, number
         f"\n{records:,} records × 384 dims, numbers {numbers}, {vex.first.stat().st_size / 1e6:,.0f} MB of JSONL; ",
         end="",
     )
-    print(f"median of {runs} interleaved runs; {os.cpu_count()} cores\n")
-    print("| what | vex | " + " | ".join(f"{p} | ratio" for p in peers) + " |")
-    print("|---|---|" + "---|---|" * len(peers))
+    print(f"medians; {os.cpu_count()} cores\n")
+    print("| what | runs | vex | " + " | ".join(f"{p} | ratio" for p in peers) + " |")
+    print("|---|---|---|" + "---|---|" * len(peers))
 
-    def row(what: str, ours: str, theirs: dict[str, tuple[str, float]]) -> None:
-        cells = []
+    def row(what: str, ours: str, theirs: dict[str, tuple[str, float]], runs: int = 0) -> None:
+        cells = [str(runs or len(vex.sizes)), ours]
         for peer in peers:
             shown, ratio = theirs.get(peer, ("", 0.0))
             target = TARGETS.get((what, peer))
-            cells.append(f"{shown} | " + (f"{ratio:.2f}" + (f" (≤ {target})" if target else "") if shown else ""))
-        print(f"| {what} | {ours} | " + " | ".join(cells) + " |")
+            cells.append(f"{shown} | " + (f"{ratio:.3f}" + (f" (≤ {target})" if target else "") if shown else ""))
+        print(f"| {what} | " + " | ".join(cells) + " |")
 
     for step in ("first commit", "second commit", "diff", "diff --stat", "checkout", "all vectors"):
         ours = vex.median(step)
@@ -358,7 +423,7 @@ def report(tools: dict[str, Tool], changed: dict[str, int], records: int, number
             cost = tools[peer].median("diff" if step == "diff --stat" else step)
             if cost is not None:
                 theirs[peer] = (f"{cost.wall_s:.2f} s", ours.wall_s / cost.wall_s)
-        row(step, f"{ours.wall_s:.2f} s", theirs)
+        row(step, f"{ours.wall_s:.2f} s", theirs, len(vex.costs[step]))
     size = statistics.median(s.first for s in vex.sizes)
     theirs = {
         p: (f"{s:,.1f} MB", size / 1e6 / s)
@@ -373,10 +438,9 @@ def report(tools: dict[str, Tool], changed: dict[str, int], records: int, number
         if (s := statistics.median(x.added for x in tools[p].sizes) / 1e6)
     }
     row("added by the second", f"{added / 1e6:,.2f} MB", theirs)
-    print(
-        f"\nvectors changed × 0.83: {changed['vectors'] * 0.83 / 1e6:.2f} MB; "
-        f"one-record commit: {vex.one_record_bytes:,} bytes"
-    )
+    print(f"\nvectors changed × 0.83: {changed['vectors'] * 0.83 / 1e6:.2f} MB")
+    if vex.one_record_bytes:
+        print(f"one-record commit: {vex.one_record_bytes:,} bytes")
     for step in ("first commit", "second commit", "diff", "checkout", "one-record commit", "log -1", "help"):
         cost = vex.median(step)
         if cost:
@@ -389,10 +453,19 @@ def report(tools: dict[str, Tool], changed: dict[str, int], records: int, number
     print(f"checked out and equal to the source: {equal:,} of {records:,}")
 
 
+def tell(when: str, tool: Tool) -> None:
+    """Say what came out last, while the rest goes on."""
+    print(
+        f"{when} {tool.name}: " + json.dumps({k: round(v[-1].wall_s, 3) for k, v in tool.costs.items()}),
+        file=sys.stderr,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=3, help="whole runs, commits included; 0: only rounds")
+    parser.add_argument("--rounds", type=int, default=3, help="times that what is quick is done after each run")
     parser.add_argument("--numbers", choices=("short", "exact"), default="exact")
     parser.add_argument("--folder", type=Path, help="where to work (kept); default: a temporary folder")
     parser.add_argument("--peers", default="git,restic,parquet")
@@ -407,15 +480,22 @@ def main() -> None:
         for name in options.peers.split(","):
             if name in kinds and (name == "parquet" or shutil.which(name)):
                 tools[name] = kinds[name](folder, first, second)
-        for turn in range(options.runs):
-            for tool in tools.values():
-                tool.once()
-                print(
-                    f"run {turn + 1} {tool.name}: "
-                    + json.dumps({k: round(v[-1].wall_s, 2) for k, v in tool.costs.items()}),
-                    file=sys.stderr,
-                )
-        report(tools, changed, options.records, options.numbers, options.runs)
+        measured = folder / "measured.jsonl"
+        known = recall(measured, tools)
+        for turn in range(max(1, options.runs)):
+            if options.runs:
+                for tool in tools.values():
+                    tool.once()
+                    tell(f"run {turn + 1}", tool)
+            for number in range(options.rounds):
+                for tool in tools.values():
+                    tool.again()
+                    tell(f"round {number + 1}", tool)
+            if options.runs:
+                for tool in tools.values():
+                    tool.last()
+        remember(measured, tools, known)
+        report(tools, changed, options.records, options.numbers)
     finally:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
