@@ -56,7 +56,7 @@ def large(vex, repo, monkeypatch):
 def test_a_large_diff_is_the_same_from_one_process_and_two(vex, large, monkeypatch, options):
     apart = []
     whole = difference.BesideStream
-    monkeypatch.setattr(difference, "BesideStream", lambda *work: apart.append(1) or whole(*work))
+    monkeypatch.setattr(difference, "BesideStream", lambda *work, **how: apart.append(1) or whole(*work, **how))
     one = vex("diff", "HEAD~1", "HEAD", *options)
     assert not apart and one.code == 0 and one.out.count("\n") > 40
     monkeypatch.setattr(difference, "MANY_SPANS", 2)

@@ -29,7 +29,8 @@ from vexrepo.storage.files import Files
 from vexrepo.storage.store import ObjectStore
 
 MANY_SPANS = 16  # that differ: enough to be worth a second process
-PART_SPANS = 2  # compared by one of two processes before it is the other's turn
+PART_SPANS = 8  # compared by one of two processes before it is the other's turn
+HELD = 2  # parts that wait to be printed
 _TINY, _HUGE = 1e-100, 1e100
 
 
@@ -153,7 +154,7 @@ def show_commits(
         yield from map(Shown._make, shown(spans))
         return
     parts = [spans[at : at + PART_SPANS] for at in range(0, len(spans), PART_SPANS)]
-    with BesideStream(lambda: (marshal.dumps(list(shown(part))) for part in parts[1::2])) as second:
+    with BesideStream(lambda: (marshal.dumps(list(shown(part))) for part in parts[1::2]), held=HELD) as second:
         for number, part in enumerate(parts):
             yield from map(Shown._make, marshal.loads(second.take()) if number % 2 else shown(part))
 
