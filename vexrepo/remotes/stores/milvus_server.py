@@ -7,6 +7,7 @@ writes every error into the program's log, too; that is turned off while we ask,
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import logging
 import re
 import threading
@@ -72,14 +73,16 @@ class MilvusServer:
 
     @cached_property
     def version(self) -> str:
-        """What the server says it is, such as ``v2.3.5`` or ``milvus_lite-3.2.2``."""
+        """What the server says it is, such as ``v2.3.5``; ``lite-3.2.2`` for a file."""
+        if self.address.is_path:  # those of Milvus Lite before 3 do not say
+            return f"lite-{importlib.metadata.version('milvus-lite')}"
         with self.asking():
             return str(self.client.get_server_version(timeout=self.timeout_s))
 
     @property
     def merges(self) -> bool:
         """Whether an upsert adds to what a row has, and only an insert replaces it: so Milvus Lite from 3 on."""
-        return self.version.startswith("milvus_lite")
+        return self.address.is_path and not self.version.startswith(("lite-1.", "lite-2."))
 
     @property
     def has_several(self) -> bool:
