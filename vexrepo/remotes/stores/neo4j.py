@@ -19,7 +19,7 @@ import orjson
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects import canonical
 from vexrepo.objects.record import Record, from_json
-from vexrepo.objects.vector import MAIN, Space, pack_numbers
+from vexrepo.objects.vector import MAIN, Space, Vector, pack_numbers
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Sourced
 from vexrepo.remotes.stores.capabilities import Capabilities, native_id
@@ -47,6 +47,7 @@ _PAGE: Final = 1000
 _FIRST_PAGE: Final = 64
 _SAMPLE: Final = 64  # nodes that are looked at for what their properties are called
 _ID_BYTES: Final = 4096  # an index takes some 8,000
+_NUMBERS: Final = frozenset((float, int))
 _LEAST: Final = -(1 << 63)
 
 
@@ -271,6 +272,9 @@ class Neo4jStore(PointStore):
                 continue
             if type(value).__name__ == "Vector":
                 self.kinds.payload({name: value})
+            if (row := _single(numbers)) is not None:
+                found.append(Found(Vector(Space(places[name], "dense", None, len(numbers), "f32"), row), None))
+                continue
             dtype, row = pack_numbers(numbers)
             if dtype == "f32d":
                 decimals.append(places[name])
@@ -392,9 +396,18 @@ def _numbers(value: Any) -> list[Any] | None:
             return None
     elif type(value).__name__ == "Vector":
         value = value.to_native()
-    if isinstance(value, list) and value and all(type(each) in (float, int) for each in value):
-        return value
-    return None
+    return value if isinstance(value, list) and value and set(map(type, value)) <= _NUMBERS else None
+
+
+def _single(numbers: list[Any]) -> bytes | None:
+    """Return numbers as float32, None where that loses something: most vectors are such, and this is quick."""
+    if set(map(type, numbers)) != {float}:
+        return None
+    values = np.array(numbers, "<f8")
+    with np.errstate(over="ignore"):
+        row = values.astype("<f4")
+    is_same = np.isfinite(row).all() and np.array_equal(row.astype("<f8").view("<u8"), values.view("<u8"))
+    return row.tobytes() if is_same else None
 
 
 def _shown_end(value: Any, says: Any) -> str:
