@@ -93,6 +93,19 @@ KINDS: Final[dict[str, KindFlags]] = {
         environment={"location": ("QDRANT_URL",), "collection": ("QDRANT_COLLECTION",)},
         secrets={"api_key": ("QDRANT_API_KEY",)},
     ),
+    "opensearch": _server(
+        Server("index", url="http://localhost:9200"),
+        environment={"location": ("OPENSEARCH_URL",), "index": ("OPENSEARCH_INDEX",)},
+        secrets={"password": ("OPENSEARCH_PASSWORD",)},
+    ),
+    "elasticsearch": _server(
+        Server("index", url="http://localhost:9200"),
+        environment={"location": ("ELASTICSEARCH_URL",), "index": ("ELASTICSEARCH_INDEX",)},
+        secrets={
+            "api_key": ("ELASTICSEARCH_API_KEY", "ELASTIC_API_KEY"),
+            "password": ("ELASTICSEARCH_PASSWORD", "ELASTIC_PASSWORD"),
+        },
+    ),
     "neo4j": _server(
         Server("label", option="label", url="bolt://localhost:7687"),
         "user",
@@ -159,7 +172,7 @@ FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
     ("collection", "NAME", "The collection, for qdrant, chroma, weaviate and milvus."),
     ("tenant", "NAME", "The tenant, for weaviate, and for chroma (default: default_tenant)."),
     ("database", "NAME", "The database, for chroma (default: default_database) and milvus."),
-    ("index", "NAME", "The index, for pinecone; the search index, for redis."),
+    ("index", "NAME", "The index, for pinecone, opensearch and elasticsearch; the search index, for redis."),
     ("label", "LABEL", "The label of the nodes, for neo4j (default: Memory)."),
     ("user", "NAME", "The user, for neo4j (default: neo4j)."),
     ("prefix", "PREFIX", "What the keys begin with, for redis."),

@@ -102,8 +102,8 @@ class HttpPointStore(PointStore):
 
     def client(self, host: str) -> HttpClient:
         """Return a client of a server, to which the key goes.  Raises: UsageError (bad-address)."""
-        key, reach = self.address.secret(KEY), self.address.reach
-        base = self._base_url(host, has_key=bool(key))
+        reach = self.address.reach
+        base = self._base_url(host, has_key=self.has_secret())
         failures = Failures(
             StoreError,
             "store-unreachable",
@@ -116,17 +116,25 @@ class HttpPointStore(PointStore):
                 "store-refused": self.key_hint,
             },
         )
-        credential = Credential.of(key, header=self.key_header, scheme=self.key_scheme) if key else None
         network = Network(reach.proxy(base), reach.ca_file, reach.timeout_s, max(300.0, reach.timeout_s))
         return HttpClient(
             base,
-            credential=credential,
+            credential=self.credential(),
             network=network,
             failures=failures,
             patience=self.patience,
             headers=self.headers(),
             most_bytes=MOST_BYTES,
         )
+
+    def has_secret(self) -> bool:
+        """Whether something is sent that must not go in the clear."""
+        return bool(self.address.secret(KEY))
+
+    def credential(self) -> Credential | None:
+        """Return the header that says who asks, None where nothing does."""
+        key = self.address.secret(KEY)
+        return Credential.of(key, header=self.key_header, scheme=self.key_scheme) if key else None
 
     def headers(self) -> Mapping[str, str]:
         """Return headers that every request has."""

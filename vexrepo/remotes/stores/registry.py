@@ -19,6 +19,8 @@ BUILT_IN = {
     "parquet": "vexrepo.remotes.stores.parquet:ParquetStore",
     "pgvector": "vexrepo.remotes.stores.pgvector:PgvectorStore",
     "neo4j": "vexrepo.remotes.stores.neo4j:Neo4jStore",
+    "opensearch": "vexrepo.remotes.stores.opensearch:OpenSearchStore",
+    "elasticsearch": "vexrepo.remotes.stores.opensearch:ElasticsearchStore",
     "redis": "vexrepo.remotes.stores.redis:RedisStore",
     "sqlite-vec": "vexrepo.remotes.stores.sqlite_vec:SqliteVecStore",
     "vex-backup": "vexrepo.remotes.stores.vex_backup:BackupStore",
