@@ -603,6 +603,7 @@ def test_batches_are_halved_until_the_server_takes_them(failing: list[tuple[int,
     [
         ("Neo.TransientError.Transaction.DeadlockDetected", "store-busy"),
         ("Neo.TransientError.Request.RateLimitReached", "store-busy"),
+        ("Neo.ClientError.Schema.ConstraintCreationFailed", "store-schema"),
         ("Neo.ClientError.Statement.TypeError", "store-answer"),
     ],
 )

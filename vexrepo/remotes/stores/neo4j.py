@@ -21,7 +21,7 @@ from vexrepo.objects import canonical
 from vexrepo.objects.record import Record, from_json
 from vexrepo.objects.vector import MAIN, Space, Vector, pack_numbers
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Sourced
+from vexrepo.remotes.stores.base import Cursor, Description, Sourced
 from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
 from vexrepo.remotes.stores.neo4j_edges import WAITING, Edges
@@ -56,6 +56,7 @@ class Neo4jStore(PointStore):
 
     kind: ClassVar[str] = "neo4j"
     holds_edges: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
     secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "the password of the Neo4j server"}
     options: ClassVar[frozenset[str]] = frozenset(
         {"label", "id", "text", "vector", "similarity", "tls", "routing", "user"}
@@ -201,9 +202,23 @@ class Neo4jStore(PointStore):
         self._report = on_problem
         yield from super().scan(on_problem)
 
+    def scan_on(
+        self, cursor: Cursor | None, on_problem: Callable[[InvalidData], None] | None = None
+    ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
+        """Yield the memories after a cursor in batches, each with the cursor after it."""
+        self._report = on_problem
+        yield from super().scan_on(cursor, on_problem)
+
     def read_points(self) -> Iterator[list[Point]]:
         """Yield the nodes in the order of their ids, texts before numbers; then say which have none."""
-        for rows in self._pages("properties(n)"):
+        yield from self._points(None)
+
+    def read_points_after(self, last: str) -> Iterator[list[Point]]:
+        """Yield the nodes whose ids come after one."""
+        yield from self._points(self._native(last))
+
+    def _points(self, after: str | int | None) -> Iterator[list[Point]]:
+        for rows in self._pages("properties(n)", after):
             if found := [point for (properties,) in rows if (point := self._point_or_problem(properties)) is not None]:
                 yield found
         # Of values that cannot be compared the comparison is null.
@@ -216,12 +231,16 @@ class Neo4jStore(PointStore):
                 "id-missing",
             )
 
-    def _pages(self, what: str) -> Iterator[list[list[Any]]]:
+    def _pages(self, what: str, after: str | int | None = None) -> Iterator[list[list[Any]]]:
         """Yield what is asked of all nodes that have an id, in pages; of those that share one the first."""
         column, ahead = f"n.{self._id}", int(self.id_name not in self._schema.unique)
         for least in ("", _LEAST) if self._has_numbers else ("",):  # each is compared with its like only
+            if isinstance(after, int) and least == "":
+                continue
             last: Any = least
             sign, page = ">=", _FIRST_PAGE
+            if after is not None and type(after) is type(least):
+                last, sign = after, ">"
             while True:
                 query = (
                     f"{self._match} WHERE {column} {sign} $last RETURN {column} AS at, {what} AS it ORDER BY at LIMIT "

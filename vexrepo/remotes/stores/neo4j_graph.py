@@ -163,6 +163,12 @@ class Graph:
                 raise StoreError(f"{where}: too much at once ({_words(error)})", code="store-limit") from None
             if "DatabaseNotFound" in code or "DatabaseUnavailable" in code:
                 raise StoreError(f"{where}: {_words(error)}; check the name", code="store-missing") from None
+            if ".Schema." in code:
+                raise StoreError(
+                    f"{where}: the graph does not take it ({_words(error)}); see SHOW CONSTRAINTS, and which nodes "
+                    "share an id",
+                    code="store-schema",
+                ) from None
             if ".TransientError." in code:
                 raise StoreError(
                     f"{where} is busy ({_words(error)}); run the command again later: it goes on where it stopped",
