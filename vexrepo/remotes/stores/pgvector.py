@@ -40,6 +40,7 @@ from vexrepo.remotes.stores.pgvector_table import (
 from vexrepo.remotes.stores.pgvector_wire import HEADER, TRAILER, can_be_held
 from vexrepo.remotes.stores.point_store import PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import RESERVED, Fields, Point
+from vexrepo.remotes.stores.profiles import MEM0_TABLE, profile_fields
 
 if TYPE_CHECKING:
     import psycopg
@@ -80,7 +81,7 @@ class PgvectorStore(PointStore):
     writes_whole: ClassVar[bool] = True
     batch_points: ClassVar[int] = 2000
     batch_bytes: ClassVar[int] = 16 << 20
-    options: ClassVar[frozenset[str]] = _LIBPQ | {"table", "schema", "id", "text", "vector", "index"}
+    options: ClassVar[frozenset[str]] = _LIBPQ | {"table", "schema", "id", "text", "vector", "index", "profile"}
     secrets: ClassVar[Mapping[str, str]] = {"password": "the password of the database's user"}
     can = Capabilities(
         holds_json,
@@ -254,8 +255,10 @@ class PgvectorStore(PointStore):
     def find_fields(self, sample: Sequence[Point]) -> Fields:
         """Return what the members are called: a column holds the text, or a member of the payload."""
         table = self._find()
-        if table is None or table.text:
-            return Fields(text=table.text if table is not None else "content")
+        if table is None:
+            return profile_fields(self.address, sample) or Fields(text="content")
+        if table.text:
+            return Fields(text=table.text)
         return super().find_fields(sample)
 
     def fields(self) -> Fields:
@@ -419,8 +422,11 @@ class PgvectorStore(PointStore):
                 )
             home = sql.Identifier(schemas[0])
             connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA {}").format(home))
-            columns = columns_to_make(wanted.spaces, wanted.config)
-            key = str(wanted.config.get("id", "id"))
+            config = wanted.config
+            if not config and self.fields().complete is not None:
+                config = MEM0_TABLE
+            columns = columns_to_make(wanted.spaces, config)
+            key = str(config.get("id", "id"))
             key = key if key in columns else "id"
             schema = sql.Identifier(self._extension_schema())
             parts = [

@@ -30,7 +30,7 @@ from abc import abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeAlias
@@ -51,6 +51,7 @@ from vexrepo.remotes.stores.points import (
     told_text_name,
     write_point,
 )
+from vexrepo.remotes.stores.profiles import profile_fields
 from vexrepo.storage.spill import Sorter
 
 BATCH_POINTS: Final = 256
@@ -229,7 +230,12 @@ class PointStore(Store):
         return self._fields
 
     def find_fields(self, sample: Sequence[Point]) -> Fields:
-        """Return the fields: the text's name as the address says (``?text=``), else as most points have it."""
+        """Return the fields: the text's name as the address says (``?text=``), else as most points have it.
+
+        Where a store takes ``?profile=`` and the memory is a framework's, the fields are as that calls them.
+        """
+        if "profile" in self.options and (found := profile_fields(self.address, sample)) is not None:
+            return found
         name = self.address.options.get("text")
         if name is None:
             votes = Counter(told_text_name(point.payload) for point in sample[:SAMPLE])
@@ -250,6 +256,13 @@ class PointStore(Store):
             self._fields = self.find_fields(first)
         return chain((first,), batches)
 
+    def _settled_can(self) -> Capabilities:
+        """Return what can be held by way of the fields: a framework takes no ids but its own kind."""
+        can = self.can
+        if self.fields().complete is not None and can.id_form != "uuid only":
+            self.can = can = replace(can, id_form="uuid only")
+        return can
+
     def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
         """Yield every record in batches; ``place`` is the number of the point, from 1."""
         for batch, _ in PointStore.scan_on(self, None, on_problem):
@@ -261,7 +274,7 @@ class PointStore(Store):
     ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
         """Yield the records after a cursor in batches, each with the cursor after it."""
         is_there = self.exists()  # asked first: what a collection is like says what its ids are
-        names = Names(self.can) if self.create and cursor is None else None
+        names = Names(self._settled_can()) if self.create and cursor is None and not is_there else None
         place = cursor.place if cursor is not None else 0
         if is_there:
             if cursor is not None:
@@ -269,7 +282,8 @@ class PointStore(Store):
                 batches: Iterator[Sequence[Point | Record]] = self.read_points_after(cursor.last)
             else:
                 batches = self.read_records()
-            can, fields = self.can, self.fields()
+            can, fields = self._settled_can(), self.fields()
+            names = Names(can) if self.create and cursor is None else None
             for batch in batches:
                 found, native = [], ""
                 for point in batch:

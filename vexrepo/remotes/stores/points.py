@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -32,12 +32,16 @@ TEXTS: Final = ("text", "content", "document", "page_content", "data", "memory",
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What the members of a payload are called that are not metadata."""
+    """What the members of a payload are called that are not metadata.
+
+    ``complete`` adds to a payload what those who read it expect beside (``profiles``); it is given the record, too.
+    """
 
     text: str = "text"
     namespace: str = "namespace"
     model: str = "model"
     created_at: str = "created_at"
+    complete: Callable[[dict[str, Any], Mapping[str, Any]], None] | None = None
 
     @property
     def members(self) -> tuple[tuple[str, str], ...]:
@@ -92,8 +96,10 @@ def write_point(
     original = body_value(record.body)
     payload, absent, patch = _split(original, can, fields)
     fills = can.fills if fills is None else fills
-    if fills:
+    if fills or fields.complete is not None:
         payload = {**fills, **payload}
+        if fields.complete is not None:
+            fields.complete(payload, original)
         absent, patch = _difference(payload, original, fields)
     held = native_vectors(record.vectors, can)
     decimals, rows = _carried_vectors(record.vectors, held)

@@ -27,6 +27,7 @@ from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import is_number
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
 from vexrepo.remotes.stores.point_store import Point, Wanted
+from vexrepo.remotes.stores.profiles import MEM0_FILTERS
 from vexrepo.remotes.stores.qdrant_config import (
     DISTANCES,
     EXACT_TYPES,
@@ -55,7 +56,7 @@ class QdrantStore(HttpPointStore):
     key_hint: ClassVar[str] = "give a key that may read and write this collection in the environment, as QDRANT_API_KEY"
     batch_points: ClassVar[int] = 256
     batch_bytes: ClassVar[int] = 5 << 20  # numbers are three times as long in JSON; the server takes 32 MiB
-    options: ClassVar[frozenset[str]] = frozenset({"collection", "text", "tls", "distance", "dims"})
+    options: ClassVar[frozenset[str]] = frozenset({"collection", "text", "tls", "distance", "dims", "profile"})
     has_folders: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     can = capabilities(None)
@@ -214,7 +215,10 @@ class QdrantStore(HttpPointStore):
         if not body["vectors"] and not body.get("sparse_vectors"):
             raise no_dims(self.address)
         self.ask("PUT", self._path, body=body)
-        for field, schema in indexes(wanted.config).items():
+        made = indexes(wanted.config)
+        if not wanted.config and self.fields().complete is not None:
+            made = dict.fromkeys(MEM0_FILTERS, "keyword")
+        for field, schema in made.items():
             self.ask(
                 "PUT", f"{self._path}/index", query={"wait": "true"}, body={"field_name": field, "field_schema": schema}
             )
