@@ -141,6 +141,12 @@ KINDS: Final[dict[str, KindFlags]] = {
         secrets={"password": ("MILVUS_TOKEN",)},
     ),
     "mcp": KindFlags(("in", "file"), ("out", "output")),
+    "lancedb": KindFlags(
+        ("db",),
+        ("db", "out"),
+        {"table": "table", "text-field": "text"},
+        source_options={"table": "table", "text-field": "text"},
+    ),
     "letta": KindFlags(("in", "file"), ("out", "output")),
     "numpy": KindFlags(("in", "file"), ("out", "output")),
     "parquet": KindFlags(("in", "file"), ("out", "output")),
@@ -161,15 +167,15 @@ KINDS: Final[dict[str, KindFlags]] = {
 
 # What the flags are called to a user: name, what stands for the value, help.  Commands make their options from these.
 FLAGS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("db", "FILE", "The vektor database, or the file for sqlite-vec."),
+    ("db", "FILE", "The vektor database, the file for sqlite-vec, the folder for lancedb."),
     ("in", "FILE", "The source, for --from jsonl."),
     ("file", "FILE", "The source, for --from jsonl or vex-backup."),
     ("out", "PATH", "The target: a file, or a vektor database."),
     ("agent-id", "ID", "The agent whose rows new ones are, in a vektor database."),
     ("machine-id", "ID", "The machine a vex-backup was made on (default: this one)."),
     ("url", "URL", "Where the server of a vector store is; without passwords and keys."),
-    ("table", "NAME", "The table, for pgvector and sqlite-vec."),
     ("collection", "NAME", "The collection, for qdrant, chroma, weaviate and milvus."),
+    ("table", "NAME", "The table, for pgvector, sqlite-vec and lancedb."),
     ("tenant", "NAME", "The tenant, for weaviate, and for chroma (default: default_tenant)."),
     ("database", "NAME", "The database, for chroma (default: default_database) and milvus."),
     ("index", "NAME", "The index, for pinecone, opensearch and elasticsearch; the search index, for redis."),

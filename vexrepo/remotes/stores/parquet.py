@@ -6,12 +6,9 @@ it is complete.  What the columns cannot hold is in the column ``_vex`` (``point
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from itertools import islice
 from typing import Any, ClassVar, Final
 
@@ -20,6 +17,7 @@ from vexrepo.objects import canonical
 from vexrepo.objects.record import Record, body_value
 from vexrepo.objects.vector import MAIN
 from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.arrow_values import plain
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.exact_vectors import exact_vector, single_vectors, with_exact
@@ -237,7 +235,7 @@ class _Rows:
             raise InvalidData(f"the id is {identifier!r:.60}, expected a text or a number", code="id-missing")
         if self.is_ours and "metadata" in cells:
             cells |= _members(cells.pop("metadata"))
-        payload = cells if self.is_ours else {name: _plain(value) for name, value in cells.items()}
+        payload = cells if self.is_ours else {name: plain(value) for name, value in cells.items()}
         found = []
         if vector is not None and vector.is_valid:
             values = vector.values.to_numpy(zero_copy_only=False)
@@ -253,19 +251,4 @@ def _members(text: str) -> Mapping[str, Any]:
     value = canonical.parse(text.encode())
     if not isinstance(value, dict):
         raise InvalidData(f"the column metadata has {text!r:.60}, expected a JSON object", code="not-an-object")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    """Return a cell as JSON."""
-    if isinstance(value, (dt.datetime, dt.date, dt.time)):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, (Decimal, dt.timedelta)):
-        return str(value)
-    if isinstance(value, bytes):
-        return {"$blob": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {str(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
     return value

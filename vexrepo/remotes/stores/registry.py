@@ -14,6 +14,7 @@ BUILT_IN = {
     "jsonl": "vexrepo.remotes.stores.jsonl:JsonlStore",
     "vektor": "vexrepo.remotes.stores.vektor:VektorStore",
     "mcp": "vexrepo.remotes.stores.mcp:McpStore",
+    "lancedb": "vexrepo.remotes.stores.lancedb:LanceStore",
     "letta": "vexrepo.remotes.stores.letta:LettaStore",
     "numpy": "vexrepo.remotes.stores.numpy_file:NumpyStore",
     "parquet": "vexrepo.remotes.stores.parquet:ParquetStore",
