@@ -56,6 +56,9 @@ COMMANDS: dict[str, Entry] = {
         f"{_HERE}.validate:validate", "Check every record of a file or store against the format.", _FILES
     ),
     "sign": Entry(f"{_HERE}.sign:sign", "Sign a vmig file, or commits.", _FILES),
+    "backfill": Entry(
+        f"{_HERE}.backfill:backfill", "Let agents find nearest memories in a database by sqlite-vec.", _FILES
+    ),
     "adapters": Entry(f"{_HERE}.adapters:adapters", "List the kinds of store and projection adapters.", _FILES),
     "verify": Entry(f"{_HERE}.verify:verify", "Check the signatures of files, commits and stores.", _CARE),
     "trust": Entry(f"{_HERE}.trust:trust", "Say whose keys you know.", _CARE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
@@ -15,6 +15,9 @@ from vexrepo.objects.vector import MAIN, floats
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+SLACK: Final = 1e-4  # what float32 makes of a cosine similarity
 
 
 class Nearest:
@@ -32,13 +35,16 @@ class Nearest:
         self._held: list[tuple[float, int, Record]] = []
         self._count = 0
 
-    def offer(self, record: Record) -> None:
-        """Consider a record.  Raises: InvalidData (dims-mismatch) for a vector of another length than the query's."""
+    def offer(self, record: Record) -> bool:
+        """Consider a record, and return whether a record less near, by float32's precision, might still be kept.
+
+        Raises: InvalidData (dims-mismatch) for a vector of another length than the query's.
+        """
         import numpy as np
 
         main = next((item for item in record.vectors if item.space.name == MAIN), None)
         if main is None or main.space.kind != "dense":
-            return
+            return True
         if main.space.dims != len(self._query):
             raise InvalidData(
                 f"the query vector has {len(self._query)} numbers, the memories' have {main.space.dims}; embed it with "
@@ -54,6 +60,7 @@ class Nearest:
             heapq.heappush(self._held, entry)
         elif entry[:2] > self._held[0][:2]:
             heapq.heapreplace(self._held, entry)
+        return len(self._held) < self._limit or score >= self._held[0][0] - SLACK
 
     def best(self) -> Iterator[Record]:
         """Yield what was kept, the nearest first, each with its cosine similarity as ``score``."""

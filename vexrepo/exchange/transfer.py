@@ -232,6 +232,7 @@ class _Stream:
         self._seen = SeenKeys()
         self._stack = contextlib.ExitStack()
         self._total: int | None = None
+        self._is_ordered = False
         # Begun before the target is opened for writing.
         self._batches = iter(()) if self.keeps_lines and not to_records else self._begin()
 
@@ -244,6 +245,9 @@ class _Stream:
     def _begin(self) -> Iterator[list[Sourced]]:
         request, origin = self._request, self._origin
         report = self._report if request.skip_problems else None
+        if request.nearest is not None and (ordered := origin.scan_nearest(request.nearest, report)) is not None:
+            self._is_ordered = True
+            return ordered
         scan = origin.scan_newest if request.limit is not None and request.nearest is None else origin.scan
         size = getattr(origin, "size_bytes", None)
         self._total = origin.describe().count if size is None else None
@@ -338,7 +342,8 @@ class _Stream:
         assert self._request.nearest is not None
         nearest = Nearest(self._request.nearest, self._request.limit or 10)
         for _, record in self._selected():
-            nearest.offer(record)
+            if not nearest.offer(record) and self._is_ordered:
+                break
         return ((0, record) for record in nearest.best())
 
     def _renamed(self, record: Record) -> Record:

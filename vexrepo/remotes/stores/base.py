@@ -137,6 +137,15 @@ class Store(ABC):
         for batch in self.scan(on_problem):
             yield batch, None
 
+    def scan_nearest(
+        self, query: Sequence[float], on_problem: Callable[[InvalidData], None] | None = None
+    ) -> Iterator[list[Sourced]] | None:
+        """As ``scan``, the records with a vector, the nearest to a query first by cosine, to float32's precision.
+
+        So a reader may stop early.  None where the store cannot tell.
+        """
+        return None
+
     def edges(self) -> Iterator[Record]:
         """Yield the graph edges of the store (``vexrepo.objects.edge``)."""
         return iter(())

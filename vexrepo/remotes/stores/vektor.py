@@ -7,18 +7,19 @@ are, and every other column that is not NULL a member of its metadata.  Mapping 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Self
 
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record, split_key
 from vexrepo.remotes.stores import sqlite_files as files
+from vexrepo.remotes.stores import vektor_nearest as nearest
 from vexrepo.remotes.stores import vektor_schema as schema
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
 from vexrepo.remotes.stores.vektor_edges import EdgeReader, EdgeWriter
 from vexrepo.remotes.stores.vektor_graph import link
-from vexrepo.remotes.stores.vektor_memories import MemoryRows, foreign_keys
+from vexrepo.remotes.stores.vektor_memories import BATCH, MemoryRows, foreign_keys
 from vexrepo.remotes.stores.vektor_writer import MemoryWriter
 
 
@@ -82,6 +83,26 @@ class VektorStore(Store):
                 if found:
                     yield found
 
+    def scan_nearest(
+        self, query: Sequence[float], on_problem: Callable[[InvalidData], None] | None = None
+    ) -> Iterator[list[Sourced]] | None:
+        """As ``scan``, the memories with a vector, the nearest to a query first; None where sqlite-vec cannot tell."""
+        numbers = None if self._is_new() else nearest.nearest_rows(self._path, self.busy_timeout_s, query)
+        if numbers is None:
+            return None
+        return self._scan_rows(numbers, on_problem)
+
+    def _scan_rows(
+        self, numbers: Sequence[int], on_problem: Callable[[InvalidData], None] | None
+    ) -> Iterator[list[Sourced]]:
+        with files.reading(self._path, self.busy_timeout_s) as db:
+            rows = MemoryRows(db, self._path, schema.read_memories(db, self._path))
+            for start in range(0, len(numbers), BATCH):
+                some = list(numbers[start : start + BATCH])
+                held = {row[0]: row for row in rows.at(some)}
+                batch = [held[number] for number in some if number in held]
+                yield [Sourced(record, row[0]) for row, record, _ in rows.read(batch, on_problem)]
+
     def edges(self) -> Iterator[Record]:
         """Yield the edges of ``graph_edges`` and ``memory_edges``."""
         if self._is_new():
@@ -130,7 +151,20 @@ class VektorStore(Store):
             if plan.link:
                 ids = (writer.record_ids, writer.native_ids)
                 linked = link(db, self._path, layout, writer.agents, ids, plan.now_us)
+            is_searched = nearest.has_table(db)
+        if is_searched:
+            self._bring_in_step()
         return Written(upserted, deleted, files.fingerprint(self._path), linked)
+
+    def _bring_in_step(self) -> None:
+        """Bring ``memories_vec``, a copy of the vectors that agents search, in step; say so where that cannot be."""
+        try:
+            nearest.backfill(self._path, self.busy_timeout_s)
+        except StoreError as error:
+            self.address.reach.notice(
+                f"{self._path}: {nearest.TABLE}, which agents search, is not in step with what was written: {error}; "
+                f"then run: vex backfill {self._path}"
+            )
 
     def place(self, place: int) -> str:
         """Return words for a row number: ``agent.db row 12``."""
