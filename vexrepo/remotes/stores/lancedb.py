@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from vexrepo.objects import canonical
 from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.arrow_values import cell, plain
-from vexrepo.remotes.stores.base import Description, Plan, Sourced, Written
+from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.carry import ABSENT
 from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
@@ -32,7 +32,7 @@ from vexrepo.remotes.stores.lancedb_table import (
     wanted_indexes,
 )
 from vexrepo.remotes.stores.point_store import PointStore, Wanted
-from vexrepo.remotes.stores.points import RESERVED, Fields, Point
+from vexrepo.remotes.stores.points import RESERVED, BadPoint, Fields, Point
 
 TABLE: Final = "memories"
 READ_ROWS: Final = 1000
@@ -57,7 +57,6 @@ class LanceStore(PointStore):
         self._table: Table | None = None
         self._is_made = False
         self._config: Mapping[str, Any] = {}
-        self._on_problem: Callable[[InvalidData], None] | None = None
 
     def collection_words(self) -> str:
         """Return what the table is called to people."""
@@ -201,29 +200,12 @@ class LanceStore(PointStore):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
-        """Yield every row as a memory."""
-        self._on_problem = on_problem
-        self._find()  # what the table can hold is known before ids are noted
-        return super().scan(on_problem)
-
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all rows in batches."""
-        place = 0
         with self._wrapped("read"):
             self._open.checkout_latest()
             for batch in self._open.search().limit(None).to_batches(READ_ROWS):
-                found = []
-                for make in _points(self.table, batch):
-                    place += 1
-                    try:
-                        found.append(make())
-                    except InvalidData as error:
-                        told = InvalidData(f"{self.place(place)}: {error}", code=error.code)
-                        if self._on_problem is None:
-                            raise told from None
-                        self._on_problem(told)
-                yield found
+                yield list(_points(self.table, batch))
 
     def place(self, place: int) -> str:
         """Return words for a row."""
@@ -317,14 +299,18 @@ def _is_held(column: VectorColumn, item: Vector) -> bool:
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _points(table: Table, batch: Any) -> Iterator[Callable[[], Point]]:
-    """Yield, for each row, what makes its point or raises InvalidData."""
+def _points(table: Table, batch: Any) -> Iterator[Point]:
     names = [table.id, *table.members]
     names += [name for name in (table.payload, table.struct, table.reserved) if name is not None]
     cells = {name: batch.column(name).to_pylist() for name in names}
     rows = [_rows(each, batch.column(each.column)) for each in table.vectors]
     for at in range(batch.num_rows):
-        yield lambda at=at: _point(table, {name: held[at] for name, held in cells.items()}, [row[at] for row in rows])  # type: ignore[misc]
+        row = {name: held[at] for name, held in cells.items()}
+        identifier = row[table.id]
+        try:
+            yield _point(table, row, [each[at] for each in rows])
+        except InvalidData as error:
+            yield BadPoint.of("" if identifier is None else str(identifier), error)
 
 
 def _rows(column: VectorColumn, array: Any) -> list[bytes | None]:

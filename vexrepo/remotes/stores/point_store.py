@@ -44,6 +44,7 @@ from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.point_names import Names
 from vexrepo.remotes.stores.points import (
     RESERVED,
+    BadPoint,
     Fields,
     Point,
     native_vectors,
@@ -129,7 +130,7 @@ class PointStore(Store):
 
     @abstractmethod
     def read_points(self) -> Iterator[list[Point]]:
-        """Yield all points of the collection in batches, in any order, each once."""
+        """Yield all points of the collection in batches, in any order, each once; BadPoint for what makes none."""
 
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
         """Yield the points that come after one in an order that does not change, for a store that ``resumes``.
@@ -295,6 +296,8 @@ class PointStore(Store):
                         continue
                     native = point.id
                     try:
+                        if type(point) is BadPoint:
+                            raise point.error
                         record = read_point(point, can, fields)
                     except InvalidData as error:
                         told = InvalidData(f"{self.place(place)} (id {native!r:.80}): {error}", code=error.code)

@@ -77,6 +77,22 @@ class Point(NamedTuple):
     vectors: tuple[Vector, ...]
 
 
+class BadPoint(Point):
+    """A point that makes no record, as a connector found already; its payload says why."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, identifier: str, error: InvalidData) -> BadPoint:
+        """Return the point that ``error`` is said of; it is reported in its place, and its id stays its own."""
+        return cls(identifier, {"why": str(error), "code": error.code}, ())
+
+    @property
+    def error(self) -> InvalidData:
+        """What is wrong with it."""
+        return InvalidData(self.payload["why"], code=self.payload["code"])
+
+
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
@@ -18,10 +18,10 @@ from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.vector import Space, check_row
 from vexrepo.remotes.stores import sqlite_files as files
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Plan, Sourced, Written
+from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.point_store import PointStore, Wanted
-from vexrepo.remotes.stores.points import Fields, Point
+from vexrepo.remotes.stores.points import BadPoint, Fields, Point
 from vexrepo.remotes.stores.sqlite_extension import connect
 from vexrepo.remotes.stores.sqlite_vec_rows import RowReader, RowWriter, is_held
 from vexrepo.remotes.stores.sqlite_vec_table import (
@@ -63,7 +63,6 @@ class SqliteVecStore(PointStore):
         self._layout: Layout | None = None
         self._is_made = False
         self._db: sqlite3.Connection | None = None
-        self._on_problem: Callable[[InvalidData], None] | None = None
         self._metric = address.options.get("distance", "cosine").lower()
         if self._metric not in _METRICS:
             raise UsageError(
@@ -198,35 +197,16 @@ class SqliteVecStore(PointStore):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
-        """Yield every memory in batches, all from one moment."""
-        self._on_problem = on_problem
-        self._find()  # what the tables can hold is known before ids are noted
-        return super().scan(on_problem)
-
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all rows in batches."""
         import numpy as np
 
-        layout, place = self.layout, 0
         with self._reading() as db:
-            for rows in RowReader(db, layout).batches(READ_ROWS):
-                found = []
-                raw = b"".join([item.row for row in rows if row.point is not None for item in row.point.vectors])
-                is_finite = bool(np.isfinite(np.frombuffer(raw, "<f4")).all())
-                for row in rows:
-                    place += 1
-                    problem = row.problem
-                    if problem is None and not is_finite and row.point is not None:
-                        problem = _not_finite(row.point)
-                    if problem is not None:
-                        told = InvalidData(f"{self.place(place)}: {problem}", code=problem.code)
-                        if self._on_problem is None:
-                            raise told
-                        self._on_problem(told)
-                    elif row.point is not None:
-                        found.append(row.point)
-                yield found
+            for points in RowReader(db, self.layout).batches(READ_ROWS):
+                raw = b"".join([item.row for point in points for item in point.vectors])
+                if not np.isfinite(np.frombuffer(raw, "<f4")).all():
+                    points = [_checked(point) for point in points]
+                yield points
 
     def place(self, place: int) -> str:
         """Return words for a row."""
@@ -301,10 +281,10 @@ class SqliteVecStore(PointStore):
         self._writer.finish()
 
 
-def _not_finite(point: Point) -> InvalidData | None:
+def _checked(point: Point) -> Point:
     try:
         for item in point.vectors:
             check_row(*item)
     except InvalidData as error:
-        return InvalidData(f"(id {point.id!r:.80}): {error}", code=error.code)
-    return None
+        return BadPoint.of(point.id, error)
+    return point

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -18,7 +17,7 @@ from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.stores.carry import is_same
-from vexrepo.remotes.stores.points import RESERVED, VERSION, Point
+from vexrepo.remotes.stores.points import RESERVED, VERSION, BadPoint, Point
 from vexrepo.remotes.stores.sqlite_vec_table import Layout, Part, quote
 
 _IN: Final = 500  # ids in one question
@@ -68,14 +67,6 @@ def is_held(part: Part, vector: Vector) -> bool:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A row as a point, or what is wrong with it."""
-
-    point: Point | None
-    problem: InvalidData | None = None
-
-
 class RowReader:
     """Makes points of rows."""
 
@@ -87,7 +78,7 @@ class RowReader:
         self._members = list(layout.members.values())
         self._has_carry = layout.reserved is None and has_table(db, layout.carry)
 
-    def batches(self, count: int) -> Iterator[list[Read]]:
+    def batches(self, count: int) -> Iterator[list[Point]]:
         """Yield all rows, in batches."""
         cursor = self._db.execute(self._select())
         while rows := cursor.fetchmany(count):
@@ -115,10 +106,11 @@ class RowReader:
             source += f" LEFT JOIN {quote(layout.carry)} s ON s.id = CAST({cells[0]} AS TEXT)"
         return f"SELECT {', '.join(cells)} FROM {source}"
 
-    def _read(self, row: Sequence[Any]) -> Read:
+    def _read(self, row: Sequence[Any]) -> Point:
         identifier = row[0]
         if type(identifier) not in (str, int) or identifier == "":
-            return Read(None, InvalidData(f"the id is {identifier!r:.60}, expected a text", code="id-missing"))
+            error = InvalidData(f"the id is {identifier!r:.60}, expected a text", code="id-missing")
+            return BadPoint.of("" if identifier is None else str(identifier), error)
         count = len(self._parts)
         try:
             vectors = tuple(
@@ -129,13 +121,13 @@ class RowReader:
                 ]
             )
         except InvalidData as error:
-            return Read(None, error)
+            return BadPoint.of(str(identifier), error)
         carried, mark, payload = row[1 + count], row[2 + count], row[3 + count]
         found = self._payload(payload, row[4 + count :])
         if carried is not None and (mark is None or not is_other(mark, text_of(self._layout, found), row[1:2])):
             vectors = self._without_fillers(carried, vectors)
             found[RESERVED] = carried
-        return Read(Point(str(identifier), found, vectors))
+        return Point(str(identifier), found, vectors)
 
     def _payload(self, text: Any, cells: Sequence[Any]) -> dict[str, Any]:
         payload: dict[str, Any] = {}
