@@ -20,10 +20,11 @@ from vexrepo.cli.text import counted, plain
 @as_json
 @pass_edge
 def backfill(edge: Edge, store: str | None, db: str | None, dims: int | None, dry_run: bool, as_json: bool) -> None:
-    """Fill the table memories_vec of a VEKTOR database, so that agents find nearest memories by sqlite-vec.
+    """Let agents find nearest memories in a database by sqlite-vec.
 
-    The table is made where it is missing and brought in step with the memories, in one transaction: what is there and
-    right stays.  Writes of vex keep it in step by themselves.  Needs: pip install 'vexrepo[sqlite-vec]'.
+    The table memories_vec of a VEKTOR database is made where it is missing and brought in step with the memories, in
+    one transaction: what is there and right stays.  Writes of vex keep it in step by themselves.  Needs: pip install
+    'vexrepo[sqlite-vec]'.
     """
     from vexrepo.errors import UsageError
     from vexrepo.remotes.stores import vektor_nearest
