@@ -17,9 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -27,6 +25,8 @@ from urllib.request import Request, urlopen
 import orjson
 import osmem_server
 
+from tests.hosting.scripted import Request as HttpRequest
+from tests.hosting.scripted import Said, ScriptedServer
 from vexrepo.remotes.stores.address import Address
 
 _NUMBER = itertools.count()
@@ -92,26 +92,20 @@ def new_index() -> str:
     return f"agent-{next(_NUMBER)}"
 
 
-class Front(ThreadingHTTPServer):
+class Front(ScriptedServer):
     """Stands before the emulator.
 
-    ``script`` has answers that are given instead, in order; ``edit`` changes requests or answers them: it is given the
-    method, path and body, and returns an answer or None.
+    ``sent`` are the requests with their bodies; ``answers`` are given instead to requests whose method and path match.
     """
 
-    daemon_threads = True
-
     def __init__(self, kind: str = "opensearch", version: str = "9.2.0") -> None:
-        super().__init__(("127.0.0.1", 0), _Passing)
         self.kind = kind
         self.version = version
-        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
-        self.asked: list[tuple[str, str, bytes]] = []
+        self.sent: list[tuple[str, str, bytes]] = []
         self.credentials: set[str] | None = None
         self.most_bytes = 10 << 20
-        self.most_items = 1 << 30  # of one bulk request; others wait in vain
         self.answers: dict[str, Callable[[bytes], tuple[int, Any]]] = {}
-        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        super().__init__()
 
     def want(self) -> None:
         """From now on, let in only who says the user's password, or in Elasticsearch the key."""
@@ -120,58 +114,30 @@ class Front(ThreadingHTTPServer):
 
     def address(self, index: str, secrets: dict[str, str] | None = None, user: str = "", **options: str) -> Address:
         """Return the address of an index by way of this front."""
-        held = {name: (lambda value=value: value) for name, value in (secrets or {}).items()}
-        at = f"{user}@" if user else ""
-        return Address(self.kind, f"//{at}127.0.0.1:{self.server_address[1]}/{index}", options, held)
+        held: dict[str, Callable[[], str]] = {
+            name: functools.partial(str, value) for name, value in (secrets or {}).items()
+        }
+        return Address(self.kind, f"//{user}{'@' if user else ''}{self.host}/{index}", options, held)
 
     def paths(self) -> list[str]:
         """Return what was asked for, without bodies and queries."""
-        return [f"{method} {path.partition('?')[0]}" for method, path, _ in self.asked]
+        return [f"{method} {path}" for method, path, _ in self.sent]
 
-    def end(self) -> None:
-        """Stop listening."""
-        self.shutdown()
-        self.server_close()
-
-
-class _Passing(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: Front
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def respond(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, headers, said = self._answer(body)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said)
-
-    do_GET = do_POST = do_PUT = do_DELETE = respond
-
-    def _answer(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        front = self.server
-        front.asked.append((self.command, self.path, body))
-        told = front.script.pop(0) if front.script else None
-        if told is not None:
-            return told
-        if front.credentials is not None and self.headers.get("Authorization") not in front.credentials:
+    def respond(self, request: HttpRequest) -> Said:
+        """Return the answer of the emulator, or what a test wants."""
+        self.sent.append((request.method, request.path, request.body))
+        if self.credentials is not None and request.headers.get("authorization") not in self.credentials:
             return 401, {}, b'{"error":{"type":"security_exception","reason":"missing credentials"},"status":401}'
-        if len(body) > front.most_bytes:
+        if len(request.body) > self.most_bytes:
             return 413, {}, b'{"error":"Request entity too large"}'
-        for pattern, answer in front.answers.items():
-            if re.fullmatch(pattern, f"{self.command} {self.path.partition('?')[0]}"):
-                status, value = answer(body)
+        for pattern, answer in self.answers.items():
+            if re.fullmatch(pattern, f"{request.method} {request.path}"):
+                status, value = answer(request.body)
                 return status, {}, orjson.dumps(value)
-        kind = self.headers.get("Content-Type", "application/json")
-        if front.kind == "elasticsearch":
-            status, said = Elasticsearch(front.version).answer(self.command, self.path, body, kind)
-        else:
-            status, said = _passed(self.command, self.path, body, kind)
+        kind = request.headers.get("content-type", "application/json")
+        path = f"{request.path}?{request.query}" if request.query else request.path
+        passed = Elasticsearch(self.version).answer if self.kind == "elasticsearch" else _passed
+        status, said = passed(request.method, path, request.body, kind)
         return status, {}, said
 
 

@@ -179,14 +179,14 @@ def test_the_configuration_of_an_index_is_made_again(front: Front) -> None:
 def test_elasticsearch_is_asked_in_its_own_words(fronts: Callable[..., Front]) -> None:
     front, index = fronts("elasticsearch"), new_index()
     fill(front.address(index), memory(3))
-    (made,) = [orjson.loads(body) for method, path, body in front.asked if (method, path) == ("PUT", f"/{index}")]
+    (made,) = [orjson.loads(body) for method, path, body in front.sent if (method, path) == ("PUT", f"/{index}")]
     assert made["mappings"]["properties"]["vector"] == {
         "type": "dense_vector", "dims": 4, "index": True, "similarity": "cosine"
     }  # fmt: skip
     assert "knn" not in made["settings"]["index"]
-    front.asked.clear()
+    front.sent.clear()
     assert len(read(front.address(index))) == 3
-    searches = [orjson.loads(body) for method, path, body in front.asked if path == "/_search"]
+    searches = [orjson.loads(body) for method, path, body in front.sent if path == "/_search"]
     assert searches and all(each["_source"] == {"exclude_vectors": False} for each in searches)
     assert all(each["sort"] == ["_shard_doc"] for each in searches)
     assert [path for path in front.paths() if "pit" in path] == [f"POST /{index}/_pit", "DELETE /_pit"]
@@ -261,9 +261,9 @@ def test_documents_with_a_route_keep_it(front: Front) -> None:
     with open_store(live) as store:
         held = [item.record for batch in store.scan() for item in batch]
         assert isinstance(store, OpenSearchStore)
-        front.asked.clear()
+        front.sent.clear()
         store.write(plan_between(held, [from_json({"id": "m0", "text": "new"})]))
-    bulks = [body for _, path, body in front.asked if path.endswith("/_bulk")]
+    bulks = [body for _, path, body in front.sent if path.endswith("/_bulk")]
     assert b'{"index":{"_id":"m0","routing":"r1"}}' in bulks[0]
     assert bulks[1] == b'{"delete":{"_id":"m1","routing":"r2"}}\n'
 
@@ -343,9 +343,9 @@ def test_servers_without_an_order_of_shards_are_read_by_scroll(front: Front) -> 
     front.answers[f"POST /{index}/_search"] = page
     front.answers["POST /_search/scroll"] = page
     front.answers["DELETE /_search/scroll"] = lambda body: (200, {"succeeded": True})
-    front.asked.clear()
+    front.sent.clear()
     assert len(read(front.address(index))) == 300
-    assert orjson.loads(front.asked[-1][2]) == {"scroll_id": "s1"} and front.asked[-1][0] == "DELETE"
+    assert orjson.loads(front.sent[-1][2]) == {"scroll_id": "s1"} and front.sent[-1][0] == "DELETE"
     assert "DELETE /_search/point_in_time" in front.paths()
 
 
@@ -378,7 +378,7 @@ def test_pages_shrink_where_documents_are_large_and_nothing_is_missed(
     index = new_index()
     long = [from_json({"id": str(n), "text": "x" * 1000, "vector": [1.0, 2]}) for n in range(700)]
     fill(front.address(index), long)
-    front.asked.clear()
+    front.sent.clear()
     with open_store(front.address(index)) as store:
         check_holds(store, long)
     assert 7 <= front.paths().count("POST /_search") < 40
@@ -405,7 +405,7 @@ def test_requests_stay_below_ten_megabytes(front: Front) -> None:
     ]
     index = new_index()
     fill(front.address(index), many)
-    sizes = [len(body) for _, path, body in front.asked if path.endswith("/_bulk")]
+    sizes = [len(body) for _, path, body in front.sent if path.endswith("/_bulk")]
     assert len(sizes) >= 2 and max(sizes) < 10 << 20
     assert call("GET", f"/{index}/_count")["count"] == 1500
 
