@@ -180,6 +180,7 @@ CODES: dict[str, str] = {
     "store-busy": "a store's server limits how many requests it takes, or is overloaded, and wants to be asked later",
     "store-limit": "a store's server does not take that much at once",
     "store-empty": "a store that held memories at the last commit holds none",
+    "store-differs": "a store does not give back what was written into it",
     "store-moved": "a store was changed since it was last seen, so that a push would take that back",
     "no-workspace": "the repository has no workspace store",
     "store-unseen": "the repository has never committed a store nor checked it out",

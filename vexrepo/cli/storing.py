@@ -14,6 +14,7 @@ from vexrepo.errors import UsageError
 if TYPE_CHECKING:
     from vexrepo.cli.remotes import Remote
     from vexrepo.objects.digest import CommitId
+    from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Repository
     from vexrepo.repository.pulling import Pulled
     from vexrepo.repository.storefetch import StoreFetched, StorePulled
@@ -27,8 +28,6 @@ def find_store(edge: Edge, repository: Repository, text: str | None) -> StoreRem
     ``text`` is a remote's name or a store's address; None: the remote that is meant where none is named.
     Raises: UsageError (unknown-remote, bad-address, unknown-store).
     """
-    from vexrepo.repository.storerefs import StoreRemote, configured, name_for
-
     config = repository.config
     names = config.names("remote")
     if text is None or text in names:
@@ -38,7 +37,13 @@ def find_store(edge: Edge, repository: Repository, text: str | None) -> StoreRem
         return as_store(repository, found) if found.store else None
     if text in {ref.partition("/")[2] for ref in repository.view().own_refs} or not is_store_address(text):
         return None
-    address = edge.address(text)
+    return named_store(repository, edge.address(text))
+
+
+def named_store(repository: Repository, address: Address) -> StoreRemote:
+    """Return a store under the name of the remote it is, else under one made from its address."""
+    from vexrepo.repository.storerefs import StoreRemote, configured, name_for
+
     store = repository.store_name(address)
     for name, each in configured(repository).items():
         if each == store:

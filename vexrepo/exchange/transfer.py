@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vexrepo.errors import InvalidData, StoreError, UsageError, VexError
 from vexrepo.exchange.admission import Guard, check_signature, pass_in, tell_of_import
 from vexrepo.exchange.nearest import Nearest
+from vexrepo.exchange.readback import Verified, Written
 from vexrepo.exchange.reading import select
 from vexrepo.formats import sidecar, vmig
 from vexrepo.formats.sidecar import Sidecar
@@ -86,6 +87,9 @@ class Transferred:
     dims: dict[int, int] = field(default_factory=dict)
     size_bytes: int | None = None
     notes: list[str] = field(default_factory=list)
+    verified: Verified | None = None
+    was_empty: bool = False  # the target, before
+    fingerprint: str | None = None  # of the target, afterwards
 
 
 def transfer(
@@ -102,11 +106,34 @@ def transfer(
     ``guard`` decides first whether it may come in (None: it is one's own).
 
     Raises: UsageError (same-store), StoreError, InvalidData (a record, with file, place and id; duplicate-key;
-    checksum-mismatch before anything is read), Refused, StorageFailure.  Nothing is written then.
+    checksum-mismatch before anything is read), Refused, StorageFailure.  Nothing is written then.  StoreError
+    (store-differs) where the target does not give back what was written.
     """
+    with open_store(source) as origin:
+        done = transfer_from(origin, target, request, now_us=now_us, advance=advance, guard=guard)
+    if request.dry_run:
+        return done
+    if isinstance(origin, JsonlStore) and target.kind != JsonlStore.kind and now_us is not None:
+        _note_import(origin, target, now_us, done)
+    if guard is not None:
+        tell_of_import(guard, _event("post-import", source, target), lambda: iter_incoming(source, request))
+    return done
+
+
+def transfer_from(
+    origin: Store,
+    target: Address,
+    request: Request,
+    *,
+    now_us: int | None = None,
+    advance: Advance = _silent,
+    guard: Guard | None = None,
+) -> Transferred:
+    """Write what an open store holds into another.  As ``transfer``, but that the source's file is told nothing."""
+    source = origin.address
     _check_apart(source, target)
     done = Transferred(str(source), str(target))
-    with open_store(source) as origin, open_store(target, create=True) as goal:
+    with open_store(target, create=True) as goal:
         is_watched = guard is not None and guard.gate.is_watched("pre-import")
         before = None if origin.reads_snapshot and not is_watched else origin.describe().fingerprint
         if request.check_sidecar and isinstance(origin, JsonlStore):
@@ -119,9 +146,11 @@ def transfer(
                 deque(stream.records(), maxlen=0)
                 done.edges = _count_edges(origin, goal, request)
                 return done
+            done.was_empty = goal.describe().count in (0, None) and not goal.rewrites
+            noted = Written(goal, empty=done.was_empty)
             edges = list(origin.edges()) if origin.holds_edges and goal.holds_edges and _is_whole(request) else []
             plan = Plan(
-                upserts=stream.records,
+                upserts=lambda: map(noted.note, stream.records()),
                 deletes=(),
                 records=stream.records,
                 lines=stream.lines if isinstance(goal, JsonlStore) else None,
@@ -134,12 +163,10 @@ def transfer(
             )
             written = goal.write(plan)
             done.written, done.edges = written.upserted, len(edges) + written.linked
+            done.fingerprint = written.fingerprint
+        done.verified = noted.verify(done.written)
         if isinstance(goal, JsonlStore):
             done.size_bytes = goal.size_bytes
-    if isinstance(origin, JsonlStore) and not isinstance(goal, JsonlStore) and now_us is not None:
-        _note_import(origin, target, now_us, done)
-    if guard is not None:
-        tell_of_import(guard, _event("post-import", source, target), lambda: iter_incoming(source, request))
     return done
 
 

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vexrepo.cli.failures import DONE, PARTLY
-from vexrepo.cli.options import REVISION, as_json, concurrency, example, filtering, filters, no_verify, quarantining
+from vexrepo.cli.options import (
+    REVISION,
+    as_json,
+    concurrency,
+    example,
+    filtering,
+    filters,
+    fresh,
+    no_verify,
+    quarantining,
+)
 from vexrepo.cli.output import emit, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
@@ -19,6 +29,7 @@ from vexrepo.remotes.stores.flags import FLAGS
 
 if TYPE_CHECKING:
     from vexrepo.exchange.admission import Guard
+    from vexrepo.exchange.readback import Verified
     from vexrepo.exchange.transfer import Request, Transferred
     from vexrepo.remotes.stores.address import Address
     from vexrepo.remotes.stores.flags import GivenFlags, Side
@@ -200,12 +211,15 @@ def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Addres
     epilog=example(
         "vex migrate --from vektor:old.db --to vektor:new.db",
         "vex migrate --from vektor --db agent.db --to jsonl --out memory.vmig.jsonl",
+        "vex migrate --from qdrant://old:6333/agent --to pgvector://me@db/agent --record",
     ),
 )
 @click.option("--from", "source", metavar="STORE", required=True, help="A store's address, or its kind with flags.")
 @click.option("--to", "target", metavar="STORE", required=True, help="A store's address, or its kind with flags.")
 @click.option("--set-namespace", "rename", metavar="NAME", help="Put all memories into this namespace.")
 @click.option("--skip-graph", is_flag=True, help="Do not build edges between memories, as the agent's tools would.")
+@click.option("--record", is_flag=True, help="Commit what the source holds on the way, as vex fetch does.")
+@fresh
 @_guarded
 @_located
 @filtering
@@ -216,7 +230,10 @@ def migrate(edge: Edge, /, **given: Any) -> int:
 
     Needs no repository.  Edges between memories come along where both stores keep them.  A memory that is there
     already is replaced, others stay; a file is written anew.  All of it is written or nothing.  The gate comes first,
-    as in vex import.
+    as in vex import.  At the end the target's count is compared, and some of what an empty store got is read back.
+
+    With --record what the source holds is first committed to the repository around, as vex fetch SOURCE does, and the
+    target gets what that commit has.  The source is read once, and an interrupted read can go on.
     """
     flags = given_flags(edge, given)
     source = _place(edge, flags, given["source"], "source")
@@ -230,8 +247,41 @@ def migrate(edge: Edge, /, **given: Any) -> int:
         link=not given["skip_graph"],
         namespaces=given["namespaces"],
     )
+    if given["record"] and not request.dry_run:
+        return _migrate_by_commit(edge, given, source, target, request)
     done = _let_in(edge, given, source, target, request)
     return _report(edge, "migrated", done, request, given["as_json"])
+
+
+def _migrate_by_commit(edge: Edge, given: dict[str, Any], source: Address, target: Address, request: Request) -> int:
+    """Fetch what the source holds into the repository around, and write that into the target."""
+    from vexrepo.cli.storing import fetched_json, named_store, say_fetched
+    from vexrepo.repository.migrating import migrate as migrate_by_commit
+
+    if given["policy"] is not None or given["grant_file"] is not None:
+        raise click.UsageError(
+            "--policy and --grant do not go with --record: the repository's policy for the source counts"
+        )
+    repository = edge.repository(signs=True, trusts=True)
+    edge.reads(source)
+    done = migrate_by_commit(repository, named_store(repository, source), target, request, advance=edge.progress)
+    name = done.fetched.remote.name
+    if done.seen:
+        done.moved.notes.append(f"{target} is known to hold {done.commit.short}")
+    if not given["as_json"]:
+        say_fetched(edge, done.fetched, False)
+        code = _report(edge, "migrated", done.moved, request, False)
+        say(quiet(f"  bring it into a branch: vex merge {plain(name)}"))
+        return code
+    emit(
+        {
+            **_as_json(done.moved, request),
+            "signature": None,
+            "fetched": fetched_json(repository, done.fetched, False),
+            "target_seen": done.seen,
+        }
+    )
+    return PARTLY if done.fetched.problems else DONE
 
 
 def given_flags(edge: Edge, given: dict[str, Any], *, besides: str = "") -> GivenFlags:
@@ -409,6 +459,8 @@ def _report(
     parts += [_space(done)] if done.dims else []
     if done.size_bytes is not None:
         parts.append(size_words(done.size_bytes))
+    if done.verified is not None and (done.verified.count is not None or done.verified.sample):
+        parts.append(_verified_words(done.verified))
     parts.append(seconds_words(edge.elapsed_s()))
     say(" " + " · ".join(parts))
     if signature is not None:
@@ -416,6 +468,13 @@ def _report(
     for note in done.notes:
         say(f"note: {plain(note)}")
     return code
+
+
+def _verified_words(found: Verified) -> str:
+    """Return ``verified: 312 there, 256 read back``."""
+    parts = [f"{found.count:,} there"] if found.count is not None else []
+    parts += [f"{found.sample:,} read back"] if found.sample else []
+    return f"verified: {', '.join(parts)}"
 
 
 def _space(done: Transferred) -> str:
@@ -439,5 +498,6 @@ def _as_json(done: Transferred, request: Request) -> dict[str, Any]:
         "models": done.models,
         "dims": {str(dims): count for dims, count in done.dims.items()},
         "size_bytes": done.size_bytes,
+        "verified": {"count": done.verified.count, "sample": done.verified.sample} if done.verified else None,
         "notes": done.notes,
     }
