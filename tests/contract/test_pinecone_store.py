@@ -399,6 +399,22 @@ def test_a_storm_of_429_ends_with_words_and_a_second_run_completes(index: Index)
     assert holds(index.address(), memory(30))
 
 
+def test_answers_that_get_lost_lose_nothing(tmp_path: Path, index: Index) -> None:
+    kept = repository(tmp_path)
+    first = commit_file(kept, tmp_path, memory(3500))
+    live = replace(index.address("notes"), reach=ONE)
+    lost = iter([False, True, True, *[False] * 9])
+    index.loses = lambda asked: asked == "POST /vectors/upsert" and next(lost)
+    assert kept.checkout(first, live).verified == 3500
+    second = commit_file(kept, tmp_path, [*memory(3500)[10:], from_json({"id": "new", "vector": [1.0, 2, 3, 4]})])
+    index.loses = lambda asked: asked == "POST /vectors/upsert"
+    with pytest.raises(StoreError) as raised:
+        kept.checkout(second, live)
+    assert raised.value.code == "store-unreachable"
+    index.loses = lambda asked: False
+    assert kept.checkout(second, live).verified == 3500 - 9 and kept.status(live).is_clean
+
+
 def test_an_interrupted_checkout_goes_on_where_it_stopped(tmp_path: Path, index: Index) -> None:
     kept = repository(tmp_path)
     first = commit_file(kept, tmp_path, memory(2500))

@@ -19,6 +19,7 @@ from vexrepo.remotes.stores.weaviate import WeaviateStore
 from vexrepo.remotes.stores.weaviate_schema import MOST_PROPERTIES
 
 KEY = "k3y/of the server"
+ONE = Reach(concurrency=1)
 UUID = "8ac1c623-a897-4cd0-8d32-383f79ffc623"
 OTHER = "11111111-1111-1111-1111-111111111111"
 ORIGINAL = dict.fromkeys(("text", "model", "namespace", "created_at", "metadata"), "text")
@@ -395,10 +396,26 @@ def test_a_batch_that_is_half_refused_is_said_and_completed_by_a_second_run(
     assert len(server.written) == 4
 
 
+def test_answers_that_get_lost_lose_nothing(tmp_path: Path, server: WeaviateServer) -> None:
+    kept = repository(tmp_path)
+    first = commit_file(kept, tmp_path, memory(900))
+    live = server.address(reach=ONE)
+    lost = iter([False, True, True, *[False] * 9])
+    server.loses = lambda asked: asked == "POST /v1/batch/objects" and next(lost)
+    assert kept.checkout(first, live).verified == 900
+    second = commit_file(kept, tmp_path, [*memory(900)[10:], from_json({"id": "new", "vector": [1.0, 2, 3, 4]})])
+    server.loses = lambda asked: asked == "POST /v1/batch/objects"
+    with pytest.raises(StoreError) as raised:
+        kept.checkout(second, live)
+    assert raised.value.code == "store-unreachable"
+    server.loses = lambda asked: False
+    assert kept.checkout(second, live).verified == 900 - 9 and kept.status(live).is_clean
+
+
 def test_an_interrupted_checkout_goes_on_where_it_stopped(tmp_path: Path, server: WeaviateServer) -> None:
     kept = repository(tmp_path)
     first = commit_file(kept, tmp_path, memory(900))
-    live = server.address(reach=Reach(concurrency=1))
+    live = server.address(reach=ONE)
     original, left = server.answer, [2]
 
     def failing(method: str, path: str, query: dict[str, str], body: Any) -> Any:
@@ -428,7 +445,7 @@ def test_a_busy_server_is_asked_again(server: WeaviateServer, status: int) -> No
     server.make("Agent")
     said = orjson.dumps({"error": [{"message": "too many requests"}]})
     server.script = [None, None, *[(status, {"Retry-After": "1"}, said)] * 3]
-    fill(server.address(reach=Reach(concurrency=1)), memory(300))
+    fill(server.address(reach=ONE), memory(300))
     assert holds(server.address(), memory(300))
 
 
@@ -437,7 +454,7 @@ def test_a_storm_of_429_ends_with_words_and_a_second_run_completes(server: Weavi
     server.make("Agent")
     server.script = [None, None, *[(429, {}, said)] * 4]
     with pytest.raises(StoreError, match="limit is 5") as raised:
-        fill(server.address(reach=Reach(concurrency=1)), memory(3))
+        fill(server.address(reach=ONE), memory(3))
     assert raised.value.code == "store-busy"
     fill(server.address(), memory(3))
     assert holds(server.address(), memory(3))

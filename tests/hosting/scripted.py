@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
@@ -25,7 +25,8 @@ class Request(NamedTuple):
 class ScriptedServer(ThreadingHTTPServer):
     """Takes one request at a time.  ``script`` has answers that are given instead, in order; None is our own.
 
-    ``faults`` are what clients, or we, did against a published description.
+    ``faults`` are what clients, or we, did against a published description.  ``loses`` says of a request ("GET /path")
+    whether its answer gets lost: it is done, and the connection ends.
     """
 
     daemon_threads = True
@@ -36,6 +37,7 @@ class ScriptedServer(ThreadingHTTPServer):
         self.script: list[Said | None] = []
         self.asked: list[str] = []
         self.faults: list[str] = []
+        self.loses: Callable[[str], bool] = lambda asked: False
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -69,9 +71,13 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         with server.lock:
             server.asked.append(f"{self.command} {parts.path}")
+            is_lost = server.loses(server.asked[-1])
             told = server.script.pop(0) if server.script else None
             if told is None:
                 told = server.respond(Request(self.command, parts.path, parts.query, headers, body))
+        if is_lost:
+            self.close_connection = True
+            return
         status, more, said = told
         self.send_response(status)
         for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **more}.items():
