@@ -536,9 +536,12 @@ def test_answers_that_make_no_sense_are_refused(server: WeaviateServer) -> None:
     server.script = [None, *[(200, {}, page)] * 3]
     with pytest.raises(StoreError, match="again and again"):
         read(server.address())
-    server.script = [None, (200, {}, b'{"objects":5}')]
-    with pytest.raises(StoreError, match="no objects"):
-        read(server.address())
+    for bad in (b'{"objects":5}', b"{}", b"[]"):
+        server.script = [None, (200, {}, bad)]
+        with pytest.raises(StoreError, match="no objects"):
+            read(server.address())
+    server.script = [None, (200, {}, b'{"objects":null}')]
+    assert read(server.address()) == {}
     server.script = [None, (200, {}, b'{"errors":[{"message":"no such field"}]}')]
     with pytest.raises(StoreError, match="no such field"):
         WeaviateStore(server.address()).describe()

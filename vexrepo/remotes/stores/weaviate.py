@@ -46,7 +46,7 @@ _MOST_DELETED = 1000  # of one request; the server takes 10,000
 _PAGE_BYTES = 16 << 20
 _CLASS = re.compile(r"[A-Za-z][_0-9A-Za-z]{0,254}")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MINUS_ZERO = (b"-0,", b"-0]", b"-0}")  # as Go prints it; JSON has no such integer
+_MINUS_ZERO = (b"-0,", b"-0]")  # as Go prints it; read as an integer it has no sign
 _DIMS = re.compile(r"vector with length|vector dimensions|vector lengths", re.IGNORECASE)
 _PASSING = re.compile(r"read-only|deadline|timeout|memory|consistency level|overloaded|shutting down", re.IGNORECASE)
 
@@ -190,9 +190,7 @@ class WeaviateStore(HttpPointStore):
             coming = pool.submit(self._page, after, limit)
             while True:
                 answer = coming.result()
-                objects = _objects(answer)
-                if objects is None:
-                    raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no objects")
+                objects = self._objects(answer, answer.json())
                 if not objects:
                     return
                 newest = _id(objects[-1])
@@ -203,7 +201,18 @@ class WeaviateStore(HttpPointStore):
                 if newest is not None:  # else one of them is refused below
                     after = newest
                     coming = pool.submit(self._page, after, limit)
-                yield [self._point(each) for each in objects]
+                points = [self._point(each) for each in objects]
+                if _may_hold_minus_zero(points) and any(each in answer.body for each in _MINUS_ZERO):
+                    value = json.loads(answer.body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
+                    points = [self._point(each) for each in self._objects(answer, value)]
+                yield points
+
+    def _objects(self, answer: Answer, value: Any) -> list[Any]:
+        found = value.get("objects", ...) if isinstance(value, dict) else ...
+        found = [] if found is None else found  # as Go prints a list that was never filled
+        if not isinstance(found, list):
+            raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no objects")
+        return found
 
     def _page(self, after: str, limit: int) -> Answer:
         """Ask for objects after an id; "" begins in order of ids, without it they come in some other."""
@@ -385,15 +394,9 @@ def _refusal(result: Any) -> str:
     return "; ".join(words) or "no reason given"
 
 
-def _objects(answer: Answer) -> list[Any] | None:
-    """Return the objects of a page, None where there are none to speak of; -0 is the number and not the integer 0."""
-    if any(each in answer.body for each in _MINUS_ZERO):
-        answer.json()  # which says it where this is no JSON
-        value = json.loads(answer.body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
-    else:
-        value = answer.json()
-    found = value.get("objects", ()) if isinstance(value, dict) else None
-    return None if not isinstance(found, (list, tuple)) else list(found)
+def _may_hold_minus_zero(points: Sequence[Point]) -> bool:
+    """Whether some vector has a zero, which then may have lost its sign."""
+    return any(b"\0\0\0\0" in item.row for point in points for item in point.vectors)
 
 
 def _id(value: Any) -> str | None:
