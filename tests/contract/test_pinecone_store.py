@@ -17,7 +17,9 @@ from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import from_json
 from vexrepo.remotes.http import Patience
 from vexrepo.remotes.stores.address import Address, Reach
+from vexrepo.remotes.stores.base import Written
 from vexrepo.remotes.stores.pinecone import PineconeStore
+from vexrepo.testing.stores import plan_between
 
 KEY = "k3y/of the project"
 ONE = Reach(concurrency=1)
@@ -313,6 +315,16 @@ def test_what_cannot_be_seen_in_time_is_said_and_nothing_is_wrongly_counted(tmp_
     index._reads += 200_000
     index.lag = 0
     assert kept.status(live).is_clean and kept.checkout(first, live).verified == 50
+
+
+def test_a_write_of_nothing_waits_for_nothing(index: Index) -> None:
+    fill(index.address(), memory(3))
+    with PineconeStore.open(index.address(), create=True) as store:
+        list(store.scan())
+        index.put([{"id": "learnt", "values": [1.0, 0, 0, 0]}])  # meanwhile
+        index.asked.clear()
+        assert store.write(plan_between(memory(3), memory(3))) == Written(0, 0)
+        assert not index.asked
 
 
 def test_records_that_are_listed_and_gone_are_passed_over(index: Index) -> None:

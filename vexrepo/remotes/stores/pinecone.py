@@ -475,6 +475,8 @@ class PineconeStore(HttpPointStore):
 
     def finish(self) -> None:
         """Wait until what was written can be seen, so that nobody takes the state before for an edit."""
+        if not self._written and not self._removed:
+            return
         self._expected = self._count
         for attempt in range(_LOOKS):
             if self._is_seen():
