@@ -523,6 +523,16 @@ def test_records_that_are_none_are_named(index: Index, value: Any) -> None:
     assert raised.value.code == "vector-type"
 
 
+def test_one_that_is_none_does_not_keep_the_others_from_being_read(index: Index) -> None:
+    listed = orjson.dumps({"vectors": [{"id": "a"}, {"id": "b"}]})
+    fetched = orjson.dumps({"vectors": {"a": {"values": "x"}, "b": {"values": [1.0, 0, 0, 0]}}})
+    index.script = [None, (200, {}, listed), (200, {}, fetched)]
+    problems: list[InvalidData] = []
+    with PineconeStore.open(replace(index.address(), reach=ONE)) as store:
+        found = [item.record.to_json()["id"] for batch in store.scan(problems.append) for item in batch]
+    assert found == ["b"] and len(problems) == 1 and "(id 'a')" in str(problems[0])
+
+
 def test_answers_that_make_no_sense_are_refused(index: Index) -> None:
     page = orjson.dumps({"vectors": [], "pagination": {"next": "x"}})
     index.script = [None, *[(200, {}, page)] * 3]

@@ -521,6 +521,16 @@ def test_objects_that_are_none_are_named(server: WeaviateServer, value: dict[str
     assert raised.value.code == code
 
 
+def test_one_that_is_none_does_not_keep_the_others_from_being_read(server: WeaviateServer) -> None:
+    server.make("Agent")
+    page = orjson.dumps({"objects": [{"id": OTHER, "vector": ["x"]}, {"id": UUID, "properties": {"text": "a"}}]})
+    server.script = [None, (200, {}, page), (200, {}, b'{"objects":[]}')]
+    problems: list[InvalidData] = []
+    with WeaviateStore.open(server.address()) as store:
+        found = [item.record.to_json()["id"] for batch in store.scan(problems.append) for item in batch]
+    assert found == [UUID] and len(problems) == 1 and OTHER in str(problems[0])
+
+
 def test_an_id_among_the_properties_is_the_objects_own(server: WeaviateServer) -> None:
     server.make("Agent")
     page = orjson.dumps(

@@ -29,6 +29,7 @@ from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import HttpClient, segment
 from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
 from vexrepo.remotes.stores.pinecone_index import (
@@ -46,6 +47,7 @@ from vexrepo.remotes.stores.pinecone_index import (
     read_index,
 )
 from vexrepo.remotes.stores.point_store import Point, Wanted, cannot_hold
+from vexrepo.remotes.stores.points import BadPoint
 
 _VERSION = "2025-10"  # of the interface
 _CONTROL = "api.pinecone.io"
@@ -90,10 +92,7 @@ class PineconeStore(HttpPointStore):
         self._metric = self._choice("metric", METRICS)
         self._type = self._choice("type", TYPES)
         self._cloud = self._choice("cloud", tuple(CLOUDS))
-        dims = address.options.get("dims", "0")
-        self._dims = int(dims) if dims.isascii() and dims.isdigit() and len(dims) < 6 else -1
-        if not 0 <= self._dims <= MAX_DIMS:
-            raise UsageError(f"{address}: dims is {dims!r:.40}, expected 1 to {MAX_DIMS}", code="bad-address")
+        self._dims = parse_dims(address, MAX_DIMS)
 
     def _choice(self, option: str, known: tuple[str, ...]) -> str | None:
         found = self.address.options.get(option)
@@ -342,11 +341,9 @@ class PineconeStore(HttpPointStore):
                     raise ValueError("as many places as values")
                 name = MAIN if self._index is not None and self._index.is_sparse else SPARSE
                 vectors.append(Vector(Space(name, "sparse", None, 0, "f32"), row))
-        except (struct.error, TypeError, ValueError, AttributeError, LookupError) as error:
-            raise InvalidData(
-                f"{self.address}: the vector of record {identifier!r:.80} has something else than numbers in it",
-                code="vector-type",
-            ) from error
+        except (struct.error, TypeError, ValueError, AttributeError, LookupError):
+            why = "its vector has something else than numbers in it"
+            return BadPoint.of(identifier, InvalidData(why, code="vector-type"))
         payload = payload if isinstance(payload, dict) else {}
         return Point(identifier, {name: _number(each) for name, each in payload.items()}, tuple(vectors))
 
@@ -382,15 +379,14 @@ class PineconeStore(HttpPointStore):
         """Make the index, and wait until it is ready."""
         assert self._name is not None
         planned = self._plan_index(wanted.config)
-        held = wanted.config.get("dimension")
-        dims = self._dims or wanted.dims or (held if type(held) is int else 0)
-        if not planned.is_sparse and (not dims or wanted.dims not in (0, dims)):
-            raise StoreError(
-                f"{self.address} asks for {self._dims} dimensions, and the memories have vectors of {wanted.dims}; "
-                "nothing was written: say the right ones in the address, ?dims=384, or leave them out",
-                code="store-dims",
-            )
-        index = Index(planned.metric, planned.vector_type, 0 if planned.is_sparse else dims)
+        dims = 0
+        if not planned.is_sparse:
+            held = wanted.config.get("dimension")
+            spaces = with_dims(wanted.spaces, self._dims, self.address)
+            dims = Wanted(spaces).dims or (held if type(held) is int else 0)
+            if not dims:
+                raise no_dims(self.address)
+        index = Index(planned.metric, planned.vector_type, dims)
         body = creation(self._name, index, wanted.config, self._cloud, self.address.options.get("region"))
         self.ask("POST", "/indexes", client=self._control, body=body, also={409}, can_repeat=True)
         for attempt in range(_LOOKS):

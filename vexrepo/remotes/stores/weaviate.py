@@ -29,7 +29,7 @@ from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
 from vexrepo.remotes.stores.point_store import Point, Wanted
-from vexrepo.remotes.stores.points import RESERVED, TEXTS, VERSION, Fields
+from vexrepo.remotes.stores.points import RESERVED, TEXTS, VERSION, BadPoint, Fields
 from vexrepo.remotes.stores.weaviate_schema import (
     DEFAULT,
     DISTANCES,
@@ -236,11 +236,9 @@ class WeaviateStore(HttpPointStore):
             vectors = [pack(MAIN, value.get("vector"))]
             named = value.get("vectors") or {}
             vectors += [pack(MAIN if name == DEFAULT else name, each) for name, each in named.items()]
-        except (struct.error, TypeError, AttributeError, LookupError) as error:
-            raise InvalidData(
-                f"{self.address}: a vector of object {identifier} has something else than numbers in it",
-                code="vector-type",
-            ) from error
+        except (struct.error, TypeError, AttributeError, LookupError):
+            why = "one of its vectors has something else than numbers in it"
+            return BadPoint.of(identifier, InvalidData(why, code="vector-type"))
         held = tuple(each for each in vectors if each is not None)
         for each in held:
             self._spaces.setdefault(each.space.name, each.space)
