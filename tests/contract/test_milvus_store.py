@@ -151,6 +151,16 @@ def test_what_no_field_has_room_for_is_carried_and_never_cut(live: Address) -> N
         check_holds(store, records)
 
 
+def test_what_is_larger_than_a_request_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(milvus, "MAX_ROW", 100_000)
+    records = [*memory(3), from_json({"id": "z", "text": "x" * 100_001, "vector": [1.0, 2, 3, 4]})]
+    with pytest.raises(StoreError, match="100,0") as raised:
+        fill(lite(tmp_path), records)
+    assert raised.value.code == "store-cannot-hold" and not (tmp_path / "agent.db").exists()
+
+
 def test_pages_shrink_where_rows_are_large_and_nothing_is_missed() -> None:
     """A server sends 64 MiB at once, at most."""
     live = new_address()

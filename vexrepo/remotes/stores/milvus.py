@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from threading import Lock
 from typing import Any, ClassVar, Final
 
 from vexrepo.errors import StoreError, UsageError
+from vexrepo.objects.record import Record, key_name
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
@@ -22,6 +25,7 @@ from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.milvus_config import create, read_collection
 from vexrepo.remotes.stores.milvus_fields import (
     MAX_DIMS,
+    MAX_ROW,
     MAX_TEXT,
     METRICS,
     Layout,
@@ -34,7 +38,7 @@ from vexrepo.remotes.stores.milvus_fields import (
 )
 from vexrepo.remotes.stores.milvus_rows import Rows, any_of, literal
 from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
-from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted
+from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import Fields
 
 _PAGE_BYTES: Final = 8 << 20  # of a page of rows with some 2 KB beside their vectors
@@ -51,6 +55,7 @@ class MilvusStore(PointStore):
     secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "USER:PASSWORD or the key of the Milvus server"}
     options: ClassVar[frozenset[str]] = frozenset({"collection", "database", "dims", "metric", "text", "tls", "vector"})
     resumes: ClassVar[bool] = True
+    writes_at_once: ClassVar[bool] = True
     batch_points: ClassVar[int] = 1000
     batch_bytes: ClassVar[int] = 16 << 20
     can = capabilities(None)
@@ -63,6 +68,7 @@ class MilvusStore(PointStore):
         self._layout: Layout | None = None
         self._is_known = self._is_ours_to_release = False
         self._is_loaded = False
+        self._writing = Lock()
         self._metric = address.options.get("metric", METRICS[0]).upper()
         if self._metric not in METRICS:
             raise UsageError(
@@ -227,7 +233,18 @@ class MilvusStore(PointStore):
                 f"{self.address} {self.layout.trouble}; nothing was written: it can only be read",
                 code="store-cannot-hold",
             )
-        return super().write(plan)
+        return super().write(replace(plan, upserts=lambda: map(self._sized, plan.upserts())))
+
+    def _sized(self, record: Record) -> Record:
+        """Return a record that one request has room for.  Raises: StoreError (store-cannot-hold)."""
+        size = len(record.body) + sum([len(item.row) * 4 // 3 for item in record.vectors])
+        if size > MAX_ROW:
+            raise cannot_hold(self, key_name(record.key), f"it has {size:,} bytes, and a request takes {MAX_ROW:,}")
+        return record
+
+    def checks_points(self) -> bool:
+        """Whether a memory may find no room: each does in a collection of ours."""
+        return self._layout is not None and not self._layout.has_room
 
     def check_point(self, point: Point) -> None:
         """Raise StoreError (store-cannot-hold) for a point that fits no row."""
@@ -258,8 +275,9 @@ class MilvusStore(PointStore):
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing rows of their keys whole."""
         rows = Rows(self.layout)
-        what = "insert" if self.server.merges else "upsert"
-        self._ask(what, [rows.row(each) for each in points])
+        made = [rows.row(each) for each in points]
+        with self._writing if self.address.is_path else nullcontext():  # a file takes one at a time
+            self._ask("insert" if self.server.merges else "upsert", made)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove points."""

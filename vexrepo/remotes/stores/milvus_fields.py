@@ -17,6 +17,7 @@ from vexrepo.remotes.stores.points import RESERVED, TEXTS
 
 MAX_TEXT: Final = 65_535  # bytes that a VARCHAR, or one text of an array, may have
 MAX_DYNAMIC: Final = 65_536  # bytes of JSON that the members of one row beyond the fields may have; JSON fields, too
+MAX_ROW: Final = 48 << 20  # bytes; a request has 64 MiB at most
 MAX_DIMS: Final = 32_768
 MAX_VECTORS: Final = 4  # of a collection, unless its server is told otherwise
 METRICS: Final = ("COSINE", "L2", "IP")
@@ -139,6 +140,14 @@ class Layout:
     def taken(self) -> frozenset[str]:
         """Names that no member of a payload can have."""
         return frozenset((self.key.name, "$meta", RESERVED, *self.made, *(each.field for each in self.vectors)))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether whatever one request can bring has a place."""
+        if not self.is_dynamic or self.reserved is None or self.reserved.type != "ARRAY":
+            return False
+        params = self.reserved.params
+        return int(params.get("max_length", MAX_TEXT)) * int(params.get("max_capacity", PIECES)) > 2 * MAX_ROW
 
     @property
     def text(self) -> str | None:

@@ -17,10 +17,9 @@ import orjson
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects import canonical
 from vexrepo.objects.vector import Space, Vector, check_row
-from vexrepo.remotes.stores.milvus_fields import MAX_DYNAMIC, MAX_TEXT, PIECES, Layout, VectorField, size_of
+from vexrepo.remotes.stores.milvus_fields import MAX_DYNAMIC, MAX_ROW, MAX_TEXT, PIECES, Layout, VectorField, size_of
 from vexrepo.remotes.stores.points import RESERVED, Point
 
-MAX_ROW: Final = 48 << 20  # bytes; a request has 64 MiB at most
 _ROOM: Final = 256  # bytes that the server may count beyond ours
 
 
