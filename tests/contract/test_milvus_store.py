@@ -21,7 +21,7 @@ from vexrepo.remotes.stores import milvus
 from vexrepo.remotes.stores.address import Address, Reach
 from vexrepo.remotes.stores.jsonl import JsonlStore
 from vexrepo.remotes.stores.milvus import MilvusStore
-from vexrepo.remotes.stores.milvus_fields import Field, holds_json
+from vexrepo.remotes.stores.milvus_fields import Field, Layout, holds_json, layout_of
 from vexrepo.repository import Repository, Surroundings
 from vexrepo.testing.stores import check_holds, plan_between
 
@@ -367,6 +367,20 @@ def test_collections_whose_rows_cannot_be_replaced_are_only_read(client: MilvusC
     with pytest.raises(StoreError, match="only be read") as raised:
         fill(live, [from_json({"id": "5", "vector": [1.0, 2]})])
     assert raised.value.code == "store-cannot-hold"
+
+
+def test_fields_of_unknown_types_are_not_written_over() -> None:
+    fields = [
+        {"name": "id", "type": "VARCHAR", "params": {"max_length": 9}, "is_primary": True},
+        {"name": "vector", "type": "FLOAT_VECTOR", "params": {"dim": 2}},
+        {"name": "place", "type": "GEOMETRY", "nullable": True},
+    ]
+    found = layout_of({"fields": fields, "dynamic": True})
+    assert isinstance(found, Layout) and "place (GEOMETRY)" in found.trouble
+    known = layout_of({"fields": fields[:2], "dynamic": True})
+    assert isinstance(known, Layout) and not known.trouble
+    halves = {"name": "half", "type": "FLOAT16_VECTOR", "params": {"dim": 2}}
+    assert "half (FLOAT16_VECTOR)" in str(layout_of({"fields": [*fields, halves]}))
 
 
 def test_values_that_fields_hold_are_known() -> None:

@@ -204,9 +204,8 @@ def _trouble(schema: Mapping[str, Any], members: Mapping[str, Field]) -> str:
         return "makes the ids of its rows itself, so that none can be replaced"
     if schema.get("partitions", 1) > 1 and not any(each.get("is_partition_key") for each in fields):
         return "has partitions of its own, and which a memory belongs to is not known here"
-    odd = [f"{each.name} ({each.type})" for each in members.values() if not each.is_known and each.fill is None]
-    needed = [text for text in odd if not members[text.partition(" ")[0]].is_nullable]
-    return f"has fields that must be there and that this connector cannot write: {', '.join(needed)}" if needed else ""
+    odd = [f"{each.name} ({each.type})" for each in members.values() if not each.is_known]
+    return f"has fields that this connector cannot write: {', '.join(odd)}" if odd else ""
 
 
 def _field(value: Mapping[str, Any]) -> Field:
