@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from tests.property.strategies import json_values, records, texts
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
-from vexrepo.objects.record import Record
+from vexrepo.objects.record import Record, from_json, key_of, with_body
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.pgvector import PgvectorStore
 from vexrepo.remotes.stores.pgvector_columns import Column
+from vexrepo.remotes.stores.pgvector_record_rows import RecordWriter
 from vexrepo.remotes.stores.pgvector_records import RecordReader
-from vexrepo.remotes.stores.pgvector_rows import RowReader
+from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter
 from vexrepo.remotes.stores.pgvector_table import Table, VectorColumn
-from vexrepo.remotes.stores.pgvector_wire import encode_vectors
+from vexrepo.remotes.stores.pgvector_wire import can_be_held, encode_vectors
 from vexrepo.remotes.stores.points import RESERVED, Fields, Point, read_point, write_point
 from vexrepo.testing.stores import tricky_records
 
@@ -156,3 +157,49 @@ def test_the_readers_are_for_tables_of_ours_only() -> None:
         replace(TABLE, vectors=(VectorColumn("vector", MAIN, "halfvec", 3),)),
     ):
         assert not RecordReader.suits(other, FIELDS)
+
+
+def written_both_ways(record: Record, table: Table = TABLE) -> tuple[bytes | None, bytes]:
+    """Return a record's row as it is made the quick way, None where that leaves it, and by its point."""
+    can = replace(capabilities(), holds_vector=lambda item: can_be_held(COLUMN, item))
+    native = native_id(record.key, can)
+    rows, others = RecordWriter(table, FIELDS).rows([(record, native)])
+    assert (rows == b"") == (others == [(record, native)])
+    return rows or None, RowWriter(table).rows([write_point(record, native, can, FIELDS)])
+
+
+@given(records)
+def test_a_record_has_the_same_row_both_ways(record: Record) -> None:
+    quick, slow = written_both_ways(record)
+    assert quick in (None, slow)
+
+
+@pytest.mark.parametrize("is_required", [False, True])
+def test_tricky_records_have_the_same_row_both_ways(is_required: bool) -> None:
+    table = replace(TABLE, payload=Column("metadata", "jsonb", is_required=is_required))
+    made = [written_both_ways(record, table) for record in tricky_records()]
+    assert all(quick in (None, slow) for quick, slow in made)
+    assert sum(quick is not None for quick, _ in made) > len(made) / 2
+
+
+@given(
+    texts,
+    texts,
+    st.sampled_from(["f32", "f32d"]),
+    st.dictionaries(st.sampled_from(["n", "ü", "deep", "vector", "score"]), json_values(), max_size=3),
+)
+def test_usual_records_have_the_same_row_both_ways(
+    text: str, namespace: str, dtype: Any, metadata: dict[str, Any]
+) -> None:
+    value = {"id": "a", "text": text, "namespace": namespace, "metadata": metadata, "dims": 2, "created_at": text}
+    vector = Vector(Space(MAIN, "dense", None, 2, dtype), bytes(8))
+    record = with_body(key_of(value), canonical.encode(value), (vector,))
+    quick, slow = written_both_ways(record)
+    assert quick in (None, slow)
+
+
+def test_plain_records_take_the_quick_way() -> None:
+    value = {"id": "a", "text": "t", "metadata": {"n": 1.5, "tags": ["x"]}, "created_at": "2026", "modality": None}
+    record = from_json({**value, "vector": [0.1, 2.0], "dims": 2})
+    quick, slow = written_both_ways(record)
+    assert quick == slow

@@ -25,6 +25,7 @@ from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.pgvector_columns import Column, holds_json
 from vexrepo.remotes.stores.pgvector_errors import connection_parameters, store_error
+from vexrepo.remotes.stores.pgvector_record_rows import RecordWriter
 from vexrepo.remotes.stores.pgvector_records import RecordReader
 from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter
 from vexrepo.remotes.stores.pgvector_stream import RowStream
@@ -478,10 +479,22 @@ class PgvectorStore(PointStore):
         if not (table.is_plain and writer.is_direct and (table.reserved or table.payload is not None)):
             self.upsert(points)
             return
+        self._send_rows(writer, writer.rows(points))
+
+    def insert_records(self, records: Sequence[tuple[Record, str]]) -> Sequence[tuple[Record, str]]:
+        """Write records of new ids into a table of ours, and return those that are not plain."""
+        if not records or not RecordWriter.suits(self.table, self.fields()):
+            return records
+        rows, others = RecordWriter(self.table, self.fields()).rows(records)
+        if len(others) < len(records):
+            self._send_rows(RowWriter(self.table), rows)
+        return others
+
+    def _send_rows(self, writer: RowWriter, rows: bytes) -> None:
         with self._wrapped("write"):
             if self._stream is None:
                 self._stream = RowStream(self._connection, writer.copy(directly=True), self._as_the_user())
-            self._stream.write(writer.rows(points))
+            self._stream.write(rows)
 
     def _copy(self, points: Sequence[Point]) -> None:
         writer = RowWriter(self.table)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _INCOMING: Final = "vex_incoming"
 _TYPED: Final = "vex_typed"
 _LONG_NUMBER = re.compile(r"[0-9.]{16}")
-_JSONB: Final = b"\1"  # the version of its binary form
+JSONB: Final = b"\1"  # the version of its binary form
 
 
 class RowReader:
@@ -220,7 +220,7 @@ class RowWriter:
             elif column.is_text:
                 plain.append(value.encode())
             else:
-                plain.append(_json(value) if column.type == "json" else _JSONB + _json(value))
+                plain.append(_json(value) if column.type == "json" else JSONB + _json(value))
         typed = {each.name: value for each, holds in self._typed if (value := _take(each, holds, left)) is not None}
         fields: list[bytes | None] = []
         if table.reserved:
@@ -232,12 +232,12 @@ class RowWriter:
                 left |= beside
             if left or beside is not None or table.payload.is_required:
                 raw = _json(left if left or beside is None else beside)
-                fields.append(raw if table.payload.type == "json" else _JSONB + raw)
+                fields.append(raw if table.payload.type == "json" else JSONB + raw)
             else:
                 fields.append(None)
         fields += plain
         if self._typed:
-            fields.append(_JSONB + _json(typed))
+            fields.append(JSONB + _json(typed))
         return fields
 
 

@@ -19,7 +19,7 @@ from vexrepo.remotes.stores.pgvector_table import VectorColumn
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 MAX_SPARSE: Final = 16_000  # numbers that are not 0
-_MAX_DIMS = 16_000
+MAX_DIMS: Final = 16_000
 _SPARSE_DIMS = 1_000_000_000
 _LENGTH = struct.Struct(">i").pack
 _COUNT = struct.Struct(">H").pack
@@ -50,7 +50,7 @@ def can_be_held(column: VectorColumn, item: Vector) -> bool:
         most = column.dims or _SPARSE_DIMS
         is_ascending = bool((np.diff(indices.astype("<i8")) > 0).all())
         return count <= MAX_SPARSE and is_ascending and (not count or int(indices[-1]) < most) and bool(values.all())
-    if space.dims > _MAX_DIMS:
+    if space.dims > MAX_DIMS:
         return False
     return column.type != "halfvec" or _is_finite_half(row)
 

@@ -167,6 +167,13 @@ class PointStore(Store):
         """
         self.upsert(points)
 
+    def insert_records(self, records: Sequence[tuple[Record, str]]) -> Sequence[tuple[Record, str]]:
+        """Write records of new ids, each with its native one, and return those that have to become points.
+
+        For stores that can write a record without the way through a point.
+        """
+        return records
+
     @abstractmethod
     def delete(self, ids: Sequence[str]) -> None:
         """Remove points by native id; those that are not there are no error."""
@@ -360,13 +367,22 @@ class PointStore(Store):
                 can, dims = self.can, Wanted(spaces).dims
                 with self._sending(plan.advance) as send:
                     for batch in self._batches(row.record for row in spool.sorted()):
-                        new: list[Point] = []
-                        there: list[Point] = []
-                        for record, filled in zip(batch, self.fills(len(batch)), strict=True):
+                        fresh: list[tuple[Record, str]] = []
+                        known: list[tuple[Record, str]] = []
+                        for record in batch:
                             native, is_new = names.give(record.key, leaving)
-                            point = write_point(record, native, can, fields, dims, filled)
-                            (new if is_new and inserts else there).append(point)
-                        for points, how in ((new, self.insert), (there, self.upsert)):
+                            (fresh if is_new else known).append((record, native))
+                        left = self.insert_records(fresh)
+                        plan.advance(len(fresh) - len(left))
+                        ways = (
+                            [(left, self.insert), (known, self.upsert)] if inserts else [([*left, *known], self.upsert)]
+                        )
+                        for named, how in ways:
+                            fills = self.fills(len(named)) if named else ()
+                            points = [
+                                write_point(record, native, can, fields, dims, filled)
+                                for (record, native), filled in zip(named, fills, strict=True)
+                            ]
                             if points:
                                 send(how, points)
                         upserted += len(batch)

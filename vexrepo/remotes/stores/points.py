@@ -137,13 +137,12 @@ def write_point(
 
 
 def _encode_carried(absent: dict[str, Any], decimals: tuple[str, ...], rest: dict[str, Any]) -> str:
-    if not rest:
-        values = tuple(absent.values())
-        kinds = tuple(map(type, values))
-        texts = [each for each in values if type(each) is str]
-        if _SCALARS.issuperset(kinds) and sum(map(len, texts)) <= MOST_KEPT:
-            # What most records carry is the same.  Equal values may be of different types: true is no 1.
-            return _encode_usual(tuple(absent), values, kinds, decimals)
+    if not rest and is_usual(absent):
+        return encode_usual(absent, decimals)
+    return _encode_anew(absent, decimals, rest)
+
+
+def _encode_anew(absent: dict[str, Any], decimals: tuple[str, ...], rest: dict[str, Any]) -> str:
     carried = {**rest, "v": VERSION}
     if absent:
         carried["a"] = absent
@@ -152,11 +151,25 @@ def _encode_carried(absent: dict[str, Any], decimals: tuple[str, ...], rest: dic
     return canonical.encode(carried).decode()
 
 
+def is_usual(absent: dict[str, Any]) -> bool:
+    """Whether what is carried is short: most records of a memory carry the same."""
+    values = absent.values()
+    return _SCALARS.issuperset(map(type, values)) and sum([len(v) for v in values if type(v) is str]) <= MOST_KEPT
+
+
+def encode_usual(absent: dict[str, Any], decimals: tuple[str, ...]) -> str:
+    """Return the reserved member of a record that only has members to be added; encoded once for all that say it."""
+    values = tuple(absent.values())
+    return _encode_known(
+        tuple(absent), values, tuple(map(type, values)), decimals
+    )  # true is no 1, though they are equal
+
+
 @functools.lru_cache(maxsize=512)
-def _encode_usual(
+def _encode_known(
     names: tuple[str, ...], values: tuple[Any, ...], kinds: tuple[type, ...], decimals: tuple[str, ...]
 ) -> str:
-    return _encode_carried(dict(zip(names, values, strict=True)), decimals, {"v": VERSION})
+    return _encode_anew(dict(zip(names, values, strict=True)), decimals, {})
 
 
 def placeholder(dims: int) -> Vector:
