@@ -88,7 +88,8 @@ class TestStrict(_SqliteVec):
     PRAGMA journal_mode = WAL;
     CREATE TABLE docs ("Key" TEXT PRIMARY KEY, body TEXT NOT NULL, namespace TEXT NOT NULL DEFAULT 'none', importance
       REAL NOT NULL, n INTEGER, created_at ANY, size INTEGER GENERATED ALWAYS AS (length(body))) STRICT;
-    CREATE VIRTUAL TABLE docs_vec USING vec0(id text primary key, vector float[6], lang text);
+    CREATE VIRTUAL TABLE docs_vec USING vec0(id text primary key, vector float[6], lang text, summary text,
+      +updated_at integer);
     """
 
 

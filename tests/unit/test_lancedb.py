@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,14 +205,31 @@ def test_other_dimensions_and_what_is_not_there_are_said(tmp_path: Path, foreign
 
 
 def test_a_table_that_another_program_changed_is_not_written(foreign: Path) -> None:
-    from dataclasses import replace
-
     import lancedb
 
     with store(foreign, create=True, table="notes") as opened:
         plan = replace(plan_between([], records(foreign, print, table="notes")), expected=opened.describe().fingerprint)
         lancedb.connect(str(foreign)).open_table("notes").delete("id = 'b'")
         refused(lambda: opened.write(plan), "store-changed", "nothing was written")
+
+
+def test_an_interrupted_write_is_completed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LanceStore, "batch_points", 40)
+    wanted = sorted(from_json({"id": f"m{at}", "text": "x", "vector": [at, 1.0]}) for at in range(100))
+    plan, done = plan_between([], wanted), []
+
+    def stop(count: int) -> None:
+        done.append(count)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+
+    with store(tmp_path / "lance", create=True) as opened, pytest.raises(KeyboardInterrupt):
+        opened.write(replace(plan, advance=stop))
+    held = records(tmp_path / "lance")
+    assert len(held) == 80
+    with store(tmp_path / "lance", create=True) as opened:
+        opened.write(plan_between(held, wanted))
+        check_holds(opened, wanted)
 
 
 def test_a_missing_library_is_said_with_how_to_get_it(foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:

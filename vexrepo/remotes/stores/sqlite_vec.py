@@ -139,7 +139,8 @@ class SqliteVecStore(PointStore):
             is_named=len(parts) > 1,
             names=frozenset(parts) if parts else None,
             holds_vector=(lambda item: is_held(parts[item.space.name], item)) if parts else type(self).can.holds_vector,
-            needs_vector=bool(parts) and (not layout.rows or layout.copy is not None),
+            # What is in the vec0 table, or copied from it, needs a row there.
+            needs_vector=bool(parts) and (not layout.rows or layout.copy is not None or bool(layout.beside)),
         )
 
     def find_fields(self, sample: Sequence[Point]) -> Fields:
