@@ -27,7 +27,7 @@ from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
 from vexrepo.remotes.stores.point_store import Point, Wanted
-from vexrepo.remotes.stores.points import TEXTS, Fields
+from vexrepo.remotes.stores.points import RESERVED, TEXTS, Fields
 from vexrepo.remotes.stores.search_mapping import (
     SIMILARITIES,
     Flavour,
@@ -310,7 +310,7 @@ class OpenSearchStore(HttpPointStore):
             numbers = source.get(each.name)
             if isinstance(numbers, list) and numbers and set(map(type, numbers)) <= _NUMBERS:
                 del source[each.name]
-                found.append(_vector(name, numbers, each.name))
+                found.append(_vector(name, numbers, each.name, is_ours=RESERVED in source))
             elif numbers is not None:
                 raise InvalidData(
                     f"{self.address} document {identifier!r:.80}: field {each.name!r:.60} has something else than "
@@ -452,12 +452,30 @@ class ElasticsearchStore(OpenSearchStore):
         self.ask("DELETE", f"{self._above}/_pit", body={"id": point_in_time}, also={404})
 
 
-def _vector(name: str, numbers: list[Any], place: str) -> Found:
-    """Return a vector: its numbers are those of single precision however they are printed, unless they have more."""
-    dtype, row = pack_numbers(numbers)
-    if dtype == "f64":
-        return exact_vector(name, row, "<f8", place)
+def _vector(name: str, numbers: list[Any], place: str, *, is_ours: bool) -> Found:
+    """Return a vector: its numbers are those of single precision however they are printed, unless they have more.
+
+    In a document of ours they never have: what was more is carried.
+    """
+    row = _single(numbers, is_ours=is_ours)
+    if row is None:
+        dtype, row = pack_numbers(numbers)
+        if dtype == "f64":
+            return exact_vector(name, row, "<f8", place)
     return Found(Vector(Space(name, "dense", None, len(numbers), "f32"), row), None)
+
+
+def _single(numbers: list[Any], *, is_ours: bool) -> bytes | None:
+    """Return numbers of single precision, printed shortly or in full, as such: most are, and this is quick."""
+    values = np.array(numbers, "<f8")
+    with np.errstate(over="ignore"):
+        single = values.astype("<f4")
+    if not np.isfinite(single).all():
+        return None
+    if is_ours:
+        return single.tobytes()
+    is_short = orjson.loads(orjson.dumps(single, option=orjson.OPT_SERIALIZE_NUMPY)) == numbers
+    return single.tobytes() if is_short or np.array_equal(single.astype("<f8"), values) else None
 
 
 def _reason(answer: Answer) -> str:
