@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 PIPE_BYTES = 1 << 20  # what a user without privileges may have
+SWITCH_S = 0.001  # after which a thread that waits for the interpreter gets it
 
 _PIECE = struct.Struct("<cQ")  # kind, size
 _PART, _ERROR = b".", b"!"
@@ -118,6 +119,9 @@ class BesideStream:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._drain, daemon=True)
         self._thread.start()
+        # At 5 ms, which the interpreter has by default, the second process waits for the thread, and the first for it.
+        self._switched = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
 
     def _drain(self) -> None:
         piece: tuple[bytes, bytes] | None = b"", b""
@@ -154,6 +158,7 @@ class BesideStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        sys.setswitchinterval(self._switched)
         self._stopping.set()
         if kind is not None:
             os.kill(self._process, signal.SIGTERM)
