@@ -383,6 +383,20 @@ def test_rows_of_tables_of_ours_are_read_without_the_way_through_points(
     assert ways == ([] if is_quick else ["points"])
 
 
+def test_numbers_that_only_jsonb_holds_are_read_and_left_alone(database: str, tmp_path: Path) -> None:
+    where, kept = address(database), repository(tmp_path)
+    fill(where, memory(4, metadata={"n": 1}))
+    for key, number in (("m01", "1e400"), ("m02", "1e400 + 0.5"), ("m03", "0.1234567890123456789")):
+        run(database, f"UPDATE vex_memories SET metadata = jsonb_build_object('n', {number}) WHERE id = '{key}'")
+    held = run(database, "SELECT metadata::text FROM vex_memories ORDER BY id")
+    found = read(where)
+    assert found["m01"]["metadata"] == {"n": 10**400}
+    assert "000.5" in str(found["m02"]["metadata"]) and found["m03"]["metadata"]["n"] == 0.12345678901234568
+    kept.commit("first", store=where)
+    assert kept.status(where).is_clean
+    assert run(database, "SELECT metadata::text FROM vex_memories ORDER BY id") == held
+
+
 @pytest.mark.parametrize("change", ["ADD COLUMN mood text DEFAULT 'calm'", "DROP COLUMN topic"])
 def test_status_notices_a_column_that_comes_or_goes(database: str, tmp_path: Path, change: str) -> None:
     run(

@@ -145,7 +145,10 @@ class RecordReader:
     def _metadata(self, raw: bytes) -> bytes | None:
         """Return the canonical form of what jsonb holds, b"" for an empty object; None where it is not plain."""
         raw = raw[1:]
-        parsed = orjson.loads(raw)
+        try:
+            parsed = orjson.loads(raw)
+        except orjson.JSONDecodeError:  # a number that jsonb holds and this parser does not
+            return None
         if type(parsed) is not dict or not self._taken.isdisjoint(parsed):
             return None
         if not parsed:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 from vexrepo.objects.vector import Vector
 from vexrepo.remotes.stores.carry import is_same
@@ -107,7 +108,10 @@ class RowReader:
 def _parse(text: str) -> Any:
     if _LONG_NUMBER.search(text) is None and '"' + RESERVED not in text:
         return orjson.loads(text)
-    return canonical.parse(text.encode())
+    try:
+        return canonical.parse(text.encode())
+    except InvalidData:  # a number beyond all that doubles can say: kept as it is printed
+        return text
 
 
 class RowWriter:
