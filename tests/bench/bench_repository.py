@@ -424,20 +424,13 @@ def report(tools: dict[str, Tool], changed: dict[str, int], records: int, number
             if cost is not None:
                 theirs[peer] = (f"{cost.wall_s:.2f} s", ours.wall_s / cost.wall_s)
         row(step, f"{ours.wall_s:.2f} s", theirs, len(vex.costs[step]))
-    size = statistics.median(s.first for s in vex.sizes)
-    theirs = {
-        p: (f"{s:,.1f} MB", size / 1e6 / s)
-        for p in peers
-        if (s := statistics.median(x.first for x in tools[p].sizes) / 1e6)
-    }
-    row("size", f"{size / 1e6:,.1f} MB", theirs)
-    added = statistics.median(s.added for s in vex.sizes)
-    theirs = {
-        p: (f"{s:,.1f} MB", added / 1e6 / s)
-        for p in peers
-        if (s := statistics.median(x.added for x in tools[p].sizes) / 1e6)
-    }
-    row("added by the second", f"{added / 1e6:,.2f} MB", theirs)
+    for what, part in (("size", "first"), ("added by the second", "added")):
+        # Without a whole run, now or before, nothing was weighed.
+        weights = {n: statistics.median(getattr(s, part) for s in t.sizes) / 1e6 for n, t in tools.items() if t.sizes}
+        if "vex" in weights:
+            mine = weights.pop("vex")
+            theirs = {name: (f"{weight:,.1f} MB", mine / weight) for name, weight in weights.items() if weight}
+            row(what, f"{mine:,.2f} MB", theirs)
     print(f"\nvectors changed × 0.83: {changed['vectors'] * 0.83 / 1e6:.2f} MB")
     if vex.one_record_bytes:
         print(f"one-record commit: {vex.one_record_bytes:,} bytes")
