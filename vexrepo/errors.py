@@ -180,6 +180,7 @@ CODES: dict[str, str] = {
     "store-busy": "a store's server limits how many requests it takes, or is overloaded, and wants to be asked later",
     "store-limit": "a store's server does not take that much at once",
     "store-empty": "a store that held memories at the last commit holds none",
+    "store-model": "a store holds embeddings of another model",
     "store-differs": "a store does not give back what was written into it",
     "store-moved": "a store was changed since it was last seen, so that a push would take that back",
     "no-workspace": "the repository has no workspace store",
@@ -233,6 +234,9 @@ CODES: dict[str, str] = {
     "sealed-damaged": "a sealed file is not as it was sealed",
     "sealed-for-others": "a sealed file has none of the user's identities as recipient",
     "unknown-quarantine": "nothing of that number is in quarantine",
+    # projection
+    "unknown-adapter": "no projection adapter of that name is installed",
+    "adapter-misfit": "a projection adapter does not fit a vector, or gives what it should not",
     # environment
     "bad-option": "an option or argument has a value that is not allowed",
     "bad-config": "a configuration file or key cannot be used",

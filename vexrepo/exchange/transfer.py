@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vexrepo.errors import InvalidData, StoreError, UsageError, VexError
 from vexrepo.exchange.admission import Guard, check_signature, pass_in, tell_of_import
 from vexrepo.exchange.nearest import Nearest
+from vexrepo.exchange.projecting import Adapter, project_record
 from vexrepo.exchange.readback import Verified, Written
 from vexrepo.exchange.reading import select
 from vexrepo.formats import sidecar, vmig
@@ -58,6 +59,7 @@ class Request:
     ``limit`` counts selected records, the newest first where the source can tell; with ``nearest`` it is those whose
     vectors are nearest, best first.  ``namespace`` is given to every record written.  ``complete`` fills in what a vmig
     line should have and the source does not say; ``link`` asks for the edges that the target's own tools build.
+    ``adapter`` projects main vectors; with ``mix_models`` a store may come to hold embeddings of several models.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -69,6 +71,8 @@ class Request:
     skip_problems: bool = False
     check_sidecar: bool = True
     dry_run: bool = False
+    adapter: Adapter | None = None
+    mix_models: bool = False
 
 
 @dataclass(slots=True)
@@ -141,12 +145,14 @@ def transfer_from(
         if guard is not None:
             _admit(origin, goal, request, done, guard, before)
         to_records = request.dry_run or not isinstance(goal, JsonlStore)
+        done.was_empty = goal.describe().count in (0, None) and not goal.rewrites
         with _Stream(origin, request, done, advance, before, to_records=to_records) as stream:
+            if not (done.was_empty or goal.rewrites or request.mix_models):
+                stream.refuse_others(goal)
             if request.dry_run:
                 deque(stream.records(), maxlen=0)
                 done.edges = _count_edges(origin, goal, request)
                 return done
-            done.was_empty = goal.describe().count in (0, None) and not goal.rewrites
             noted = Written(goal, empty=done.was_empty)
             edges = list(origin.edges()) if origin.holds_edges and goal.holds_edges and _is_whole(request) else []
             plan = Plan(
@@ -256,6 +262,8 @@ class _Stream:
     ) -> None:
         self._origin, self._request, self._done, self._advance = origin, request, done, advance
         self._before = before
+        self._held: dict[str, set[str]] = {}  # models by vector name, of what is there
+        self._goal: Store | None = None
         self._seen = SeenKeys()
         self._stack = contextlib.ExitStack()
         self._total: int | None = None
@@ -265,6 +273,14 @@ class _Stream:
 
     def __enter__(self) -> _Stream:
         return self
+
+    def refuse_others(self, goal: Store) -> None:
+        """Refuse embeddings of other models than those that a store gives first, before anything is written."""
+        self._goal = goal
+        for item in next(iter(goal.scan(lambda error: None)), []):
+            for vector in item.record.vectors:
+                if vector.space.model is not None and vector.space.kind != "sparse":
+                    self._held.setdefault(vector.space.name, set()).add(vector.space.model)
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -294,6 +310,7 @@ class _Stream:
         """Whether the records are lines of a file that can go into another as they are."""
         request = self._request
         changes = request.namespace is not None or request.complete or request.nearest is not None
+        changes = changes or request.adapter is not None
         return isinstance(self._origin, JsonlStore) and not changes
 
     def lines(self) -> Iterator[bytes]:
@@ -330,8 +347,11 @@ class _Stream:
             if limit is not None and self._done.selected >= limit:
                 return
             self._done.selected += 1
-            self._note_space(item[1])
-            yield item
+            place, record = item
+            if self._request.adapter is not None:
+                record = project_record(self._request.adapter, record)
+            self._note_space(record)
+            yield place, record
 
     def _selected(self) -> Iterator[tuple[int, Record]]:
         """Yield (place, record)."""
@@ -381,10 +401,23 @@ class _Stream:
 
     def _note_space(self, record: Record) -> None:
         for item in record.vectors:
+            model, held = item.space.model, self._held.get(item.space.name)
+            if held and model is not None and model not in held and item.space.kind != "sparse":
+                raise self._other_model(record, model, held)
             if item.space.name == MAIN:
                 model = item.space.model or ""
                 self._done.models[model] = self._done.models.get(model, 0) + 1
                 self._done.dims[item.space.dims] = self._done.dims.get(item.space.dims, 0) + 1
+
+    def _other_model(self, record: Record, model: str, held: set[str]) -> StoreError:
+        assert self._goal is not None
+        return StoreError(
+            f"{self._goal.address} holds embeddings of {', '.join(sorted(held))}, and {key_name(record.key):.80} has "
+            f"one of {model}: distances between the two mean nothing.  Nothing was written.  Write such memories into "
+            "a collection of their own; or turn them into the other model's (--adapter, see vex adapters); or leave "
+            "them out (--namespace, --components).  If both names are of one model: --mix-models",
+            code="store-model",
+        )
 
 
 def _keeping(

@@ -35,7 +35,8 @@ def migrate(repository: Core, source: StoreRemote, target: Address, request: Req
     assert commit is not None
     origin = SnapshotStore(repository, commit, source.address)
     moved = transfer_from(origin, target, request, now_us=repository.around.now_us(), advance=advance)
-    is_whole = moved.was_empty and moved.written == origin.snapshot.records.count and request.namespace is None
+    is_changed = request.namespace is not None or request.adapter is not None
+    is_whole = moved.was_empty and moved.written == origin.snapshot.records.count and not is_changed
     if is_whole and moved.edges == origin.snapshot.edges.count:
         with repository.lock():
             view = repository.view()

@@ -10,8 +10,7 @@ import click
 from vexrepo.cli.options import as_json, example
 from vexrepo.cli.output import emit, heading, quiet, removed, say
 from vexrepo.cli.text import plain
-
-PROJECTIONS = "vexrepo.adapters"  # entry points of packages that turn embeddings of one model into those of another
+from vexrepo.exchange.projecting import GROUP
 
 
 @click.command(epilog=example("vex adapters", "vex adapters --json"))
@@ -20,12 +19,13 @@ def adapters(as_json: bool) -> None:
     """List the kinds of store and projection adapters.
 
     Stores are what memories are read from and written to.  Projection adapters turn embeddings of one model into
-    those of another; they come with packages of their own (entry points of the group vexrepo.adapters).
+    those of another; they come with packages of their own (entry points of the group vexrepo.adapters), and are used
+    by vex import and vex migrate with --adapter.
     """
     stores = _stores()
     projections = [
         {"name": point.name, "package": point.dist.name if point.dist else ""}
-        for point in sorted(entry_points(group=PROJECTIONS), key=lambda point: point.name)
+        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)
     ]
     if as_json:
         emit({"stores": stores, "adapters": projections})

@@ -70,6 +70,10 @@ def _guarded(function: F) -> F:
             click.option(
                 "--grant", "grant_file", metavar="FILE", type=click.Path(), help="Trust its holder for what it covers."
             ),
+            click.option(
+                "--adapter", metavar="NAME", help="Turn embeddings into another model's; vex adapters lists what can."
+            ),
+            click.option("--mix-models", is_flag=True, help="Also write embeddings of other models than those there."),
             no_verify,
             concurrency,
         )
@@ -347,6 +351,7 @@ def _request(
     complete: bool = False,
     link: bool = False,
 ) -> Request:
+    from vexrepo.exchange.projecting import find_adapter
     from vexrepo.exchange.transfer import Request
 
     return Request(
@@ -359,6 +364,8 @@ def _request(
         given["on_error"] == "skip",
         not given["ignore_sidecar"],
         given["dry_run"],
+        find_adapter(given["adapter"]) if given.get("adapter") else None,
+        bool(given.get("mix_models")),
     )
 
 

@@ -60,7 +60,7 @@ BATCH_BYTES: Final = 8 << 20
 SAMPLE: Final = 256  # points that are looked at for what the text is called
 WAYS_OUT: Final = (
     "nothing was written.  Leave such memories out (--namespace, --components), write them into a collection of their "
-    "own, or embed all of them with one model first"
+    "own, or turn their embeddings into those of one model first (vex migrate --adapter, see vex adapters)"
 )
 
 Send: TypeAlias = Callable[[Sequence[Point]], None]
