@@ -30,6 +30,7 @@ demo: $(VENV)/.run  ## the whole story on a sample memory, offline
 	@$(BIN)/vex demo
 
 test: $(VENV)/.test  ## every test (PYTEST_ARGS="-k name" for some)
+	@$(PY) -m tests.engines
 	@$(PY) -m pytest -q -n auto $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev  ## style, likely bugs, formatting

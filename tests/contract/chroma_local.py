@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from pathlib import Path
 
 from tests.contract.chroma_server import package
 from tests.packages import installed
@@ -19,7 +20,12 @@ _NEEDED = (
 )  # fmt: skip
 
 
+def needed() -> Path:
+    """Return a folder with what the package imports."""
+    return installed("chroma-local", *_NEEDED)
+
+
 @functools.cache
 def importable() -> None:
     """Let ``chromadb`` be imported: after everything else, so that nothing of ours gets another version."""
-    sys.path += [str(package()), str(installed("chroma-local", *_NEEDED))]
+    sys.path += [str(package()), str(needed())]

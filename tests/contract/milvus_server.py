@@ -42,7 +42,7 @@ _QUICK = {
 }
 
 
-def _installed() -> Path:
+def package() -> Path:
     """Return a folder with the program, its libraries and the templates of its configuration."""
     return installed(f"milvus-{VERSION}", f"milvus=={VERSION}", unpack=_unpack)
 
@@ -92,7 +92,7 @@ def _configuration(template: str, ports: dict[str, int], data: Path) -> str:
 @functools.cache
 def port() -> int:
     """Return where the server listens, started at the first call and ended with the process."""
-    program, data = _installed(), Path(tempfile.mkdtemp(prefix="vex-milvus-"))
+    program, data = package(), Path(tempfile.mkdtemp(prefix="vex-milvus-"))
     ports = _free_ports()
     (data / "configs").mkdir()
     text = (program / "config.yaml.template").read_text()

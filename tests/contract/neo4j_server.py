@@ -26,7 +26,7 @@ DATABASE = "agent"
 _NUMBER = itertools.count()
 
 
-def _installed() -> Path:
+def package() -> Path:
     """Return a folder with the package, which brings its own Java."""
     return installed(f"arcadedb-{VERSION}", f"arcadedb-embedded=={VERSION}") / "arcadedb_embedded"
 
@@ -40,7 +40,7 @@ def _free_port() -> int:
 @functools.cache
 def port() -> int:
     """Return where the server speaks Bolt, started at the first call and ended with the process."""
-    package, data, number = _installed(), tempfile.mkdtemp(prefix="vex-arcadedb-"), _free_port()
+    home, data, number = package(), tempfile.mkdtemp(prefix="vex-arcadedb-"), _free_port()
     settings = {
         "server.rootPath": data,
         "server.rootPassword": PASSWORD,
@@ -52,10 +52,10 @@ def port() -> int:
         "bolt.host": "127.0.0.1",
         "bolt.port": number,
     }
-    java = [str(package / "jre/bin/java"), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    java = [str(home / "jre/bin/java"), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     said = [f"-Darcadedb.{name}={value}" for name, value in settings.items()]
     server = subprocess.Popen(
-        [*java, *said, "-cp", str(package / "jars/*"), "com.arcadedb.server.ArcadeDBServer"],
+        [*java, *said, "-cp", str(home / "jars/*"), "com.arcadedb.server.ArcadeDBServer"],
         cwd=data,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -30,7 +30,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _libssl() -> Path:
+def libssl() -> Path:
     """Return a folder with libssl.so.1.1 and libcrypto.so.1.1, kept for later runs."""
     folder = ROOT / ".pytest_cache" / "libssl-1.1"
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def redis_stack(folder: Path, *more: str, password: str | None = None) -> Iterat
     command = [str(program), *_options(port, folder, password)]
     for name in ("redisearch", "rejson"):
         command += ["--loadmodule", str(home / "lib" / f"{name}.so")]
-    with _running([*command, *more], port, {"LD_LIBRARY_PATH": str(_libssl())}, password):
+    with _running([*command, *more], port, {"LD_LIBRARY_PATH": str(libssl())}, password):
         yield port
 
 
