@@ -373,7 +373,8 @@ class PointStore(Store):
                             native, is_new = names.give(record.key, leaving)
                             (fresh if is_new else known).append((record, native))
                         left = self.insert_records(fresh)
-                        plan.advance(len(fresh) - len(left))
+                        if len(left) < len(fresh):
+                            plan.advance(len(fresh) - len(left))
                         ways = (
                             [(left, self.insert), (known, self.upsert)] if inserts else [([*left, *known], self.upsert)]
                         )
