@@ -13,7 +13,6 @@ from typing import Final
 
 from vexrepo.errors import StoreError
 from vexrepo.objects.vector import Space, Vector
-from vexrepo.remotes.stores.capabilities import HALF
 from vexrepo.remotes.stores.pgvector_table import VectorColumn
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -128,6 +127,3 @@ def _decode_sparse(column: VectorColumn, field: bytes) -> Vector:
     indices = np.frombuffer(field[12 : 12 + 4 * count], ">i4").astype("<u4").tobytes()
     values = np.frombuffer(field[12 + 4 * count :], ">f4").astype("<f4").tobytes()
     return Vector(Space(column.name, "sparse", None, 0, "f32"), indices + values)
-
-
-ALTERATION: Final = HALF
