@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.hosting.programs import await_answer, end_with_us, free_port
 from tests.packages import installed
 from vexrepo.remotes.stores.address import Address
 
@@ -33,29 +30,20 @@ def package() -> Path:
 def port() -> int:
     """Return where the server listens, started at the first call and ended with the process."""
     folder, data = package(), tempfile.mkdtemp(prefix="vex-chroma-")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
+    number = free_port()
     command = [sys.executable, "-c", _RUN, "--path", data, "--host", "127.0.0.1", "--port", str(number)]
     environ = {**os.environ, "PYTHONPATH": str(folder), "ANONYMIZED_TELEMETRY": "False"}
     server = subprocess.Popen(
         command, env=environ, cwd=data, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    end_with_us(server, data)
 
-    def end() -> None:
-        server.kill()
-        server.wait(10)
-        shutil.rmtree(data, ignore_errors=True)
+    def answers() -> bool:
+        with urlopen(f"http://127.0.0.1:{number}/api/v2/heartbeat", timeout=5):
+            return True
 
-    atexit.register(end)
-    for _ in range(200):
-        try:
-            with urlopen(f"http://127.0.0.1:{number}/api/v2/heartbeat", timeout=5):
-                return number
-        except (URLError, ConnectionError):
-            assert server.poll() is None, "the Chroma server ended at once"
-            time.sleep(0.1)
-    raise AssertionError("the Chroma server does not answer")
+    await_answer(server, "the Chroma server", answers, URLError, ConnectionError, tries=200)
+    return number
 
 
 def new_address(options: dict[str, str] | None = None) -> Address:

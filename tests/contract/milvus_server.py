@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
 import lzma
@@ -12,13 +11,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.hosting.programs import await_answer, end_with_us
 from tests.packages import installed
 from vexrepo.remotes.stores.address import Address
 
@@ -118,23 +117,17 @@ def port() -> int:
             [sys.executable, "-c", _RUN, str(program / "milvus"), "run", "standalone"],
             env=environ, cwd=data, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
         )  # fmt: skip
+    end_with_us(server, data)
 
-    def end() -> None:
-        server.kill()
-        server.wait(10)
-        shutil.rmtree(data, ignore_errors=True)
+    def answers() -> bool:
+        with urlopen(f"http://127.0.0.1:{ports['metrics']}/healthz", timeout=30) as found:
+            return bool(b"OK" in found.read())
 
-    atexit.register(end)
-    for _ in range(900):
-        try:
-            with urlopen(f"http://127.0.0.1:{ports['metrics']}/healthz", timeout=30) as found:
-                if b"OK" in found.read():
-                    return ports["proxy"]
-        except (URLError, ConnectionError):
-            pass
-        assert server.poll() is None, "the Milvus server ended at once: " + (data / "out").read_text()[-2000:]
-        time.sleep(0.1)
-    raise AssertionError("the Milvus server does not answer")
+    def said() -> str:
+        return ": " + (data / "out").read_text()[-2000:]
+
+    await_answer(server, "the Milvus server", answers, URLError, ConnectionError, tries=900, said=said)
+    return ports["proxy"]
 
 
 def new_address(options: dict[str, str] | None = None, token: str = TOKEN, **more: Any) -> Address:

@@ -13,11 +13,11 @@ from vexrepo.testing.stores import check_holds, plan_between
 _CLOCK = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
 
 
-def memory(count: int = 30) -> list[Record]:
-    """Return memories with vectors of four dimensions."""
+def memory(count: int = 30, start: int = 0, last: float = 2.0) -> list[Record]:
+    """Return memories with vectors of four dimensions, the ``last`` of which 0.3 is no number of single precision."""
     return [
-        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 2.0], "dims": 4, "model": "tiny"})
-        for n in range(count)
+        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, last], "dims": 4, "model": "tiny"})
+        for n in range(start, start + count)
     ]
 
 

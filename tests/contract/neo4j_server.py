@@ -6,17 +6,15 @@ tests hold to their text.
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
-import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from tests.hosting.programs import await_answer, end_with_us, free_port
 from tests.packages import installed
 from vexrepo.remotes.stores.address import Address
 
@@ -31,16 +29,10 @@ def package() -> Path:
     return installed(f"arcadedb-{VERSION}", f"arcadedb-embedded=={VERSION}") / "arcadedb_embedded"
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @functools.cache
 def port() -> int:
     """Return where the server speaks Bolt, started at the first call and ended with the process."""
-    home, data, number = package(), tempfile.mkdtemp(prefix="vex-arcadedb-"), _free_port()
+    home, data, number = package(), tempfile.mkdtemp(prefix="vex-arcadedb-"), free_port()
     settings = {
         "server.rootPath": data,
         "server.rootPassword": PASSWORD,
@@ -48,7 +40,7 @@ def port() -> int:
         "server.defaultDatabases": f"{DATABASE}[root]",
         "server.mode": "development",  # says what is wrong with a statement
         "server.httpIncomingHost": "127.0.0.1",
-        "server.httpIncomingPort": _free_port(),
+        "server.httpIncomingPort": free_port(),
         "bolt.host": "127.0.0.1",
         "bolt.port": number,
     }
@@ -61,23 +53,12 @@ def port() -> int:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-    def end() -> None:
-        server.kill()
-        server.wait(10)
-        shutil.rmtree(data, ignore_errors=True)
-
-    atexit.register(end)
+    end_with_us(server, data)
     import neo4j
 
-    for _ in range(600):
-        try:
-            ask("RETURN 1", number)
-            return number
-        except (OSError, neo4j.exceptions.Neo4jError):  # it listens before its database is made
-            assert server.poll() is None, "the Bolt server ended at once"
-            time.sleep(0.1)
-    raise AssertionError("the Bolt server does not answer")
+    # It listens before its database is made.
+    await_answer(server, "the Bolt server", lambda: bool(ask("RETURN 1", number)), OSError, neo4j.exceptions.Neo4jError)
+    return number
 
 
 def ask(query: str, at: int | None = None, **parameters: Any) -> list[list[Any]]:

@@ -8,14 +8,11 @@ vectors refused under cosine; and it refuses the words of the other.
 
 from __future__ import annotations
 
-import atexit
 import base64
 import functools
 import itertools
 import re
-import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from urllib.request import Request, urlopen
 import orjson
 import osmem_server
 
+from tests.hosting.programs import await_answer, end_with_us, free_port
 from tests.hosting.scripted import Request as HttpRequest
 from tests.hosting.scripted import Said, ScriptedServer
 from vexrepo.remotes.stores.address import Address
@@ -38,29 +36,21 @@ USER, PASSWORD, KEY = "agent", "s3cret/of the server", "k3y=="
 def port() -> int:
     """Return where the emulator listens, started at the first call and ended with the process."""
     program = Path(osmem_server.__file__).parent / "bin" / "osmem-server"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
+    number = free_port()
     server = subprocess.Popen(
         [str(program), "-addr", f"127.0.0.1:{number}", "-no-stdin-watch"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    end_with_us(server)
 
-    def end() -> None:
-        server.kill()
-        server.wait(10)
+    def answers() -> bool:
+        with urlopen(f"http://127.0.0.1:{number}/", timeout=5):
+            return True
 
-    atexit.register(end)
-    for _ in range(600):
-        try:
-            with urlopen(f"http://127.0.0.1:{number}/", timeout=5):
-                return number
-        except (URLError, ConnectionError):
-            assert server.poll() is None, "the emulator ended at once"
-            time.sleep(0.1)
-    raise AssertionError("the emulator does not answer")
+    await_answer(server, "the emulator", answers, URLError, ConnectionError)
+    return number
 
 
 def call(method: str, path: str, body: Any = None) -> Any:

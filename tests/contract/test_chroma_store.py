@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,10 +13,12 @@ from urllib.request import Request, urlopen
 import orjson
 import pytest
 
+from tests.contract import moving
 from tests.contract.chroma_server import new_address, port
+from tests.contract.moving import fill, read
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
-from vexrepo.objects.record import Record, from_json
+from vexrepo.objects.record import from_json
 from vexrepo.remotes.http import Patience
 from vexrepo.remotes.stores import chroma
 from vexrepo.remotes.stores.address import Address
@@ -110,22 +113,7 @@ def call(address: Address, what: str, body: Any) -> Any:
         return store.ask("POST", f"{store._path}/{what}", body=body).json()
 
 
-def memory(count: int = 30) -> list[Record]:
-    return [
-        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 0.3], "dims": 4, "model": "tiny"})
-        for n in range(count)
-    ]
-
-
-def fill(address: Address, records: list[Record]) -> None:
-    with ChromaStore.open(address, create=True) as store:
-        store.write(plan_between([], records))
-
-
-def read(address: Address) -> dict[str, Any]:
-    with ChromaStore.open(address) as store:
-        found = [item.record.to_json() for batch in store.scan() for item in batch]
-    return {each["id"]: each for each in found}
+memory = partial(moving.memory, last=0.3)
 
 
 @pytest.mark.parametrize("distance", ["cosine", "l2", "ip"])

@@ -5,15 +5,17 @@ import pickle
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from tests.contract import chroma_local
+from tests.contract import chroma_local, moving
+from tests.contract.moving import fill, read
 from tests.property.strategies import attempt
 from vexrepo.errors import StoreError, UsageError
-from vexrepo.objects.record import Record, from_json
+from vexrepo.objects.record import from_json
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.chroma import ChromaStore
@@ -71,22 +73,7 @@ def chroma(folder: Path, **options: str) -> Address:
 BOTH = pytest.mark.parametrize("address", [qdrant, chroma])
 
 
-def memory(count: int = 30) -> list[Record]:
-    return [
-        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 0.3], "dims": 4, "model": "tiny"})
-        for n in range(count)
-    ]
-
-
-def fill(address: Address, records: list[Record]) -> None:
-    with open_store(address, create=True) as store:
-        store.write(plan_between([], records))
-
-
-def read(address: Address) -> dict[str, Any]:
-    with open_store(address) as store:
-        found = [item.record.to_json() for batch in store.scan() for item in batch]
-    return {each["id"]: each for each in found}
+memory = partial(moving.memory, last=0.3)
 
 
 @BOTH

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
+from tests.contract import moving
 from tests.contract.milvus_server import TOKEN, new_address, port
+from tests.contract.moving import fill, read
 from tests.property.strategies import attempt
 from vexrepo.errors import StoreError, UsageError
-from vexrepo.objects.record import Record, from_json
+from vexrepo.objects.record import from_json
 from vexrepo.remotes.stores import milvus
 from vexrepo.remotes.stores.address import Address, Reach
 from vexrepo.remotes.stores.jsonl import JsonlStore
@@ -50,22 +53,7 @@ def name_of(address: Address) -> str:
     return address.location.rpartition("/")[2]
 
 
-def memory(count: int = 30, start: int = 0) -> list[Record]:
-    return [
-        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 0.3], "dims": 4, "model": "tiny"})
-        for n in range(start, start + count)
-    ]
-
-
-def fill(address: Address, records: list[Record], **more: Any) -> None:
-    with MilvusStore.open(address, create=True) as store:
-        store.write(plan_between([], records, **more))
-
-
-def read(address: Address) -> dict[str, Any]:
-    with MilvusStore.open(address) as store:
-        found = [item.record.to_json() for batch in store.scan() for item in batch]
-    return {each["id"]: each for each in found}
+memory = partial(moving.memory, last=0.3)
 
 
 def rows(client: MilvusClient, address: Address) -> dict[Any, Any]:

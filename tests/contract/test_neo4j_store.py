@@ -6,6 +6,7 @@ their text, and what a Neo4j answers to SHOW is given as its manual has it.
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,6 +17,7 @@ import neo4j.spatial
 import neo4j.time
 import pytest
 
+from tests.contract import moving
 from tests.contract.neo4j_server import address, ask, new_label, port
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
@@ -39,11 +41,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neo4j_graph, "_RETRY_S", 0.01)
 
 
-def memory(count: int = 30) -> list[Record]:
-    return [
-        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 0.3], "dims": 4, "model": "tiny"})
-        for n in range(count)
-    ]
+memory = partial(moving.memory, last=0.3)
 
 
 def fill(where: Address, records: list[Record]) -> None:

@@ -4,6 +4,7 @@ What only one of the two does, and the emulator does not, is held to the request
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import orjson
 import pytest
 
+from tests.contract import moving
+from tests.contract.moving import fill, read
 from tests.contract.opensearch_server import KEY, PASSWORD, USER, Front, call, new_index, put
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
-from vexrepo.objects.record import Record, from_json
+from vexrepo.objects.record import from_json
 from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.http import Patience
 from vexrepo.remotes.stores import opensearch
@@ -53,22 +56,7 @@ def front(fronts: Callable[..., Front]) -> Front:
     return fronts()
 
 
-def memory(count: int = 30) -> list[Record]:
-    return [
-        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 0.3], "dims": 4, "model": "tiny"})
-        for n in range(count)
-    ]
-
-
-def fill(address: Address, records: list[Record]) -> None:
-    with open_store(address, create=True) as store:
-        store.write(plan_between([], records))
-
-
-def read(address: Address) -> dict[str, Any]:
-    with open_store(address) as store:
-        found = [item.record.to_json() for batch in store.scan() for item in batch]
-    return {each["id"]: each for each in found}
+memory = partial(moving.memory, last=0.3)
 
 
 def change(address: Address, edit: Callable[[dict[str, Any]], Any]) -> None:

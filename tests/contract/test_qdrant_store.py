@@ -7,20 +7,18 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.contract.moving import commit_file, fill, memory, read, repository
 from tests.contract.qdrant_server import CONFORMANCE, QdrantServer, Refused
 from tests.node import missing
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
-from vexrepo.objects.record import Record, from_json
+from vexrepo.objects.record import from_json
 from vexrepo.remotes.http import Patience
 from vexrepo.remotes.stores.address import Address, Reach
-from vexrepo.remotes.stores.jsonl import JsonlStore
 from vexrepo.remotes.stores.qdrant import QdrantStore
 from vexrepo.remotes.stores.qdrant_config import holds
-from vexrepo.repository import Repository, Surroundings
 from vexrepo.testing.stores import check_holds, plan_between
 
-CLOCK = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
 DOT = {"size": 4, "distance": "Dot"}
 KEY = "k3y/of the server"
 
@@ -35,35 +33,6 @@ def server() -> Iterator[QdrantServer]:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QdrantStore, "patience", Patience(sleep=lambda seconds: None))
-
-
-def memory(count: int = 30) -> list[Record]:
-    return [
-        from_json({"id": f"m{n}", "text": f"note {n}", "vector": [n + 1.0, 0.5, 2.0, 2.0], "dims": 4, "model": "tiny"})
-        for n in range(count)
-    ]
-
-
-def fill(address: Address, records: list[Record], config: dict[str, Any] | None = None) -> None:
-    with QdrantStore.open(address, create=True) as store:
-        store.write(plan_between([], records, config=config))
-
-
-def read(address: Address) -> dict[str, Record]:
-    with QdrantStore.open(address) as store:
-        found = [item.record for batch in store.scan() for item in batch]
-    return {item.to_json()["id"]: item for item in found}
-
-
-def repository(tmp_path: Path) -> Repository:
-    return Repository.init(tmp_path, Surroundings(now_us=lambda: next(CLOCK)))
-
-
-def commit_file(kept: Repository, tmp_path: Path, records: list[Record]) -> Any:
-    address = Address("jsonl", str(tmp_path / "in.vmig.jsonl"))
-    with JsonlStore.open(address, create=True) as store:
-        store.write(plan_between([], records))
-    return kept.commit("first", store=address).id
 
 
 def test_the_server_of_these_tests_is_held_to_the_published_description(server: QdrantServer) -> None:
@@ -271,7 +240,7 @@ def test_a_foreign_collection_is_read_and_written_with_its_own_names(server: Qdr
     server.make("agent", {"size": 4, "distance": "Cosine"})
     payload = {name: "The tide table", "user_id": "u1", "hash": "x", "deep": {"a": [1, None]}, "n": 0.1}
     server.put("agent", [{"id": n, "vector": [0.0, 1, 0, 0], "payload": payload} for n in range(5)])
-    found = read(server.address())["3"].to_json()
+    found = read(server.address())["3"]
     assert found["text"] == "The tide table"
     assert found["metadata"] == {each: value for each, value in payload.items() if each != name}
     assert "created_at" not in found and "namespace" not in found
@@ -282,7 +251,7 @@ def test_a_foreign_collection_is_read_and_written_with_its_own_names(server: Qdr
 def test_the_text_can_be_named_in_the_address(server: QdrantServer) -> None:
     server.make("agent", DOT)
     server.put("agent", [{"id": 1, "vector": {}, "payload": {"note": "this", "text": "not this"}}])
-    found = read(server.address(options={"text": "note"}))["1"].to_json()
+    found = read(server.address(options={"text": "note"}))["1"]
     assert found["text"] == "this" and found["metadata"] == {"text": "not this"}
 
 
@@ -302,7 +271,7 @@ def test_what_the_original_tool_wrote_is_read(server: QdrantServer) -> None:
         },
     ]  # fmt: skip
     server.put("agent", [{**each, "vector": vector} for each in points])
-    found = {name: each.to_json() for name, each in read(server.address()).items()}
+    found = read(server.address())
     for each in found.values():
         assert [round(x, 6) for x in each.pop("vector")] == [0.267261, 0.534522, 0.801784]
     assert found["12"] == {"id": "12", "text": "int", "namespace": "n1", "model": "", "created_at": 1780525199}

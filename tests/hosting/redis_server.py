@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,17 +16,11 @@ from pathlib import Path
 import redis
 from filelock import FileLock
 
+from tests.hosting.programs import free_port
 from tests.node import missing
 
 ROOT = Path(__file__).parents[2]
 OLD_LIBSSL = "psycopg2-binary==2.9.5"  # its wheel has the libssl 1.1 that Redis Stack was built for
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def libssl() -> Path:

@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import pytest
 
 from tests.cli.conftest import folder, memory, vex  # noqa: F401 - fixtures
 from tests.contract.lancedb_engine import install
-from vexrepo.errors import InvalidData, VexError
+from tests.refusals import refused
+from vexrepo.errors import InvalidData
 from vexrepo.formats.vmig import format_record
 from vexrepo.objects.record import Record, from_json
 from vexrepo.remotes.stores.address import Address, Reach
@@ -40,13 +40,6 @@ def records(path: Path, on_problem: Any = None, **options: str) -> list[Record]:
 
 def read(path: Path, on_problem: Any = None, **options: str) -> list[dict[str, Any]]:
     return [json.loads(format_record(each)) for each in records(path, on_problem, **options)]
-
-
-def refused(call: Callable[[], Any], code: str, *words: str) -> None:
-    with pytest.raises(VexError) as caught:
-        call()
-    assert caught.value.code == code, caught.value
-    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def make(path: Path, name: str, table: Any) -> Any:

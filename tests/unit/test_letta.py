@@ -1,14 +1,14 @@
 """Agent files of Letta: memories in and out, everything else in the file as it was."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import folder, memory, vex  # noqa: F401 - fixtures
-from vexrepo.errors import InvalidData, VexError
+from tests.refusals import refused
+from vexrepo.errors import InvalidData
 from vexrepo.objects.record import Record, body_value, from_json
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
@@ -87,13 +87,6 @@ def store(path: Path, *, create: bool = False) -> LettaStore:
 def records(path: Path) -> list[Record]:
     with store(path) as opened:
         return [each.record for batch in opened.scan() for each in batch]
-
-
-def refused(call: Callable[[], Any], code: str, *words: str) -> None:
-    with pytest.raises(VexError) as caught:
-        call()
-    assert caught.value.code == code, caught.value
-    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 @pytest.fixture

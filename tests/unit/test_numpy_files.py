@@ -5,7 +5,6 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import folder, memory, vex  # noqa: F401 - fixtures
+from tests.refusals import refused
 from vexrepo.errors import InvalidData, VexError
 from vexrepo.formats.vmig import format_record
 from vexrepo.objects.record import from_json
@@ -42,13 +42,6 @@ def read(path: Path, on_problem: Any = None, **options: str) -> list[dict[str, A
 def write(path: Path, *values: dict[str, Any]) -> None:
     with NumpyStore.open(Address("numpy", str(path)), create=True) as store:
         store.write(plan_between([], [from_json(dict(value)) for value in values]))
-
-
-def refused(call: Callable[[], Any], code: str, *words: str) -> None:
-    with pytest.raises(VexError) as caught:
-        call()
-    assert caught.value.code == code, caught.value
-    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 VALUES: list[dict[str, Any]] = [

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import pytest
 
 from tests.cli.conftest import folder, memory, vex  # noqa: F401 - fixtures
 from tests.contract.test_sqlite_vec import LANGCHAIN, make
-from vexrepo.errors import InvalidData, VexError
+from tests.refusals import refused
+from vexrepo.errors import InvalidData
 from vexrepo.formats.vmig import format_record
 from vexrepo.objects.record import Record, from_json
 from vexrepo.remotes.stores import sqlite_extension
@@ -42,13 +42,6 @@ def ask(path: Path, statement: str, *values: Any) -> list[Any]:
         return db.execute(statement, values).fetchall()
     finally:
         db.close()
-
-
-def refused(call: Callable[[], Any], code: str, *words: str) -> None:
-    with pytest.raises(VexError) as caught:
-        call()
-    assert caught.value.code == code, caught.value
-    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def blob(*numbers: float) -> bytes:

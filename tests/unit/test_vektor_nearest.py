@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import folder, memory, vex  # noqa: F401 - fixtures
-from vexrepo.errors import VexError
+from tests.refusals import refused
 from vexrepo.objects.record import Record, from_json
 from vexrepo.remotes.stores import vektor, vektor_nearest
 from vexrepo.remotes.stores.address import Address, Reach
@@ -48,13 +48,6 @@ def copied(path: Path) -> list[tuple[str, bytes]]:
 
 def expected(records: list[Record]) -> list[tuple[str, bytes]]:
     return sorted((json.loads(each.body)["id"], each.vectors[0].row) for each in records if each.vectors)
-
-
-def refused(call: Callable[[], Any], code: str, *words: str) -> None:
-    with pytest.raises(VexError) as caught:
-        call()
-    assert caught.value.code == code, caught.value
-    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 @pytest.fixture
