@@ -1,7 +1,7 @@
 """Rows of a table of ours as records, without the way through points: most rows are plain, and there are many.
 
-What a plain row says is put into a body that is prepared for all rows of its form: the same columns filled, the same
-members carried, one model.  Every other row goes through a point; both ways give the same record.
+What a plain row says is put into a body that is prepared for all rows of its form (``record_forms``).  Every other row
+goes through a point; both ways give the same record.
 """
 
 from __future__ import annotations
@@ -14,41 +14,23 @@ import orjson
 from orjson import dumps
 
 from vexrepo.objects import canonical
-from vexrepo.objects.record import MAX_BODY_BYTES, Record, frame_vector, framed_id, make_key, record_id
-from vexrepo.objects.vector import MAIN, Dtype, Space, Vector
+from vexrepo.objects.record import MAX_BODY_BYTES, Record, framed_id, make_key, record_id
+from vexrepo.objects.vector import MAIN, Vector
 from vexrepo.remotes.stores.pgvector_rows import RowReader
 from vexrepo.remotes.stores.pgvector_table import Table
 from vexrepo.remotes.stores.pgvector_wire import decode_vectors
-from vexrepo.remotes.stores.points import MOST_KEPT, Fields, Point, parse_carried
+from vexrepo.remotes.stores.points import Fields, Point
+from vexrepo.remotes.stores.record_forms import MOST_FORMS, Forms
 
 if TYPE_CHECKING:
     from psycopg import sql
 
-_MOST_FORMS: Final = 10_000
 _LONGEST: Final = 10_000  # characters of an id; a longer one is no plain row's
 _SHALLOW: Final = 250  # bytes of JSON that cannot be nested too deep
 # What jsonb prints that the fast encoder may print otherwise than canonical JSON: fractions, long numbers, names beyond
 # ASCII, which sort by UTF-16.
 _UNSURE = re.compile(rb"\d\.|\d{16}|[^\x00-\x7f]")
 _TYPES: Final = ("text", "bytea", "text", "bytea", "text", "text", "text", "bytea")  # how psycopg reads the columns
-
-
-class _Form:
-    """How rows of one form become records.
-
-    ``body`` takes what is filled, in order: time, id, metadata, namespace, text.  ``start`` is what their keys begin
-    with where no namespace is filled.  ``vector``: the record's space, and what stands before a row in what its id is
-    made of; None for rows without a vector.
-    """
-
-    __slots__ = ("body", "start", "vector")
-
-    def __init__(self, parts: dict[str, bytes], namespace: str, space: Space | None) -> None:
-        names = sorted(parts, key=lambda name: name.encode("utf-16-be"))  # as canonical JSON has them
-        members = [canonical.encode(name).replace(b"%", b"%%") + b":" + parts[name] for name in names]
-        self.body = b"{" + b",".join(members) + b"}"
-        self.start = make_key(namespace, "")
-        self.vector = None if space is None else (space, frame_vector(space, 4 * space.dims))
 
 
 class RecordReader:
@@ -68,7 +50,7 @@ class RecordReader:
         self._rows = RowReader(table)
         self._members = [self._columns.index(name) for name in table.members]
         self._taken = fields.taken | table.members.keys()
-        self._forms: dict[Any, _Form | None] = {}
+        self._forms = Forms()
         self._namespaces: dict[str, tuple[bytes, bytes]] = {}
 
     @staticmethod
@@ -108,11 +90,7 @@ class RecordReader:
             if metadata is None:
                 return None
         dims = 0 if item is None else item.space.dims
-        key = (reserved, model, dims, created is None, not metadata, namespace is None, text is None)
-        try:
-            form = self._forms[key]
-        except KeyError:
-            form = self._form(*key)
+        form = self._forms.of(reserved, model, dims, created is None, not metadata, namespace is None, text is None)
         if form is None or not 0 < len(identifier) < _LONGEST:
             return None
         filled: list[bytes] = []
@@ -160,39 +138,6 @@ class RecordReader:
     def _namespace(self, namespace: str) -> tuple[bytes, bytes]:
         """Return how a namespace is printed, and what keys in it begin with."""
         found = dumps(namespace), make_key(namespace, "")
-        if len(self._namespaces) < _MOST_FORMS and len(namespace) < _LONGEST:
+        if len(self._namespaces) < MOST_FORMS and len(namespace) < _LONGEST:
             self._namespaces[namespace] = found
         return found
-
-    def _form(self, reserved: str | None, model: str | None, dims: int, *are_null: bool) -> _Form | None:
-        """Return how rows of a form become records; None for those that go through points."""
-        if reserved is not None and len(reserved) > MOST_KEPT:
-            return None
-        form = self._made(reserved, model, dims, dict(zip(_NULLABLE, are_null, strict=True)))
-        if len(self._forms) < _MOST_FORMS:
-            self._forms[(reserved, model, dims, *are_null)] = form
-        return form
-
-    @staticmethod
-    def _made(reserved: str | None, model: str | None, dims: int, is_null: dict[str, bool]) -> _Form | None:
-        carried = parse_carried(reserved)
-        if reserved is not None and (carried is None or not carried.is_usual):
-            return None
-        absent = dict(carried.absent) if carried is not None else {}
-        filled = ["id", *(name for name, null in is_null.items() if not null)]
-        # An object that is carried joins one that is there.
-        if any(isinstance(absent.pop(name, None), dict) for name in filled):
-            return None
-        if dims and ("vector" in absent or absent.get("dims") not in (None, dims)):
-            return None
-        if model is not None:
-            absent["model"] = model
-        model, namespace = absent.get("model"), absent.get("namespace")
-        parts = {name: canonical.encode(value).replace(b"%", b"%%") for name, value in absent.items()}
-        parts |= dict.fromkeys(filled, b"%b")
-        dtype: Dtype = "f32d" if carried is not None and MAIN in carried.decimals else "f32"
-        space = Space(MAIN, "dense", model if isinstance(model, str) else None, dims, dtype) if dims else None
-        return _Form(parts, namespace if isinstance(namespace, str) else "", space)
-
-
-_NULLABLE: Final = ("created_at", "metadata", "namespace", "text")
