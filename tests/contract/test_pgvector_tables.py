@@ -443,7 +443,7 @@ def test_a_connection_that_ends_in_the_middle_leaves_everything_as_it_was(databa
     where = address(database)
     fill(where, memory(3))
     with PgvectorStore.open(where, create=True) as store:
-        store.batch_points = store._most_points = 5  # type: ignore[misc]
+        store.batch_points = store.most_points = 5  # type: ignore[misc]
 
         def cut(count: int) -> None:
             run("postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")

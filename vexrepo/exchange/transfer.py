@@ -166,6 +166,7 @@ def transfer_from(
                 now_us=now_us,
                 keep_unnamed=True,
                 link=request.link and goal.builds_edges and not edges,
+                is_at_hand=source.is_path,
             )
             written = goal.write(plan)
             done.written, done.edges = written.upserted, len(edges) + written.linked

@@ -56,6 +56,9 @@ class Plan:
     blocks(1) yield those of each.  Where ``lines`` is given, ``records`` can also be had as the lines of a vmig file
     they come from, to be written as they are.
 
+    ``is_at_hand``: the records come as quickly as this machine reads them, so that a store may hold other writers off
+    while they come.
+
     An import says a little more than a checkout, which leaves these alone: ``now_us`` is the time that a store
     which notes when a row came or was changed may note; ``keep_unnamed`` leaves native columns as they are that
     the record replacing a row does not name; ``link`` asks for the graph edges that the agent's own tools build
@@ -77,6 +80,7 @@ class Plan:
     now_us: int | None = None
     keep_unnamed: bool = False
     link: bool = False
+    is_at_hand: bool = True
 
 
 @dataclass(frozen=True, slots=True)

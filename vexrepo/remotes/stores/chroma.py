@@ -231,7 +231,7 @@ class ChromaStore(HttpPointStore):
         """Bring the collection to a plan; what the server says of its limits holds from the first batch."""
         most = self._flight.get("max_batch_size")
         if type(most) is int and most > 0:
-            self._most_points = min(self._most_points, most)
+            self.most_points = min(self.most_points, most)
         return super().write(plan)
 
     def prepare(self, wanted: Wanted) -> None:

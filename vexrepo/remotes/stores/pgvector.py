@@ -389,11 +389,13 @@ class PgvectorStore(PointStore):
             try:
                 yield
                 self._end_stream()
-            finally:
-                if self._stream is not None:  # something went wrong: what is under way is given up
+                self._make_indexes()
+            except BaseException:
+                self._is_known = False  # what was made is gone
+                if self._stream is not None:  # what is under way is given up
                     self._stream.cancel()
                     self._stream = None
-            self._make_indexes()
+                raise
 
     def _end_stream(self) -> None:
         """Let the rows that are on their way arrive; nothing else can be asked before."""
@@ -443,6 +445,18 @@ class PgvectorStore(PointStore):
             connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(parts)))
         self._made, self._is_known, self._fields, self._config = True, False, None, wanted.config
         assert self._find() is not None
+
+    def widen(self, spaces: Mapping[str, Space]) -> None:
+        """Add columns for vectors to the table that was made."""
+        from psycopg import sql
+
+        kinds = columns_to_make(spaces, {})
+        with self._transaction("write") as connection:
+            schema = sql.Identifier(self._extension_schema())
+            for name in sorted(spaces.keys() & kinds.keys()):
+                add = "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {schema}.{kind}"
+                connection.execute(self._sql(add, name=sql.Identifier(name), schema=schema, kind=sql.SQL(kinds[name])))
+        self._is_known = False
 
     def _extension_schema(self) -> str:
         row = self._connection.execute(

@@ -371,9 +371,10 @@ class PineconeStore(HttpPointStore):
                 f"{MOST_METADATA_BYTES:,} a record: shorten it, or leave it out (--namespace, --components)",
             )
 
-    def _check_creatable(self, wanted: Wanted) -> None:
+    def check_creatable(self, wanted: Wanted) -> None:
+        """Raise StoreError where nothing says how many dimensions the index is to have."""
         if not self._dims:
-            super()._check_creatable(wanted)
+            super().check_creatable(wanted)
 
     def prepare(self, wanted: Wanted) -> None:
         """Make the index, and wait until it is ready."""

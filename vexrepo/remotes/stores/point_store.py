@@ -13,10 +13,11 @@ A connector of such a store is one class below ``PointStore``, in one file.  It 
   be done twice; ``delete(ids)``; ``finish()`` when all is written.
 
 Everything between is here: which id a record gets, what is carried in the member ``_vex`` of a payload, what the
-text's member is called, spooling, batches, halving a batch that the store finds too large (StoreError of code
-``store-limit``), progress.  Nothing is written before every record is known to fit.  Such stores have no
+text's member is called, batches, halving a batch that the store finds too large (StoreError of code ``store-limit``),
+progress (``point_writing``).  Nothing is written before every record is known to fit.  Most such stores have no
 transactions: upserts go before deletes, and a write that was interrupted goes on where it stopped, since only what
-differs is written (a store that has transactions overrides ``writing``).
+differs is written.  One that has them overrides ``writing`` and says ``writes_whole``: then records are looked at while
+they are written, and ``widen`` makes room for vectors that were not known of when a collection was made.
 
 A connector is tested by ``vexrepo.testing.stores.StoreContract``; the guide is
 docs/guides/write-a-connector.md, the format remotes/STORES.md.
@@ -25,23 +26,21 @@ docs/guides/write-a-connector.md, the format remotes/STORES.md.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from abc import abstractmethod
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
-from vexrepo.objects.record import Record, key_name, split_key, with_body
-from vexrepo.objects.vector import MAIN, Space, Vector
+from vexrepo.objects.record import Record, split_key, with_body
+from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Cursor, Plan, Sourced, Store, Written
-from vexrepo.remotes.stores.capabilities import Capabilities, native_id
+from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.point_names import Names
+from vexrepo.remotes.stores.point_writing import PlanWriter, Wanted
 from vexrepo.remotes.stores.points import (
     RESERVED,
     BadPoint,
@@ -50,37 +49,12 @@ from vexrepo.remotes.stores.points import (
     native_vectors,
     read_point,
     told_text_name,
-    write_point,
 )
 from vexrepo.remotes.stores.profiles import profile_fields
-from vexrepo.storage.spill import Sorter
 
 BATCH_POINTS: Final = 256
 BATCH_BYTES: Final = 8 << 20
 SAMPLE: Final = 256  # points that are looked at for what the text is called
-WAYS_OUT: Final = (
-    "nothing was written.  Leave such memories out (--namespace, --components), write them into a collection of their "
-    "own, or turn their embeddings into those of one model first (vex migrate --adapter, see vex adapters)"
-)
-
-Send: TypeAlias = Callable[[Sequence[Point]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a collection has to hold: for each vector name its kind and dims, and how it was set up elsewhere or before.
-
-    ``config`` is what ``describe`` gave of a store of this kind, empty if there was none.
-    """
-
-    spaces: Mapping[str, Space]
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def dims(self) -> int:
-        """The dimensions of the main vector, 0 without one."""
-        main = self.spaces.get(MAIN)
-        return main.dims if main is not None else 0
 
 
 class PointStore(Store):
@@ -91,7 +65,7 @@ class PointStore(Store):
     batch_bytes: ClassVar[int] = BATCH_BYTES
     options: ClassVar[frozenset[str]] = frozenset({"text"})  # what an address may say after "?"
     writes_at_once: ClassVar[bool] = False  # several threads may call upsert, as many as the address's reach says
-    writes_whole: ClassVar[bool] = False
+    writes_whole: ClassVar[bool] = False  # ``writing`` takes back all that was written where something goes wrong
     is_forkable: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
@@ -104,7 +78,7 @@ class PointStore(Store):
         self.create = create
         self._names: Names | None = None
         self._fields: Fields | None = None
-        self._most_points = self.batch_points
+        self.most_points = self.batch_points  # as many as are written at once, once the store said how many
 
     @classmethod
     def open(cls, address: Address, *, create: bool = False) -> Self:
@@ -152,6 +126,12 @@ class PointStore(Store):
     @abstractmethod
     def prepare(self, wanted: Wanted) -> None:
         """Make the collection, which is not there, ready to hold what is wanted; set up as ``wanted.config`` says."""
+
+    def widen(self, spaces: Mapping[str, Space]) -> None:
+        """Make room for more vectors in a collection that this write made; for stores that ``writes_whole``.
+
+        Those for which there is no room are carried.
+        """
 
     @abstractmethod
     def upsert(self, points: Sequence[Point]) -> None:
@@ -334,155 +314,42 @@ class PointStore(Store):
     def write(self, plan: Plan) -> Written:
         """Bring the store to a plan, in batches.
 
-        Whether each record can be held is known before the first is written.
+        Whether each record can be held is known before the first is written, or all that was written is taken back.
         """
-        names, is_there = self._known_names(), self.exists()
-        self._names = None  # as it was read, which is no longer so even where this ends in the middle
-        fixed = self.held_spaces() if is_there else None
-        leaving = names.leaving(plan.deletes)
-        with tempfile.TemporaryDirectory(prefix="vex-") as scratch:
-            spool = Sorter(Path(scratch))
-            spaces = dict(fixed or {})
-            self._fields = fields = self.fields()
-            checks, inserts = self.checks_points(), type(self).insert is not PointStore.insert
-            filled = self.fills(1)[0] if checks and is_there else self.can.fills
-            for record in plan.upserts():
-                self._note_spaces(record, spaces, fixed)
-                if checks and self.needs_check(record):
-                    native = names.of(record.key) or native_id(record.key, self.can)
-                    self.check_point(write_point(record, native, self.can, fields, Wanted(spaces).dims or 1, filled))
-                spool.add(record, 0)
-            spool.spill()
-            if not is_there and not spool.count and not plan.config:
-                return Written(0, 0)
-            wanted = Wanted(spaces, plan.config)
-            if not is_there:
-                self._check_creatable(wanted)
-            upserted = removed = 0
-            with self.writing():
-                if not is_there:
-                    self.prepare(wanted)
-                    spaces |= self.held_spaces() or {}
-                    fields = self.fields()  # a collection made as another was may call its text otherwise
-                can, dims = self.can, Wanted(spaces).dims
-                with self._sending(plan.advance) as send:
-                    for batch in self._batches(row.record for row in spool.sorted()):
-                        fresh: list[tuple[Record, str]] = []
-                        known: list[tuple[Record, str]] = []
-                        for record in batch:
-                            native, is_new = names.give(record.key, leaving)
-                            (fresh if is_new else known).append((record, native))
-                        left = self.insert_records(fresh)
-                        if len(left) < len(fresh):
-                            plan.advance(len(fresh) - len(left))
-                        ways = (
-                            [(left, self.insert), (known, self.upsert)] if inserts else [([*left, *known], self.upsert)]
-                        )
-                        for named, how in ways:
-                            fills = self.fills(len(named)) if named else ()
-                            points = [
-                                write_point(record, native, can, fields, dims, filled)
-                                for (record, native), filled in zip(named, fills, strict=True)
-                            ]
-                            if points:
-                                send(how, points)
-                        upserted += len(batch)
-                gone = list(leaving)
-                for start in range(0, len(gone), self._most_points):
-                    self.delete(gone[start : start + self._most_points])
-                removed = len(plan.deletes)
-                if self.holds_edges:
-                    self.write_edges(plan.edge_upserts, plan.edge_deletes)
-                self.finish()
-        return Written(upserted, removed)
-
-    @contextlib.contextmanager
-    def _sending(self, advance: Callable[[int], None]) -> Iterator[Callable[[Send, Sequence[Point]], None]]:
-        """Give a function that writes a batch, several at once where the store can; all are done at the end."""
-        most = self.address.reach.concurrency if self.writes_at_once else 1
-        if most < 2:
-
-            def at_once(send: Send, points: Sequence[Point]) -> None:
-                self._send(send, points)
-                advance(len(points))
-
-            yield at_once
-            return
-        under_way: deque[tuple[Future[None], int]] = deque()
-
-        def settle(left: int) -> None:
-            while len(under_way) > left:
-                done, count = under_way.popleft()
-                done.result()
-                advance(count)
-
-        def begin(send: Send, points: Sequence[Point]) -> None:
-            settle(most - 1)
-            under_way.append((pool.submit(self._send, send, points), len(points)))
-
-        with ThreadPoolExecutor(most, "vex-write") as pool:
-            try:
-                yield begin
-                settle(0)
-            except BaseException:
-                for future, _ in under_way:
-                    future.cancel()
-                raise
-
-    def _send(self, send: Send, points: Sequence[Point]) -> None:
-        """Write points, in halves of halves where they are too many or too large for the store at once."""
+        before = self.can, self._fields
         try:
-            send(points)
-        except StoreError as error:
-            if error.code != "store-limit" or len(points) < 2:
-                raise
-            half = len(points) // 2
-            self._most_points = max(1, half)
-            self._send(send, points[:half])
-            self._send(send, points[half:])
+            return PlanWriter(self, plan).write()
+        except BaseException:
+            if self.writes_whole:
+                self.can, self._fields = before  # what was made is gone
+            raise
 
-    def _known_names(self) -> Names:
+    @property
+    def inserts(self) -> bool:
+        """Whether points of new ids are to be told apart."""
+        return type(self).insert is not PointStore.insert
+
+    def take_names(self) -> Names:
+        """Return which native ids the store's records have, read if need be, to write once.
+
+        They are not so afterwards, even where a write ends in the middle.
+        """
         if self._names is None:
             self.create = True
             for _ in self.scan(lambda error: None):
                 pass
-        assert self._names is not None
-        return self._names
+        names, self._names = self._names, None
+        assert names is not None
+        return names
 
-    def _note_spaces(self, record: Record, spaces: dict[str, Space], fixed: Mapping[str, Space] | None) -> None:
-        """Note which vectors a record needs room for.  Raises: StoreError (store-dims)."""
-        for item in native_vectors(record.vectors, self.can):
-            space = item.space
-            held = spaces.setdefault(space.name, space)
-            if held.kind == space.kind and held.dims != space.dims and not self.can.mixes_dims:
-                where = "the store is set up for" if fixed is not None and space.name in fixed else "another memory has"
-                name = f" {space.name!r}" if space.name else ""
-                raise StoreError(
-                    f"{self.address}: {key_name(record.key):.80} has a vector{name} of {space.dims} dimensions, "
-                    f"{where} {held.dims}; {WAYS_OUT}",
-                    code="store-dims",
-                )
-
-    def _check_creatable(self, wanted: Wanted) -> None:
+    def check_creatable(self, wanted: Wanted) -> None:
+        """Raise StoreError (store-cannot-hold) where a collection that is not there cannot be made as it is wanted."""
         if self.can.needs_vector and not wanted.dims and not wanted.config:
             raise StoreError(
                 f"{self.address} is to be made, and no memory has a vector that says for how many dimensions; nothing "
                 "was written: make the collection first, or write memories with vectors",
                 code="store-cannot-hold",
             )
-
-    def _batches(self, records: Iterable[Record]) -> Iterator[list[Record]]:
-        batch: list[Record] = []
-        size = 0
-        for record in records:
-            weight = 2 * len(record.body) + sum([len(item.row) for item in record.vectors])
-            if batch and (len(batch) >= self._most_points or size + weight > self.batch_bytes):
-                yield batch
-                batch, size = [], 0
-            batch.append(record)
-            size += weight
-        if batch:
-            yield batch
 
 
 def cannot_hold(store: Store, identifier: str, why: str) -> StoreError:

@@ -123,7 +123,7 @@ class QdrantStore(HttpPointStore):
             strict = info.value["config"].get("strict_mode_config") or {}
             most = strict.get("upsert_max_batchsize")
             if strict.get("enabled") and type(most) is int and most > 0:
-                self._most_points = min(self._most_points, most)
+                self.most_points = min(self.most_points, most)
         self._is_known = True
 
     def describe(self) -> Description:
