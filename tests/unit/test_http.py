@@ -2,11 +2,13 @@
 
 import contextlib
 import datetime as dt
+import gc
 import gzip
 import ipaddress
 import json
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -183,6 +185,21 @@ def test_credentials_come_in_the_forms_that_services_want(serve, client, credent
     client(service.url, credential=credential).ask("GET", "/")
     assert header in service.requests[0].lower()
     assert "abc" not in repr(credential)
+
+
+def test_what_was_sent_is_let_go_with_its_answer(serve, client):
+    service = serve(answer(200, {}), answer(200, {}), answer(404, {"message": "no"}), answer(200, {}))
+    made = client(service.url)
+    made.ask("POST", "/")
+    body = b"x" * 100_000
+    gc.disable()  # what only its collector frees is there for long, and a body may have megabytes
+    try:
+        held = sys.getrefcount(body)
+        made.ask("POST", "/", body=body)
+        made.ask("POST", "/", body=body, also={404})
+        assert sys.getrefcount(body) == held
+    finally:
+        gc.enable()
 
 
 def test_the_connection_is_kept(serve, client):

@@ -33,6 +33,7 @@ _MOST_HOPS = 3
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # idempotent: RFC 9110, section 9.2.2
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NO_STREAM = httpx.ByteStream(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,9 @@ class HttpClient:
             raise self.nonsense(f"{where} answered with bytes that are not gzip, as it says they are") from error
         finally:
             response.close()
+            # A response and its stream hold each other, and with them the body that was sent: megabytes, in so few
+            # objects that the collector of such rings seldom looks.
+            response.stream = _NO_STREAM
 
     def _unpacker(self, response: httpx.Response, where: str) -> Callable[[bytes, int], bytes]:
         """Return what undoes the answer's compression, never making more than asked for (as httpx's own would)."""
