@@ -15,6 +15,7 @@ from vexrepo.objects.record import Record, body_value, record_id
 from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.objects.tree import Child, Leaf, Matrix, Node
 from vexrepo.objects.vector import Vector
+from vexrepo.storage.ahead import reading_ahead
 from vexrepo.storage.glance import Glance
 from vexrepo.storage.store import ObjectStore
 
@@ -205,9 +206,7 @@ def read_leaves(store: ObjectStore, leaves: Iterable[Child], *, ahead: int = 0) 
         for child in leaves:
             yield load(child)
         return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
+    with reading_ahead() as pool:
         pending = [pool.submit(load, child) for child in islice(leaves, ahead)]
         while pending:
             done = pending.pop(0).result()

@@ -10,7 +10,6 @@ Mapping: remotes/STORES.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from threading import Lock
@@ -40,6 +39,7 @@ from vexrepo.remotes.stores.milvus_rows import Rows, any_of, literal
 from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
 from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import Fields
+from vexrepo.storage.ahead import reading_ahead
 
 _PAGE_BYTES: Final = 8 << 20  # of a page of rows with some 2 KB beside their vectors
 _LOAD_S: Final = 600.0  # a large collection takes minutes
@@ -177,7 +177,7 @@ class MilvusStore(PointStore):
         self._load()
         rows, where = Rows(self.layout), str(self.address)
         pages = self._pages(last)
-        with ThreadPoolExecutor(1, "vex-read") as ahead:
+        with reading_ahead() as ahead:
             coming = ahead.submit(next, pages, None)
             while (page := coming.result()) is not None:
                 coming = ahead.submit(next, pages, None)

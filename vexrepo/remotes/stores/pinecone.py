@@ -14,7 +14,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
@@ -48,6 +48,7 @@ from vexrepo.remotes.stores.pinecone_index import (
 )
 from vexrepo.remotes.stores.point_store import Point, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import BadPoint
+from vexrepo.storage.ahead import reading_ahead
 
 _VERSION = "2025-10"  # of the interface
 _CONTROL = "api.pinecone.io"
@@ -259,22 +260,18 @@ class PineconeStore(HttpPointStore):
         count = 0
         at_once = max(1, self.address.reach.concurrency)
         under_way: deque[Future[list[Point]]] = deque()
-        with ThreadPoolExecutor(at_once, "vex-read") as pool:
-            try:
-                for ids in self._pages(last):
-                    under_way.append(pool.submit(self._fetch, ids))
-                    if len(under_way) > at_once:
-                        points = under_way.popleft().result()
-                        count += len(points)
-                        yield points
-                while under_way:
+        with reading_ahead(at_once) as pool:
+            for ids in self._pages(last):
+                under_way.append(pool.submit(self._fetch, ids))
+                if len(under_way) > at_once:
                     points = under_way.popleft().result()
                     count += len(points)
                     yield points
-                self._count = count
-            finally:
-                for each in under_way:
-                    each.cancel()
+            while under_way:
+                points = under_way.popleft().result()
+                count += len(points)
+                yield points
+            self._count = count
 
     def _pages(self, last: str) -> Iterator[list[str]]:
         """Yield the ids of the namespace that come after one, as many as one fetch takes."""

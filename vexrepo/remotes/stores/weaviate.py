@@ -11,7 +11,6 @@ import json
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
@@ -40,6 +39,7 @@ from vexrepo.remotes.stores.weaviate_schema import (
     pack,
     read_config,
 )
+from vexrepo.storage.ahead import reading_ahead
 
 _MOST_OBJECTS = 1000  # of one page; the server takes 10,000
 _MOST_DELETED = 1000  # of one request; the server takes 10,000
@@ -186,7 +186,7 @@ class WeaviateStore(HttpPointStore):
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
         """Yield the objects whose ids come after one; the next page is on its way while one is looked at."""
         limit, after = 100, last
-        with ThreadPoolExecutor(1, "vex-read") as pool:
+        with reading_ahead() as pool:
             coming = pool.submit(self._page, after, limit)
             while True:
                 answer = coming.result()
