@@ -105,7 +105,7 @@ def test_a_host_that_is_down(alice, server):
 def test_a_host_that_does_not_answer_in_time(alice, server):
     alice.ok("config", "set", "http.timeout_s", "1")
     done = threading.Event()
-    server.bend = lambda handler: Answer() if done.wait(20) else None
+    server.bend = lambda handler: Answer() if done.wait(200) else None
     try:
         ran = alice("push", VEX_PASSPHRASE=PASSPHRASE)
     finally:

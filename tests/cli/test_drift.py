@@ -91,7 +91,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
     assert vex("remote", "add", "gone", f"qdrant://127.0.0.1:{gone}/agent").code == 0
     began = time.monotonic()
     ran = vex("status", "--remotes")
-    assert time.monotonic() - began < 30  # each would wait for a minute
+    assert time.monotonic() - began < 55  # each would wait for a minute
     assert ran.code == 0 and "nothing to commit" in ran.out
     assert ran.out.count("cannot be looked at: ") == 5 and ran.out.count("[store-unreachable]") == 5, ran.out
     found = vex("status", "--remotes", "--json").json()["remotes"]

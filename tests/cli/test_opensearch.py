@@ -42,7 +42,7 @@ def test_a_memory_is_committed_checked_out_and_clean(vex: Vex, memory: Memory, f
 def test_flags_and_variables_name_an_index(
     vex: Vex, memory: Memory, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index, url = new_index(), f"http://127.0.0.1:{front.server_address[1]}"
+    index, url = new_index(), front.url
     ran = vex("import", str(memory.path), "--to", front.kind, "--url", url, "--index", index)
     assert ran.code == 0, ran.err
     monkeypatch.setenv(f"{front.kind.upper()}_URL", url)

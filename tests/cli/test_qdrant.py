@@ -21,7 +21,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[QdrantServer]:
 
 
 def url(server: QdrantServer) -> str:
-    return f"http://127.0.0.1:{server.server_address[1]}"
+    return server.url
 
 
 def test_a_memory_is_committed_checked_out_and_clean(vex: Vex, memory: Memory, server: QdrantServer) -> None:

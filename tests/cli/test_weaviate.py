@@ -21,7 +21,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WeaviateServer]:
 
 
 def url(server: WeaviateServer) -> str:
-    return f"http://127.0.0.1:{server.server_address[1]}"
+    return server.url
 
 
 def test_a_memory_is_committed_changed_and_checked_out_back(vex: Vex, memory: Memory, server: WeaviateServer) -> None:

@@ -39,10 +39,10 @@ def port() -> int:
     end_with_us(server, data)
 
     def answers() -> bool:
-        with urlopen(f"http://127.0.0.1:{number}/api/v2/heartbeat", timeout=5):
+        with urlopen(f"http://127.0.0.1:{number}/api/v2/heartbeat", timeout=60):
             return True
 
-    await_answer(server, "the Chroma server", answers, URLError, ConnectionError, tries=200)
+    await_answer(server, "the Chroma server", answers, URLError, ConnectionError)
     return number
 
 

@@ -7,7 +7,6 @@ import itertools
 import lzma
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.hosting.programs import await_answer, end_with_us
+from tests.hosting.programs import await_answer, end_with_us, free_port
 from tests.packages import installed
 from vexrepo.remotes.stores.address import Address
 
@@ -58,13 +57,12 @@ def _unpack(package: Path, folder: Path) -> None:
 
 
 def _free_ports() -> dict[str, int]:
-    sockets = {name: socket.socket() for name in _PORTS}
-    for each in sockets.values():
-        each.bind(("127.0.0.1", 0))
-    found = {name: each.getsockname()[1] for name, each in sockets.items()}
-    for each in sockets.values():
-        each.close()
-    return found
+    found: dict[int, str] = {}
+    for name in _PORTS:
+        while (number := free_port()) in found:
+            pass
+        found[number] = name
+    return {name: number for number, name in found.items()}
 
 
 def _configuration(template: str, ports: dict[str, int], data: Path) -> str:
@@ -120,13 +118,13 @@ def port() -> int:
     end_with_us(server, data)
 
     def answers() -> bool:
-        with urlopen(f"http://127.0.0.1:{ports['metrics']}/healthz", timeout=30) as found:
+        with urlopen(f"http://127.0.0.1:{ports['metrics']}/healthz", timeout=60) as found:
             return bool(b"OK" in found.read())
 
     def said() -> str:
         return ": " + (data / "out").read_text()[-2000:]
 
-    await_answer(server, "the Milvus server", answers, URLError, ConnectionError, tries=900, said=said)
+    await_answer(server, "the Milvus server", answers, URLError, ConnectionError, said=said)
     return ports["proxy"]
 
 

@@ -66,7 +66,7 @@ def ask(query: str, at: int | None = None, **parameters: Any) -> list[list[Any]]
     import neo4j
 
     where = f"bolt://127.0.0.1:{at or port()}"
-    with socket.create_connection(("127.0.0.1", at or port()), timeout=5):
+    with socket.create_connection(("127.0.0.1", at or port()), timeout=60):
         pass  # refused while it starts
     try:
         with neo4j.GraphDatabase.driver(where, auth=("root", PASSWORD)) as driver:

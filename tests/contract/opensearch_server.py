@@ -46,7 +46,7 @@ def port() -> int:
     end_with_us(server)
 
     def answers() -> bool:
-        with urlopen(f"http://127.0.0.1:{number}/", timeout=5):
+        with urlopen(f"http://127.0.0.1:{number}/", timeout=60):
             return True
 
     await_answer(server, "the emulator", answers, URLError, ConnectionError)
@@ -70,7 +70,7 @@ def _passed(method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes]
     request = Request(f"http://127.0.0.1:{port()}{path}", body or None, method=method)
     request.add_header("Content-Type", kind)
     try:
-        with urlopen(request, timeout=30) as found:
+        with urlopen(request, timeout=120) as found:
             return found.status, found.read()
     except HTTPError as error:
         with error:

@@ -3,9 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -16,6 +14,8 @@ import pytest
 from tests.contract import moving
 from tests.contract.chroma_server import new_address, port
 from tests.contract.moving import fill, read
+from tests.hosting.scripted import Request as HttpRequest
+from tests.hosting.scripted import Said, ScriptedServer
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import from_json
@@ -32,59 +32,30 @@ BASE = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 KEY = "k3y/of the server"
 
 
-class Front(ThreadingHTTPServer):
-    """Stands before the real server; ``script`` has answers that are given instead, in order."""
-
-    daemon_threads = True
+class Front(ScriptedServer):
+    """Stands before the real server."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Passing)
-        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
-        self.asked: list[str] = []
         self.key: str | None = None
         self.most_bytes = 1 << 30
         self.behind = port()
-        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        super().__init__()
 
     def address(self, collection: Address, **more: Any) -> Address:
         """Return the address of a collection by way of this front."""
         name = collection.location.rpartition("/")[2]
-        return Address("chroma", f"//127.0.0.1:{self.server_address[1]}/{name}", collection.options, **more)
+        return Address("chroma", f"//{self.host}/{name}", collection.options, **more)
 
-
-class _Passing(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: Front
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def respond(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, headers, said = self._answer(body)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said)
-
-    do_GET = do_POST = do_DELETE = respond
-
-    def _answer(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        front = self.server
-        front.asked.append(f"{self.command} {self.path}")
-        told = front.script.pop(0) if front.script else None
-        if told is not None:
-            return told
-        if front.key is not None and self.headers.get("x-chroma-token") != front.key:
+    def respond(self, request: HttpRequest) -> Said:
+        if self.key is not None and request.headers.get("x-chroma-token") != self.key:
             return 401, {}, b'{"error":"AuthError","message":"Unauthorized"}'
-        if len(body) > front.most_bytes:
+        if len(request.body) > self.most_bytes:
             return 413, {}, b"length limit exceeded"
-        request = Request(f"http://127.0.0.1:{front.behind}{self.path}", body or None, method=self.command)
-        request.add_header("Content-Type", "application/json")
+        path = f"{request.path}?{request.query}" if request.query else request.path
+        passed = Request(f"http://127.0.0.1:{self.behind}{path}", request.body or None, method=request.method)
+        passed.add_header("Content-Type", "application/json")
         try:
-            with urlopen(request, timeout=30) as found:
+            with urlopen(passed, timeout=120) as found:
                 return found.status, {}, found.read()
         except HTTPError as error:
             with error:
@@ -95,8 +66,7 @@ class _Passing(BaseHTTPRequestHandler):
 def front() -> Iterator[Front]:
     found = Front()
     yield found
-    found.shutdown()
-    found.server_close()
+    found.end()
 
 
 @pytest.fixture(autouse=True)
@@ -253,8 +223,7 @@ def test_a_missing_collection_is_named() -> None:
 
 def test_a_server_that_is_down_is_named(front: Front) -> None:
     address = front.address(new_address())
-    front.shutdown()
-    front.server_close()
+    front.end()
     with pytest.raises(StoreError, match="is it running") as raised:
         ChromaStore.open(address)
     assert raised.value.code == "store-unreachable"

@@ -7,9 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 
 from tests.hosting.certificates import make_certificate
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, HttpBackend, git, http_backend, make_bare
+from tests.hosting.listening import HttpHandler, HttpListening
 from tests.hosting.sshd import Sshd, free_port, sshd
 from vexrepo.errors import HostError
 from vexrepo.remotes.hosts import git as git_module
@@ -393,12 +392,7 @@ def test_a_certificate_is_checked_and_an_authority_of_ones_own_can_be_named(tmp_
 def test_requests_go_through_a_proxy_that_wants_a_password(server: HttpBackend) -> None:
     seen: list[str | None] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
+    class Handler(HttpHandler):
         def do_GET(self) -> None:
             seen.append(self.headers.get("Proxy-Authorization"))
             if seen[-1] is None:
@@ -409,24 +403,20 @@ def test_requests_go_through_a_proxy_that_wants_a_password(server: HttpBackend) 
 
         do_POST = do_GET
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            place = f"127.0.0.1:{proxy.server_address[1]}"
-            with GitHost.open(server.url(), access(proxy=f"http://me:pa%24s@{place}")) as host:
-                host.publish(host.read_tip(), {"head": b"1"})
-            expected = "Basic " + base64.b64encode(b"me:pa$s").decode()
-            assert seen == [expected] * 3
-            with (
-                GitHost.open(server.url(), access(proxy=f"http://{place}")) as host,
-                pytest.raises(HostError) as caught,
-            ):
-                host.read_tip()
-            assert caught.value.code == "host-unreachable" and "407" in str(caught.value)
-        finally:
-            proxy.shutdown()
-            thread.join()
+    proxy = HttpListening(Handler)
+    try:
+        with GitHost.open(server.url(), access(proxy=f"http://me:pa%24s@{proxy.host}")) as host:
+            host.publish(host.read_tip(), {"head": b"1"})
+        expected = "Basic " + base64.b64encode(b"me:pa$s").decode()
+        assert seen == [expected] * 3
+        with (
+            GitHost.open(server.url(), access(proxy=f"http://{proxy.host}")) as host,
+            pytest.raises(HostError) as caught,
+        ):
+            host.read_tip()
+        assert caught.value.code == "host-unreachable" and "407" in str(caught.value)
+    finally:
+        proxy.end()
 
 
 # ssh

@@ -4,10 +4,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,6 +15,8 @@ from pymilvus.exceptions import MilvusException
 from tests.contract import moving
 from tests.contract.milvus_server import TOKEN, new_address, port
 from tests.contract.moving import fill, read
+from tests.hosting.listening import PAGE, Listening, saying_to_everybody
+from tests.hosting.proxy import Cuts, proxy_to
 from tests.property.strategies import attempt
 from vexrepo.errors import StoreError, UsageError
 from vexrepo.objects.record import from_json
@@ -411,9 +411,8 @@ def test_a_server_that_is_down_is_named() -> None:
 
 
 def test_what_is_not_milvus_is_said_to_be_out_of_reach() -> None:
-    page = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n<html>hi</html>"
-    with Front(answer=page) as front, pytest.raises(StoreError, match="is that its address") as raised:
-        MilvusStore.open(front.address(Address("milvus", "//x/agent"), timeout_s=0.5))
+    with saying_to_everybody(PAGE) as front, pytest.raises(StoreError, match="is that its address") as raised:
+        MilvusStore.open(by_way_of(front, Address("milvus", "//x/agent"), timeout_s=0.5))
     assert raised.value.code == "store-unreachable"
 
 
@@ -448,66 +447,19 @@ def test_memories_without_vectors_need_dimensions_from_somewhere(tmp_path: Path)
     assert attempt(lambda: fill(lite(tmp_path, dims="3", collection="other"), memory(1)))[1] == "store-dims"
 
 
-class Front:
-    """Passes connections on to the server until ``left`` bytes have come in; then ends them, and takes no more."""
-
-    def __init__(self, left: int = 1 << 40, answer: bytes = b"") -> None:
-        self.left, self._answer = left, answer
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        Thread(target=self._serve, daemon=True).start()
-
-    def address(self, collection: Address, timeout_s: float) -> Address:
-        place = f"//127.0.0.1:{self._listening.getsockname()[1]}/{name_of(collection)}"
-        return Address("milvus", place, secrets=collection.secrets, reach=Reach(timeout_s=timeout_s))
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            self._open.append(near)
-            if self._answer:
-                near.sendall(self._answer)
-                near.close()
-                continue
-            far = socket.create_connection(("127.0.0.1", port()))
-            self._open.append(far)
-            for one, other in ((near, far), (far, near)):
-                Thread(target=self._pass, args=(one, other, one is near), daemon=True).start()
-
-    def _pass(self, one: socket.socket, other: socket.socket, is_counted: bool) -> None:
-        try:
-            while data := one.recv(1 << 16):
-                if is_counted:
-                    self.left -= len(data)
-                    if self.left < 0:
-                        self.end()
-                        return
-                other.sendall(data)
-        except OSError:
-            pass
-
-    def end(self) -> None:
-        for each in (self._listening, *self._open):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def __enter__(self) -> "Front":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.end()
+def by_way_of(front: Listening, collection: Address, timeout_s: float) -> Address:
+    """Return the address of a collection through what stands before the server."""
+    place = f"//{front.host}/{name_of(collection)}"
+    return Address("milvus", place, secrets=collection.secrets, reach=Reach(timeout_s=timeout_s))
 
 
 def test_a_second_run_completes_what_a_cut_connection_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MilvusStore, "batch_points", 50)
     fill(live := new_address(), memory(1))
     long = [from_json({"id": f"m{n}", "text": "x" * 5_000, "vector": [1.0, 2, 3, 4]}) for n in range(600)]
-    with Front(left=1_500_000) as front, pytest.raises(StoreError) as raised:
-        fill(front.address(live, timeout_s=1), long)
+    with proxy_to(port()) as proxy, pytest.raises(StoreError) as raised:
+        proxy.cuts = Cuts(asked=1_500_000, for_good=True)
+        fill(by_way_of(proxy, live, timeout_s=1), long)
     assert raised.value.code == "store-unreachable"
     assert 50 < len(read(live)) < 600
     fill(live, long)

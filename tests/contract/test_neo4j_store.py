@@ -4,11 +4,9 @@ The engine is ArcadeDB, which speaks Bolt and Cypher; the statements about vecto
 their text, and what a Neo4j answers to SHOW is given as its manual has it.
 """
 
-import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import neo4j
@@ -19,6 +17,8 @@ import pytest
 
 from tests.contract import moving
 from tests.contract.neo4j_server import address, ask, new_label, port
+from tests.hosting.listening import PAGE, saying_to_everybody
+from tests.hosting.proxy import Cuts, proxy_to
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects import edge
@@ -451,52 +451,12 @@ def test_times_with_zones_and_the_vector_type_come_back() -> None:
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 
-class Cutting:
-    """Passes bytes to the server and back, until it has passed so many."""
-
-    def __init__(self, most: int) -> None:
-        self.left = most
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        self._held: list[socket.socket] = []
-        Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            far = socket.create_connection(("127.0.0.1", port()))
-            self._held += [near, far]
-            for one, other in ((near, far), (far, near)):
-                Thread(target=self._pass, args=(one, other), daemon=True).start()
-
-    def _pass(self, one: socket.socket, other: socket.socket) -> None:
-        try:
-            while received := one.recv(4096):
-                self.left -= len(received)
-                if self.left < 0:
-                    break
-                other.sendall(received)
-        except OSError:
-            pass
-        for each in (one, other):
-            each.close()
-
-    def end(self) -> None:
-        self._listening.close()
-        for each in self._held:
-            each.close()
-
-
 def test_a_connection_that_is_cut_leaves_what_a_second_run_completes() -> None:
     label = new_label()
-    front = Cutting(100_000)
     many = memory(1500)
-    with pytest.raises(StoreError, match="is it running") as raised:
-        fill(address(label, front.port), many)
-    front.end()
+    with proxy_to(port()) as proxy, pytest.raises(StoreError, match="is it running") as raised:
+        proxy.cuts = Cuts(asked=100_000, for_good=True)
+        fill(address(label, proxy.port), many)
     assert raised.value.code == "store-unreachable"
     ((there,),) = ask(f"MATCH (n:{label}) RETURN count(n)")
     assert 0 < there < 1500 and there % 500 == 0  # whole batches
@@ -507,26 +467,9 @@ def test_a_connection_that_is_cut_leaves_what_a_second_run_completes() -> None:
 
 
 def test_a_server_that_is_down_or_something_else_is_named() -> None:
-    def answer() -> None:
-        while True:
-            try:
-                near, _ = listening.accept()
-            except OSError:
-                return
-            with near:
-                near.recv(4096)
-                near.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html>Sign in</html>")
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    answering = Thread(target=answer, daemon=True)
-    answering.start()
-    where = address(new_label(), listening.getsockname()[1])
-    with pytest.raises(StoreError, match="HTTP") as raised:
-        Neo4jStore.open(where)
+    with saying_to_everybody(PAGE) as front, pytest.raises(StoreError, match="HTTP") as raised:
+        Neo4jStore.open(where := address(new_label(), front.port))
     assert raised.value.code == "store-unreachable"
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
-    answering.join(10)
     with pytest.raises(StoreError, match="is it running") as raised:
         Neo4jStore.open(where)
     assert raised.value.code == "store-unreachable"

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+
+from tests.hosting.listening import HttpHandler, HttpListening
 
 USER, SECRET = "writer", "s3cr3t-t0ken-0123456789"
 PARTIAL = {"uploadpack.allowFilter": "true", "uploadpack.allowAnySHA1InWant": "true"}
@@ -69,46 +71,30 @@ class HttpBackend:
         self.backend = [f"{git('--exec-path')}/git-http-backend"]
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
+        class Handler(HttpHandler):
             def do_GET(self) -> None:
                 outer.serve(self)
 
             def do_POST(self) -> None:
                 outer.serve(self)
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *arguments: Any) -> None:  # connections that tests cut
-                pass
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        if tls is not None:
-            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
+        self.server = HttpListening(Handler, tls)
 
     @property
     def port(self) -> int:
-        return self.server.server_address[1]
+        return self.server.port
 
     def url(self, name: str = "memory.git") -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        """End the server and what it runs; what went wrong in it is an error now."""
+        self.server.end()
 
     def wait_until_idle(self) -> None:
         """Return when nothing is being served, what a client no longer waits for included."""
         with self.changed:
-            assert self.changed.wait_for(lambda: not self.busy, 60)
+            assert self.changed.wait_for(lambda: not self.busy, 240)
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         with self.changed:
@@ -157,11 +143,15 @@ class HttpBackend:
         if length := handler.headers.get("Content-Length"):
             environment["CONTENT_LENGTH"] = length
         with subprocess.Popen(
-            self.backend, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            self.backend,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
         ) as process:
             assert process.stdin is not None and process.stdout is not None
-            feeder = threading.Thread(target=feed, args=(handler, process), daemon=True)
-            feeder.start()
+            feeder = self.server.run(lambda: feed(handler, process))
             status, headers = 200, {}
             while (line := process.stdout.readline().strip()) != b"":
                 name, _, value = line.decode().partition(": ")
@@ -179,9 +169,9 @@ class HttpBackend:
                     handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
                 handler.wfile.write(b"0\r\n\r\n")
             except OSError:
-                process.kill()
+                terminate(process)
                 handler.close_connection = True
-            feeder.join(5)
+            feeder.join()
 
 
 def send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
@@ -216,16 +206,31 @@ def drain(handler: BaseHTTPRequestHandler) -> None:
 def feed(handler: BaseHTTPRequestHandler, process: subprocess.Popen[bytes]) -> None:
     """Hand a request's body to http-backend, which unpacks gzip by itself.
 
-    One that ends early ends the program, as web servers do: it would wait for the rest for ever, and busily.
+    One that ends early ends the program, as web servers do: it would wait for the rest for ever, and busily.  What it
+    does not want is taken all the same: left unread, it would be taken for the next request.
     """
     assert process.stdin is not None
     left = int(handler.headers.get("Content-Length") or 0)
-    with suppress(OSError, ValueError), process.stdin:
+    try:
         for chunk in body_of(handler):
-            process.stdin.write(chunk)
             left -= len(chunk)
+            with suppress(BrokenPipeError):
+                process.stdin.write(chunk)
+                process.stdin.flush()
+    except (OSError, ValueError):  # cut, between chunks or within the size of one
+        handler.close_connection = True
+        terminate(process)
     if left > 0:
-        process.kill()
+        handler.close_connection = True
+        terminate(process)
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+
+
+def terminate(process: subprocess.Popen[bytes]) -> None:
+    """End http-backend and what it started, which take their locks away."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+from tests.hosting.listening import Listening, shut
 
 
 @dataclass
@@ -45,82 +46,52 @@ class Cuts:
             return passed
 
 
-class Proxy:
+class Proxy(Listening):
     """The proxy; ``cuts`` may be set anew between uses."""
 
     def __init__(self, port: int) -> None:
         self.target = ("127.0.0.1", port)
         self.cuts = Cuts()
-        self.closing = threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # so that who sends notices
-        self.thread = threading.Thread(target=self._accept, daemon=True)
-        self.thread.start()
+        super().__init__(self._pass)
 
-    @property
-    def port(self) -> int:
-        return int(self.listener.getsockname()[1])
-
-    def _accept(self) -> None:
-        while True:
+    def _pass(self, client: socket.socket) -> None:
+        cuts = self.cuts
+        if cuts.is_cut and cuts.for_good:
+            return
+        with self.held(socket.create_connection(self.target)) as server:
+            asking = self.run(lambda: self._ask(client, server, cuts))
             try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            cuts = self.cuts
-            if cuts.is_cut and cuts.for_good:
-                client.close()
-                continue
-            server = socket.create_connection(self.target)
-            threads = [
-                threading.Thread(target=self._ask, args=(client, server, cuts), daemon=True),
-                threading.Thread(target=self._answer, args=(client, server, cuts), daemon=True),
-            ]
-            for thread in threads:
-                thread.start()
+                self._answer(client, server, cuts)
+            finally:
+                shut(client)
+                shut(server)
+                asking.join()
 
     def _ask(self, client: socket.socket, server: socket.socket, cuts: Cuts) -> None:
         was_cut = cuts.is_cut
-        with suppress(OSError):
+        try:
             while chunk := client.recv(1 << 16):
-                time.sleep(cuts.pause_s)
+                self.ending.wait(cuts.pause_s)
                 if cuts.stalls_at is not None and cuts.asked_bytes >= cuts.stalls_at:
-                    self.closing.wait(60)
-                passed = cuts.let_through(len(chunk), is_request=True)
-                server.sendall(chunk[:passed])
+                    self.ending.wait()
+                server.sendall(chunk[: cuts.let_through(len(chunk), is_request=True)])
                 if cuts.is_cut and not was_cut and cuts.asked is not None:
-                    end(client)
+                    shut(client)
                     break
-        # Only this way: what the server still has to say goes on.
-        with suppress(OSError):
-            server.shutdown(socket.SHUT_WR)
+        finally:
+            shut(server, socket.SHUT_WR)  # only this way: what the server still has to say goes on
 
     def _answer(self, client: socket.socket, server: socket.socket, cuts: Cuts) -> None:
         was_cut = cuts.is_cut
-        with suppress(OSError):
-            while chunk := server.recv(1 << 16):
-                passed = cuts.let_through(len(chunk), is_request=False)
-                with suppress(OSError):
-                    client.sendall(chunk[:passed])
-                if cuts.is_cut and not was_cut and cuts.answered is not None:
-                    end(client)
-                    while server.recv(1 << 16):
-                        pass
-                    break
-        end(client)
-        end(server)
-
-    def close(self) -> None:
-        self.closing.set()
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
-
-
-def end(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
+        while chunk := server.recv(1 << 16):
+            passed = cuts.let_through(len(chunk), is_request=False)
+            with suppress(ConnectionError):  # a client that went away: the server does what it was asked
+                client.sendall(chunk[:passed])
+            if cuts.is_cut and not was_cut and cuts.answered is not None:
+                shut(client)
+                while server.recv(1 << 16):
+                    pass
+                return
 
 
 @contextmanager
@@ -129,4 +100,4 @@ def proxy_to(port: int) -> Iterator[Proxy]:
     try:
         yield proxy
     finally:
-        proxy.close()
+        proxy.end()

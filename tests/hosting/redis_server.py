@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from pathlib import Path
 import redis
 from filelock import FileLock
 
-from tests.hosting.programs import free_port
+from tests.hosting.programs import await_answer, free_port
 from tests.node import missing
 
 ROOT = Path(__file__).parents[2]
@@ -49,20 +48,14 @@ def _running(command: list[str], port: int, environment: dict[str, str], passwor
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
     )
+
+    def said() -> str:
+        assert process.stdout is not None
+        return ": " + process.stdout.read()[-500:]
+
     try:
-        client = redis.Redis(port=port, password=password)
-        for _ in range(200):
-            try:
-                client.ping()
-                break
-            except redis.exceptions.ConnectionError:
-                if process.poll() is not None:
-                    assert process.stdout is not None
-                    missing(f"{command[0]} ended: {process.stdout.read()[-500:]}")
-                time.sleep(0.05)
-        else:
-            missing(f"{command[0]} did not begin to answer")
-        client.close()
+        with redis.Redis(port=port, password=password) as client:
+            await_answer(process, command[0], client.ping, redis.exceptions.ConnectionError, said=said)
         yield port
     finally:
         process.kill()

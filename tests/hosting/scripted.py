@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
+
+from tests.hosting.listening import HttpHandler, HttpListening
 
 Said: TypeAlias = tuple[int, dict[str, str], bytes]  # status, headers, body
 
@@ -22,67 +23,53 @@ class Request(NamedTuple):
     body: bytes
 
 
-class ScriptedServer(ThreadingHTTPServer):
+class _Handler(HttpHandler):
+    server: ScriptedServer  # type: ignore[assignment]
+
+    def respond(self) -> None:
+        body = self.body()
+        parts = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        said = self.server.reply(Request(self.command, parts.path, parts.query, headers, body))
+        if said is None:
+            self.close_connection = True
+            return
+        status, more, told = said
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(told)), "Content-Type": "application/json", **more}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(told)
+
+    do_GET = do_PUT = do_POST = do_DELETE = respond
+
+
+class ScriptedServer(HttpListening):
     """Takes one request at a time.  ``script`` has answers that are given instead, in order; None is our own.
 
     ``faults`` are what clients, or we, did against a published description.  ``loses`` says of a request ("GET /path")
     whether its answer gets lost: it is done, and the connection ends.
     """
 
-    daemon_threads = True
-    request_queue_size = 64
+    handler = _Handler
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.script: list[Said | None] = []
         self.asked: list[str] = []
-        self.faults: list[str] = []
         self.loses: Callable[[str], bool] = lambda asked: False
         self.lock = threading.Lock()
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
+        super().__init__()
 
     @abstractmethod
     def respond(self, request: Request) -> Said:
         """Return the answer to a request."""
 
-    def end(self) -> None:
-        """Stop; a fault is an error now."""
-        self.shutdown()
-        self.server_close()
-        assert not self.faults, self.faults[:5]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: ScriptedServer
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def respond(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        parts = urlsplit(self.path)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        server = self.server
-        with server.lock:
-            server.asked.append(f"{self.command} {parts.path}")
-            is_lost = server.loses(server.asked[-1])
-            told = server.script.pop(0) if server.script else None
+    def reply(self, request: Request) -> Said | None:
+        """Return what is said to a request; None: nothing, the connection ends."""
+        with self.lock:
+            self.asked.append(f"{request.method} {request.path}")
+            is_lost = self.loses(self.asked[-1])
+            told = self.script.pop(0) if self.script else None
             if told is None:
-                told = server.respond(Request(self.command, parts.path, parts.query, headers, body))
-        if is_lost:
-            self.close_connection = True
-            return
-        status, more, said = told
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(said)), "Content-Type": "application/json", **more}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said)
-
-    do_GET = do_PUT = do_POST = do_DELETE = respond
+                told = self.respond(request)
+        return None if is_lost else told

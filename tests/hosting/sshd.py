@@ -9,13 +9,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.hosting.programs import free_port
+from tests.hosting.programs import await_answer, free_port
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
@@ -31,16 +30,14 @@ class Sshd:
         return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}{path}"
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until something listens."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    raise AssertionError(f"{process.args} does not listen on {port}")
+
+    def listens() -> bool:
+        socket.create_connection(("127.0.0.1", port), 60).close()
+        return True
+
+    await_answer(process, str(process.args), listens, OSError)
 
 
 @contextmanager

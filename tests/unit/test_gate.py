@@ -185,7 +185,7 @@ def test_what_a_program_left_running_is_ended(home: Path) -> None:
 
 
 def _is_gone(pid: int) -> bool:
-    for _ in range(100):
+    for _ in range(1000):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
         except (FileNotFoundError, ProcessLookupError):

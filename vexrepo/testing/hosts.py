@@ -237,7 +237,7 @@ class HostContract(ABC):
             ) -> None:
                 try:
                     with self.open_host(tmp_path) as host:
-                        barrier.wait(30)
+                        barrier.wait(120)
                         host.publish(
                             tip, {"head": f"{turn} {name}".encode(), f"packs/aa/{turn}{name}": noise(9000, name)}
                         )
@@ -251,7 +251,7 @@ class HostContract(ABC):
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(60)
+                thread.join()
             winners = [name for name in outcomes if name]
             assert len(winners) == 1 and len(outcomes) == self.writers, outcomes
             with self.open_host(tmp_path) as host:

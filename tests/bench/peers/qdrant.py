@@ -72,7 +72,7 @@ def serve() -> Iterator[Peer]:
     qdrant_server.CONFORMANCE = None  # looking at each message costs more than answering it
     server = qdrant_server.QdrantServer()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_address[1]}", timeout=60) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             yield _Qdrant(server, client)
     finally:
         server.end()

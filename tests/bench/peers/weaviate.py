@@ -23,7 +23,7 @@ _PAGE = 1000
 
 class _Server(weaviate_server.WeaviateServer):
     def where(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
+        return self.host
 
     def drop(self, name: str) -> None:
         self.classes.pop(name, None)

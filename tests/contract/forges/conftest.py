@@ -2,11 +2,9 @@
 
 import json
 import re
-import socket
 import subprocess
 import tarfile
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from filelock import FileLock
 from tests import node
 from tests.contract.forges.documents import Document
 from tests.contract.forges.github import FakeGitHub
+from tests.hosting.programs import await_answer, free_port
 
 HERE = Path(__file__).parent
 OPENAPI = "@octokit/openapi@23.0.2"  # GitHub's own document; of 300 MB we keep the part that we use
@@ -87,8 +86,7 @@ def checked_github(
     """A fake GitHub behind a proxy that refuses what GitHub's document does not allow."""
     modules = node.installed(pytestconfig.rootpath, "forges", (HERE / "package.json").read_bytes())
     fake = github(github_document)
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("prism") / "log"
     command = ["node", str(modules / ".bin" / "prism"), "proxy", "--errors", "-h", "127.0.0.1", "-p", str(port)]
     with log.open("a") as out:
@@ -100,21 +98,18 @@ def checked_github(
         yield Checked(fake, f"http://127.0.0.1:{port}", log)
     finally:
         prism.terminate()
-        prism.wait(10)
+        prism.wait()
         fake.close()
 
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     request = urllib.request.Request(url, headers={"X-GitHub-Api-Version": "2022-11-28"})
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(request, timeout=5).close()
-            return
-        except OSError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-    pytest.fail(f"prism did not start: {log.read_text()[-500:]}")
+
+    def answers() -> bool:
+        urllib.request.urlopen(request, timeout=60).close()
+        return True
+
+    await_answer(process, "prism", answers, OSError, said=lambda: f": {log.read_text()[-500:]}")
 
 
 def github(document: Path) -> FakeGitHub:

@@ -3,12 +3,12 @@
 import base64
 import json
 import re
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.hosting.listening import HttpHandler, HttpListening
 
 
 @dataclass
@@ -71,15 +71,9 @@ class FakeForge(ABC):
         self.reset()
         fake = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *of: object) -> None:
-                """Say nothing."""
-
+        class Handler(HttpHandler):
             def _handle(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                raw = self.rfile.read(length)
+                raw = self.body()
                 parts = urlsplit(self.path)
                 asked = Asked(
                     self.command,
@@ -105,17 +99,12 @@ class FakeForge(ABC):
 
             do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server = HttpListening(Handler)
+        self.url = self._server.url
 
     def close(self) -> None:
         """End the server."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        self._server.end()
 
     # state
 
