@@ -46,12 +46,13 @@ def encode(value: Json) -> bytes:
     return _encode_slowly(value) if found is None else found
 
 
-def encode_certain(value: Json) -> bytes | None:
+def encode_certain(value: Json, depth: int = 0) -> bytes | None:
     """Return the canonical bytes of a value, or None where the fast encoder's output may not be canonical.
 
     None also stands for numbers the fast parser may have read inexactly, so callers parse again with ``parse``.
+    ``depth``: how many objects and arrays the value is to be inside of.
     """
-    return _print(value) if is_plain(value, 0) else None
+    return _print(value) if is_plain(value, depth) else None
 
 
 def decode(raw: bytes | memoryview) -> Json:

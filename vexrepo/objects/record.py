@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from blake3 import blake3
@@ -78,6 +79,15 @@ def frame_vector(space: Space, row_bytes: int) -> bytes:
 def framed_id(body: bytes, frame: bytes, row: bytes) -> RecordId:
     """Return the id of a record with one vector, as ``record_id``; ``frame`` serves all of one space and length."""
     return RecordId(blake3(b"".join((b"vex:record:1\n", _U32.pack(len(body)), body, frame, row))).digest())
+
+
+def framed_ids(bodies: Iterable[bytes], frame: bytes, rows: Iterable[bytes]) -> list[RecordId]:
+    """Return the ids of many records with one vector each, as ``framed_id``."""
+    join, pack, name = b"".join, _U32.pack, RecordId
+    return [
+        name(blake3(join((b"vex:record:1\n", pack(len(body)), body, frame, row))).digest())
+        for body, row in zip(bodies, rows, strict=True)
+    ]
 
 
 def make_key(namespace: str, identifier: str) -> bytes:

@@ -133,7 +133,7 @@ class RecordReader:
             return b""
         if len(raw) < _SHALLOW and _UNSURE.search(raw) is None:
             return dumps(parsed, option=orjson.OPT_SORT_KEYS)
-        return canonical.encode_certain(parsed)
+        return canonical.encode_certain(parsed, depth=1)
 
     def _namespace(self, namespace: str) -> tuple[bytes, bytes]:
         """Return how a namespace is printed, and what keys in it begin with."""

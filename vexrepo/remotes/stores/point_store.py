@@ -30,7 +30,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, count
 from typing import Any, ClassVar, Final, Self
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
@@ -273,6 +273,10 @@ class PointStore(Store):
             can, fields = self._settled_can(), self.fields()
             names = Names(can) if self.create and cursor is None else None
             for batch in batches:
+                if names is None and {Record}.issuperset(map(type, batch)):
+                    yield list(map(Sourced._make, zip(batch, count(place + 1), strict=False))), None
+                    place += len(batch)
+                    continue
                 found, native = [], ""
                 for point in batch:
                     place += 1

@@ -14,15 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
-from vexrepo.errors import InvalidData, StoreError, UsageError
-from vexrepo.objects.vector import Space, check_row
+from vexrepo.errors import StoreError, UsageError
+from vexrepo.objects.record import Record
+from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores import sqlite_files as files
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.point_store import PointStore, Wanted
-from vexrepo.remotes.stores.points import BadPoint, Fields, Point
+from vexrepo.remotes.stores.points import Fields, Point
 from vexrepo.remotes.stores.sqlite_extension import connect
+from vexrepo.remotes.stores.sqlite_vec_records import RecordReader, suits
 from vexrepo.remotes.stores.sqlite_vec_rows import RowReader, RowWriter, is_held
 from vexrepo.remotes.stores.sqlite_vec_table import (
     MAX_DIMS,
@@ -200,14 +202,18 @@ class SqliteVecStore(PointStore):
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all rows in batches."""
-        import numpy as np
-
         with self._reading() as db:
-            for points in RowReader(db, self.layout).batches(READ_ROWS):
-                raw = b"".join([item.row for point in points for item in point.vectors])
-                if not np.isfinite(np.frombuffer(raw, "<f4")).all():
-                    points = [_checked(point) for point in points]
-                yield points
+            reader = RowReader(db, self.layout)
+            yield from map(reader.points, reader.rows(READ_ROWS))
+
+    def read_records(self) -> Iterator[Sequence[Point | Record]]:
+        """Yield all rows in batches, those of tables of ours as records."""
+        if self.layout.text is None or not suits(self.layout, self.fields()):
+            yield from super().read_records()
+            return
+        with self._reading() as db:
+            reader = RecordReader(db, self.layout, self.fields())
+            yield from map(reader.records, reader.rows(READ_ROWS))
 
     def place(self, place: int) -> str:
         """Return words for a row."""
@@ -280,12 +286,3 @@ class SqliteVecStore(PointStore):
     def finish(self) -> None:
         """Leave no empty table behind."""
         self._writer.finish()
-
-
-def _checked(point: Point) -> Point:
-    try:
-        for item in point.vectors:
-            check_row(*item)
-    except InvalidData as error:
-        return BadPoint.of(point.id, error)
-    return point

@@ -7,7 +7,7 @@ other is zeros, which what is carried names (its member ``z``).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
-from vexrepo.objects.vector import Space, Vector
+from vexrepo.objects.vector import Space, Vector, check_row
 from vexrepo.remotes.stores.carry import is_same
 from vexrepo.remotes.stores.points import RESERVED, VERSION, BadPoint, Point
 from vexrepo.remotes.stores.sqlite_vec_table import Layout, Part, quote
@@ -51,6 +51,13 @@ def encode_vector(part: Part, row: bytes) -> bytes:
     return row
 
 
+def are_finite(rows: Iterable[bytes]) -> bool:
+    """Whether all numbers of rows of float32 are finite."""
+    import numpy as np
+
+    return bool(np.isfinite(np.frombuffer(b"".join(rows), "<f4")).all())
+
+
 def is_held(part: Part, vector: Vector) -> bool:
     """Whether a column of vectors holds one exactly; its dims are another matter."""
     import numpy as np
@@ -78,11 +85,19 @@ class RowReader:
         self._members = list(layout.members.values())
         self._has_carry = layout.reserved is None and has_table(db, layout.carry)
 
-    def batches(self, count: int) -> Iterator[list[Point]]:
-        """Yield all rows, in batches."""
+    def rows(self, count: int) -> Iterator[list[Sequence[Any]]]:
+        """Yield all rows, in batches.
+
+        Each: the id, the vectors, what is carried, its mark, the payload, the members.
+        """
         cursor = self._db.execute(self._select())
         while rows := cursor.fetchmany(count):
-            yield [self._read(row) for row in rows]
+            yield rows
+
+    def points(self, rows: Sequence[Sequence[Any]]) -> list[Point]:
+        """Return the points of rows; BadPoint for those whose vectors are not finite, too."""
+        points = [self._read(row) for row in rows]
+        return points if are_finite([item.row for point in points for item in point.vectors]) else _checked(points)
 
     def _select(self) -> str:
         layout = self._layout
@@ -155,6 +170,18 @@ class RowReader:
             return vectors
         fillers = set(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else set()
         return tuple(item for item in vectors if item.space.name not in fillers or any(item.row))
+
+
+def _checked(points: Iterable[Point]) -> list[Point]:
+    found = []
+    for point in points:
+        try:
+            for item in point.vectors:
+                check_row(*item)
+        except InvalidData as error:
+            point = BadPoint.of(point.id, error)
+        found.append(point)
+    return found
 
 
 def _parse(name: str, text: Any) -> dict[str, Any]:
