@@ -153,7 +153,7 @@ class Elasticsearch:
             assert orjson.loads(body).keys() == {"id"}
             given = {"pit_id": [orjson.loads(body)["id"]]}
             return _passed("DELETE", "/_search/point_in_time", orjson.dumps(given), kind)
-        if place == "/_search":
+        if place.endswith("/_search"):
             return self._search(path, orjson.loads(body), kind)
         if method == "PUT" and body and "_doc" not in place:
             value = orjson.loads(body)
@@ -182,7 +182,8 @@ class Elasticsearch:
         status, said = _passed("POST", path, orjson.dumps(value), kind)
         found = orjson.loads(said)
         if status == 200:
-            found["pit_id"] = value["pit"]["id"]
+            if "pit" in value:
+                found["pit_id"] = value["pit"]["id"]
             for hit in found["hits"]["hits"]:
                 if is_new:
                     _, told = _passed("GET", f"/{hit['_index']}/_mapping", b"", kind)

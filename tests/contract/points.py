@@ -100,6 +100,10 @@ class MemoryStore(PointStore):
         for at in range(0, len(rows), 50):
             yield [Point(name, canonical.parse(raw), vectors) for name, (raw, vectors) in rows[at : at + 50]]  # type: ignore[arg-type]
 
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        held = self.server.points or {}
+        return [Point(name, canonical.parse(held[name][0]), held[name][1]) for name in ids if name in held]  # type: ignore[arg-type]
+
     def prepare(self, wanted: Wanted) -> None:
         assert self.server.points is None
         self.server.points = {}

@@ -136,6 +136,9 @@ class QdrantServer(ScriptedServer):
             return {"count": found.shard.count(engine.CountRequest(exact=True))}
         if (method, rest) == ("POST", "points/scroll"):
             return self._scroll(found, body)
+        if (method, rest) == ("POST", "points"):
+            ids = [_engine_id(each) for each in body["ids"]]
+            return [_shown(each) for each in found.shard.retrieve(ids, body["with_payload"], body["with_vector"])]
         if method == "PUT" and rest == "index":
             found.indexes[body["field_name"]] = body["field_schema"]
         elif method == "PUT" and rest == "points":
@@ -223,10 +226,10 @@ class QdrantServer(ScriptedServer):
                 with_vector=body["with_vector"],
             )
         )
-        shown = [
-            {"id": _json_id(each.id), "payload": each.payload, "vector": _json_vectors(each.vector)} for each in points
-        ]
-        return {"points": shown, "next_page_offset": None if after is None else _json_id(after)}
+        return {
+            "points": [_shown(each) for each in points],
+            "next_page_offset": None if after is None else _json_id(after),
+        }
 
     def _upsert(self, found: Collection, points: list[dict[str, Any]]) -> None:
         if len(points) > self.most_points:
@@ -249,6 +252,10 @@ class QdrantServer(ScriptedServer):
 
 
 # -- between JSON and the engine ---------------------------------------------------------------------------------------
+
+
+def _shown(point: Any) -> dict[str, Any]:
+    return {"id": _json_id(point.id), "payload": point.payload, "vector": _json_vectors(point.vector)}
 
 
 def _engine_vector(params: dict[str, Any]) -> Any:

@@ -147,6 +147,11 @@ class WeaviateServer(ScriptedServer):
                 return self._add_tenants(self._class(name), body)
             case "GET", ["objects"]:
                 return self._page(query)
+            case "GET", ["objects", name, identifier]:
+                held = self._objects(self._class(name), query.get("tenant"))
+                if identifier not in held:
+                    raise Refused(404, None)
+                return _shown(name, identifier, held[identifier], query)
             case "POST", ["batch", "objects"]:
                 return self._batch(body)
             case "DELETE", ["batch", "objects"]:
@@ -269,18 +274,7 @@ class WeaviateServer(ScriptedServer):
             if query["after"]:
                 uuid.UUID(query["after"])
             ids = sorted(each for each in held if each > query["after"])
-        shown = []
-        for each in ids[offset : offset + limit]:
-            kept = held[each]
-            value: dict[str, Any] = {
-                "class": name, "creationTimeUnix": kept.made, "id": each, "lastUpdateTimeUnix": kept.made,
-                "properties": kept.properties,
-            }  # fmt: skip
-            if query.get("tenant"):
-                value["tenant"] = query["tenant"]
-            if "vector" in query.get("include", "").split(","):
-                value |= _shown_vectors(kept.vectors)
-            shown.append(value)
+        shown = [_shown(name, each, held[each], query) for each in ids[offset : offset + limit]]
         return {"deprecations": [], "objects": shown, "totalResults": len(shown)}
 
     def _batch(self, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -485,6 +479,18 @@ def _go_number(value: float) -> Any:
 def _go_numbers(numbers: Any) -> orjson.Fragment:
     said = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)
     return orjson.Fragment(re.sub(rb"\.0(?=[,\]])", b"", said))
+
+
+def _shown(name: str, identifier: str, kept: Held, query: Mapping[str, str]) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "class": name, "creationTimeUnix": kept.made, "id": identifier, "lastUpdateTimeUnix": kept.made,
+        "properties": kept.properties,
+    }  # fmt: skip
+    if query.get("tenant"):
+        value["tenant"] = query["tenant"]
+    if "vector" in query.get("include", "").split(","):
+        value |= _shown_vectors(kept.vectors)
+    return value
 
 
 def _shown_vectors(vectors: dict[str, orjson.Fragment]) -> dict[str, Any]:

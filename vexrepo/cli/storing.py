@@ -105,7 +105,7 @@ def push_to_store(
 
 
 def _say_pushed(edge: Edge, done: StorePushed, name: str, dry_run: bool) -> None:
-    from vexrepo.cli.commands.checkout import flow_words
+    from vexrepo.cli.commands.checkout import flow_words, verified_words
 
     where = _where(done.remote)
     if done.done is None or done.done.outflow.is_empty:
@@ -124,8 +124,7 @@ def _say_pushed(edge: Edge, done: StorePushed, name: str, dry_run: bool) -> None
         elif done.diverged and done.old is not None:
             say(f"  refused as it stands: it was last seen at {done.old.short}; merge {plain(done.remote.name)} first")
         return
-    if done.done.verified is not None:
-        parts.append(f"verified {done.done.verified:,} of {total:,}")
+    parts += [words] if (words := verified_words(done.done)) else []
     say(f"{memories(total)} → {where} · {' · '.join(parts)} · {seconds_words(edge.elapsed_s())}")
     old = f"{done.old.short} → " if done.old is not None and done.old != done.new else ""
     mark = "  new" if done.kind == "new" else "  forced" if done.kind == "forced" else ""
@@ -169,6 +168,7 @@ def pushed_json(repository: Repository, done: StorePushed, dry_run: bool) -> dic
         "edges_written": len(flow.edge_upserts) if flow else 0,
         "edges_removed": len(flow.edge_deletes) if flow else 0,
         "verified": done.done.verified if done.done is not None else None,
+        "read_back": done.done.read_back if done.done is not None else 0,
         "moved": {
             "learned": moved.learned,
             "changed": moved.changed,

@@ -18,7 +18,6 @@ from vexrepo.errors import InvalidData, StoreError, UsageError, VexError
 from vexrepo.exchange.admission import Guard, check_signature, pass_in, tell_of_import
 from vexrepo.exchange.nearest import Nearest
 from vexrepo.exchange.projecting import Adapter, project_record
-from vexrepo.exchange.readback import Verified, Written
 from vexrepo.exchange.reading import select
 from vexrepo.formats import sidecar, vmig
 from vexrepo.formats.sidecar import Sidecar
@@ -28,6 +27,7 @@ from vexrepo.objects.record import Record, body_value, key_name, key_of, make_ke
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.timestamp import format_time
 from vexrepo.objects.vector import MAIN
+from vexrepo.remotes.readback import Verified, Written
 from vexrepo.remotes.stores.base import Plan, Sourced, Store
 from vexrepo.remotes.stores.beside import BesideScan
 from vexrepo.remotes.stores.jsonl import BATCH, JsonlStore
@@ -153,10 +153,10 @@ def transfer_from(
                 deque(stream.records(), maxlen=0)
                 done.edges = _count_edges(origin, goal, request)
                 return done
-            noted = Written(goal, empty=done.was_empty)
+            noted = Written(goal)
             edges = list(origin.edges()) if origin.holds_edges and goal.holds_edges and _is_whole(request) else []
             plan = Plan(
-                upserts=lambda: map(noted.note, stream.records()),
+                upserts=noted.passing(stream.records),
                 deletes=(),
                 records=stream.records,
                 lines=stream.lines if isinstance(goal, JsonlStore) else None,
@@ -171,7 +171,7 @@ def transfer_from(
             written = goal.write(plan)
             done.written, done.edges = written.upserted, len(edges) + written.linked
             done.fingerprint = written.fingerprint
-        done.verified = noted.verify(done.written)
+        done.verified = noted.verify(at_least=done.written)
         if isinstance(goal, JsonlStore):
             done.size_bytes = goal.size_bytes
     return done

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from vexrepo.errors import StateError, StoreError
+from vexrepo.errors import StateError
 from vexrepo.history.baseline import IdTable, iter_record_ids
 from vexrepo.history.walk import iter_records
 from vexrepo.hooks.check import Change
@@ -17,6 +17,7 @@ from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot
 from vexrepo.remotes.intake import Intake, reconcile, take_in
 from vexrepo.remotes.outflow import EdgeChange, Outflow, compare, compare_edge_changes, compare_edges, make_plan
+from vexrepo.remotes.readback import Verified, Written
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.registry import open_store
@@ -49,13 +50,18 @@ class Against:
 
 @dataclass(frozen=True)
 class CheckedOut:
-    """What a checkout did, or with a dry run would do.  ``verified`` is the store's own count afterwards."""
+    """What a checkout did, or with a dry run would do.
+
+    ``verified`` is the store's own count afterwards, ``read_back`` how many of the memories that were written were
+    compared with what it holds.
+    """
 
     commit: CommitId
     snapshot: Snapshot
     outflow: Outflow
     written: int
     verified: int | None
+    read_back: int = 0
 
 
 def checkout(
@@ -112,6 +118,7 @@ def checkout(
         if not outflow.is_empty and not dry_run:
             _pass(repository, commit, snapshot, address, selection, terms.events, is_new=is_new)
         written, fingerprint = 0, intake.fingerprint
+        noted = Written(store)
         # A memory without records still makes a store that holds none.
         if ((is_new and not snapshot.records.count) or not outflow.is_empty) and not dry_run:
             total = snapshot.records.count if store.rewrites else outflow.added + outflow.changed
@@ -123,27 +130,20 @@ def checkout(
                 repository.around.progress("writing", done, total)
 
             plan = make_plan(repository.objects, snapshot, intake, outflow, scratch, accepts, advance)
-            done_there = store.write(plan)
+            done_there = store.write(replace(plan, upserts=noted.passing(plan.upserts)))
             written, fingerprint = done_there.upserted, done_there.fingerprint
         if dry_run:
             return CheckedOut(commit, snapshot, outflow, 0, None)
-        description = store.describe()
-        verified = description.count
-        if verified is None and store.rewrites:
-            verified = written or outflow.kept
+        verified = noted.verify(None if selection else snapshot.records.count)
+        if verified.count is None and store.rewrites:
+            verified = Verified(written or outflow.kept)
         if not selection:
-            if verified is not None and verified != snapshot.records.count:
-                raise StoreError(
-                    f"{address} holds {verified} records after the checkout, expected {snapshot.records.count}; "
-                    "something else is writing to it: run the command again",
-                    code="store-changed",
-                )
             view = with_seen(repository, view, name, commit, fingerprint, terms.remote)
         if head is not None:
             view = view.with_new_head(head, commit)
         if view != repository.view():
             repository.record(view, terms.command, f"{commit.short} to {terms.remote or name}")
-        return CheckedOut(commit, snapshot, outflow, written, verified)
+        return CheckedOut(commit, snapshot, outflow, written, verified.count, verified.sample)
 
 
 def checkout_event(repository: Core, name: str, commit: CommitId, address: Address, total: int) -> Event:

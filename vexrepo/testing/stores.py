@@ -327,6 +327,22 @@ class StoreContract(ABC):
             assert [item.key for item in found] == [item.key for item in records]
             assert [store.settle(*pair) for pair in zip(records, found, strict=True)] == records
 
+    def test_records_that_were_written_are_found_by_key(self, tmp_path: Path) -> None:
+        records = self.records()
+        with self.open_store(tmp_path) as store:
+            store.write(plan_between([], records))
+            self._find(store, records, records)
+            store.write(plan_between(records, records[::2]))
+            self._find(store, records[::2], records)
+
+    def _find(self, store: Store, held: list[Record], asked: list[Record]) -> None:
+        found = store.read_keys([item.key for item in asked])
+        if found is None:
+            return
+        read = sorted(found)
+        assert [item.key for item in read] == [item.key for item in held]
+        assert [store.settle(*pair) for pair in zip(held, read, strict=True)] == held
+
     def test_a_scan_goes_on_after_each_of_its_cursors(self, tmp_path: Path) -> None:
         dims = self.dims or 2
         many = [

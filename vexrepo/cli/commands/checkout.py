@@ -120,6 +120,7 @@ def _as_json(repository: Repository, done: CheckedOut, address: Address, dry_run
         "unsaved": len(flow.unsaved),
         "unsaved_edges": len(flow.unsaved_edges),
         "verified": done.verified,
+        "read_back": done.read_back,
         "head": {"branch": view.branch, "commit": view.commit.hex() if view.commit else None},
     }
 
@@ -138,6 +139,17 @@ def say_brought(done: CheckedOut, address: Address, *, dry_run: bool = False) ->
         say(
             f"  refused as it stands: {counted(both, 'of these was', 'of these were')} changed there, too; commit first"
         )
+
+
+def verified_words(done: CheckedOut) -> str:
+    """Return ``verified 312 of 312``, and how many were read back where that is not all that was written.
+
+    "" where the store could not be asked.
+    """
+    parts = [f"{done.verified:,} of {done.snapshot.records.count:,}"] if done.verified is not None else []
+    if 0 < done.read_back < done.outflow.added + done.outflow.changed:
+        parts.append(f"{done.read_back:,} read back")
+    return f"verified {', '.join(parts)}" if parts else ""
 
 
 def flow_words(flow: Outflow) -> list[str]:
@@ -172,8 +184,7 @@ def _print(
         line = f"{memories(flow.added + flow.changed + flow.kept)} → {name} · {', '.join(parts)}"
     else:
         line = f"{memories(total)} → {name} · {', '.join(parts)}"
-        if done.verified is not None:
-            line += f" · verified {done.verified:,} of {total:,}"
+        line += f" · {words}" if (words := verified_words(done)) else ""
     if head:
         line += f" · on {head}" if not head.startswith("detached") else f" · HEAD {head}"
     say(line)

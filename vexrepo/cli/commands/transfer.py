@@ -29,8 +29,8 @@ from vexrepo.remotes.stores.flags import FLAGS
 
 if TYPE_CHECKING:
     from vexrepo.exchange.admission import Guard
-    from vexrepo.exchange.readback import Verified
     from vexrepo.exchange.transfer import Request, Transferred
+    from vexrepo.remotes.readback import Verified
     from vexrepo.remotes.stores.address import Address
     from vexrepo.remotes.stores.flags import GivenFlags, Side
     from vexrepo.storage.keys import Identity

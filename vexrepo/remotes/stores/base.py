@@ -106,6 +106,8 @@ class Store(ABC):
     secrets: ClassVar[Mapping[str, str]] = {}  # what Address.secrets must give, by name, with words for each
     writes_whole: ClassVar[bool] = True  # a write is done as a whole or not at all
     is_forkable: ClassVar[bool] = True  # a second process may read through what this one opened
+    checks_itself: ClassVar[bool] = False  # a write reads back all that it wrote before it counts
+    shows_late: ClassVar[bool] = False  # what was written may be seen a moment later only
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -148,6 +150,10 @@ class Store(ABC):
 
         So a reader may stop early.  None where the store cannot tell.
         """
+        return None
+
+    def read_keys(self, keys: Sequence[bytes]) -> Iterator[Record] | None:
+        """Yield the records that the store has under some keys, in any order; None where it has to be scanned."""
         return None
 
     def edges(self) -> Iterator[Record]:

@@ -202,6 +202,12 @@ class ChromaStore(HttpPointStore):
             offset += len(points)
             limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // max(1, len(answer.body))))
 
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the points of some ids."""
+        body = {"ids": list(ids), "include": ["embeddings", "metadatas", "documents", "uris"]}
+        found = self.ask("POST", f"{self._path}/get", body=body, can_repeat=True).fields()
+        return self._points(found.texts("ids"), found.value)
+
     def _points(self, ids: Sequence[str] | None, columns: Mapping[str, Any]) -> list[Point]:
         names = ("embeddings", "metadatas", "documents", "uris")
         rows = [[None] * len(ids or ()) if columns.get(name) is None else columns[name] for name in names]

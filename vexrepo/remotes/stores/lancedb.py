@@ -207,6 +207,19 @@ class LanceStore(PointStore):
             for batch in self._open.search().limit(None).to_batches(READ_ROWS):
                 yield list(_points(self.table, batch))
 
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the rows of some ids."""
+        with self._wrapped("read"):
+            self._open.checkout_latest()
+            rows = self._open.search().where(self._of_ids(ids)).limit(None)
+            return [point for batch in rows.to_batches(READ_ROWS) for point in _points(self.table, batch)]
+
+    def _of_ids(self, ids: Sequence[str]) -> str:
+        """Return the expression that is true of rows with one of the ids."""
+        table = self.table
+        values = ", ".join("'" + each.replace("'", "''") + "'" if table.has_text_id else each for each in ids)
+        return f"`{table.id}` IN ({values})"
+
     def place(self, place: int) -> str:
         """Return words for a row."""
         return f"{self.address} row {place}"
@@ -244,12 +257,9 @@ class LanceStore(PointStore):
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove rows."""
-        table = self.table
         with self._wrapped("write"):
             for start in range(0, len(ids), _DELETED_AT_ONCE):
-                some = ids[start : start + _DELETED_AT_ONCE]
-                values = ", ".join("'" + each.replace("'", "''") + "'" if table.has_text_id else each for each in some)
-                self._open.delete(f"`{table.id}` IN ({values})")
+                self._open.delete(self._of_ids(ids[start : start + _DELETED_AT_ONCE]))
 
     def finish(self) -> None:
         """Index a table that was made, once all rows are there."""

@@ -55,6 +55,7 @@ class MilvusStore(PointStore):
     secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "USER:PASSWORD or the key of the Milvus server"}
     options: ClassVar[frozenset[str]] = frozenset({"collection", "database", "dims", "metric", "text", "tls", "vector"})
     resumes: ClassVar[bool] = True
+    shows_late: ClassVar[bool] = True
     writes_at_once: ClassVar[bool] = True
     batch_points: ClassVar[int] = 1000
     batch_bytes: ClassVar[int] = 16 << 20
@@ -171,6 +172,15 @@ class MilvusStore(PointStore):
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
         """Yield the points whose keys come after one."""
         return self._points(last)
+
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the rows of some keys."""
+        self._load()
+        key, rows = self.layout.key, Rows(self.layout)
+        keys: list[str | int] = [int(each) for each in ids] if key.type == "INT64" else list(ids)
+        how = {"output_fields": self.layout.read_fields, "consistency_level": "Strong"}
+        found = self._ask("query", filter=any_of(key.name, keys), **how)
+        return [rows.point(each, str(self.address)) for each in found]
 
     def _points(self, last: str | None) -> Iterator[list[Point]]:
         """Yield points; the next page is on its way while one is worked on."""

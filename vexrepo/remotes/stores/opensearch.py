@@ -60,6 +60,7 @@ class OpenSearchStore(HttpPointStore):
     key_hint: ClassVar[str] = (
         "give the password as OPENSEARCH_PASSWORD, the user in the address: opensearch://USER@HOST:9200/INDEX"
     )
+    shows_late: ClassVar[bool] = True
     batch_points: ClassVar[int] = 500
     batch_bytes: ClassVar[int] = 3 << 20  # numbers are up to three times as long in JSON; a request has up to 10 MB
     options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "vector", "similarity", "dynamic"})
@@ -244,6 +245,15 @@ class OpenSearchStore(HttpPointStore):
                 size = max(1, min(_MOST_POINTS, 2 * size, size * _PAGE_BYTES // max(1, len(answer.body))))
         finally:
             self._close(point_in_time, scroll)
+
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the documents of some ids, of those that can be searched now."""
+        body = {"size": len(ids), "query": {"ids": {"values": list(ids)}}, **self._wanted_source()}
+        answer = self.ask("POST", f"{self._path}/_search", body=body, can_repeat=True)
+        found = answer.fields()
+        self._check_whole(answer, found.value)
+        hits = found.part("hits")
+        return [] if hits is None else [self._point(each.value) for each in hits.parts("hits")]
 
     def _check_source(self) -> None:
         """Raise StoreError (store-schema) for an index that does not give back what it was given."""

@@ -337,11 +337,18 @@ class PgvectorStore(PointStore):
         reader = RecordReader(table, self.fields())
         return map(reader.records, self._rows(reader))
 
-    def _rows(self, reader: RowReader | RecordReader) -> Iterator[list[tuple[Any, ...]]]:
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the rows of some ids."""
+        reader = RowReader(self.table)
+        return [point for rows in self._rows(reader, reader.statement(ids)) for point in reader.points(rows)]
+
+    def _rows(
+        self, reader: RowReader | RecordReader, statement: sql.Composed | None = None
+    ) -> Iterator[list[tuple[Any, ...]]]:
         with (
             self._transaction("read") as connection,
             connection.cursor() as cursor,
-            cursor.copy(reader.statement()) as copy,
+            cursor.copy(statement or reader.statement()) as copy,
         ):
             copy.set_types(reader.types())
             rows = copy.rows()

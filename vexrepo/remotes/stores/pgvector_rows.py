@@ -38,8 +38,8 @@ class RowReader:
         self._table = table
         self._members = [(column, None if column.is_text else _parse) for column in table.members.values()]
 
-    def statement(self) -> sql.Composed:
-        """Return the statement that sends the rows."""
+    def statement(self, ids: Sequence[str] | None = None) -> sql.Composed:
+        """Return the statement that sends the rows, or those of some ids."""
         from psycopg import sql
 
         table = self._table
@@ -49,8 +49,13 @@ class RowReader:
         if table.payload is not None:
             parts.append(sql.SQL("{}::text").format(sql.Identifier(table.payload.name)))
         parts += [column.as_text() if column.is_text else column.as_json() for column, _ in self._members]
-        return sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)").format(
-            sql.SQL(", ").join(parts), table.identifier()
+        only: sql.Composable = sql.SQL("")
+        if ids is not None:
+            only = sql.SQL(" WHERE {} OPERATOR(pg_catalog.=) ANY({}::pg_catalog.text[]::{}[])").format(
+                sql.Identifier(table.id.name), sql.Literal(list(ids)), sql.SQL(table.id.type)
+            )
+        return sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT binary)").format(
+            sql.SQL(", ").join(parts), table.identifier(), only
         )
 
     def types(self) -> Sequence[str]:

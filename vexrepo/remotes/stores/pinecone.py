@@ -75,6 +75,7 @@ class PineconeStore(HttpPointStore):
     batch_points: ClassVar[int] = 1000
     batch_bytes: ClassVar[int] = 640 << 10  # numbers are three times as long in JSON; a request may have 2 MB
     resumes: ClassVar[bool] = True
+    shows_late: ClassVar[bool] = True
     options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "index", "metric", "dims", "type", "cloud", "region"})
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
@@ -303,6 +304,21 @@ class PineconeStore(HttpPointStore):
             if token == query.get("paginationToken"):
                 raise self.http.nonsense(f"{answer.where} gives the same page again and again")
             query["paginationToken"] = token
+
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the records of some ids, in as many requests as an address has room for."""
+        found: list[Point] = []
+        batch: list[str] = []
+        size = 0
+        for each in (*ids, None):
+            length = 0 if each is None else len(quote(each, safe="")) + 5
+            if batch and (each is None or size + length > _URL_BYTES):
+                found += self._fetch(batch)
+                batch, size = [], 0
+            if each is not None:
+                batch.append(each)
+                size += length
+        return found
 
     def _fetch(self, ids: Sequence[str]) -> list[Point]:
         """Return records by id.  One that is listed and not there may come a moment later, or be gone."""

@@ -82,6 +82,10 @@ class Names:
             return mapped_id(key, self._can)
         return self._odd.get(key) or native_id(key, self._can)
 
+    def perhaps(self, key: bytes) -> tuple[str, str]:
+        """Return the native ids that a record has, if it is there: the likely one, then the other."""
+        return self._odd.get(key) or native_id(key, self._can), mapped_id(key, self._can)
+
     def leaving(self, keys: Iterable[bytes]) -> dict[str, bytes]:
         """Return the records to remove, by native id; those that are not there are left out."""
         return {native: key for key in keys if (native := self.of(key)) is not None}
@@ -105,6 +109,8 @@ class Names:
         while mapped in self._natives:  # somebody gave that very id to another memory
             salted += b"\0"
             mapped = mapped_id(salted, self._can)
+        if salted is not key:
+            self._odd[key] = mapped
         self._natives.note(mapped)
         return mapped, True
 

@@ -54,6 +54,7 @@ from vexrepo.remotes.stores.profiles import profile_fields
 
 BATCH_POINTS: Final = 256
 BATCH_BYTES: Final = 8 << 20
+FOUND_AT_ONCE: Final = 100  # points that are asked for by id
 SAMPLE: Final = 256  # points that are looked at for what the text is called
 
 
@@ -77,6 +78,7 @@ class PointStore(Store):
             )
         self.create = create
         self._names: Names | None = None
+        self._last_names: Names | None = None  # those of the last write, for reading by key
         self._fields: Fields | None = None
         self.most_points = self.batch_points  # as many as are written at once, once the store said how many
 
@@ -118,6 +120,13 @@ class PointStore(Store):
                 is_after, batch = True, batch[ids.index(last) + 1 :]
             if is_after and batch:
                 yield batch
+
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the points of up to ``FOUND_AT_ONCE`` native ids, those that are there, in any order.
+
+        For stores that can be asked for single points; what was written is then looked at afterwards by that.
+        """
+        raise LookupError(f"{self.kind} stores are not asked for single points")
 
     @abstractmethod
     def held_spaces(self) -> Mapping[str, Space] | None:
@@ -304,6 +313,29 @@ class PointStore(Store):
                 yield found, Cursor(native, place) if self.resumes and native else None
         self._names = names
 
+    def read_keys(self, keys: Sequence[bytes]) -> Iterator[Record] | None:
+        """Yield the records under some keys, where single points can be found and their ids are known by a write."""
+        names = self._last_names
+        if names is None or type(self).find_points is PointStore.find_points:
+            return None
+        return self._read_keys(keys, names)
+
+    def _read_keys(self, keys: Sequence[bytes], names: Names) -> Iterator[Record]:
+        if not self.exists():
+            return
+        can, fields, left = self._settled_can(), self.fields(), set(keys)
+        for choice in (0, 1):
+            ids = list(dict.fromkeys(names.perhaps(key)[choice] for key in sorted(left)))
+            for start in range(0, len(ids), FOUND_AT_ONCE):
+                for point in self.find_points(ids[start : start + FOUND_AT_ONCE]):
+                    try:
+                        record = read_point(point, can, fields)
+                    except InvalidData:
+                        continue  # what makes no record is not there
+                    if type(point) is not BadPoint and record.key in left:
+                        left.discard(record.key)
+                        yield record
+
     def mapping(self) -> dict[str, str]:
         """Return which member of a payload each member of a record is."""
         members = dict(self.fields().members)
@@ -344,6 +376,7 @@ class PointStore(Store):
                 pass
         names, self._names = self._names, None
         assert names is not None
+        self._last_names = names
         return names
 
     def check_creatable(self, wanted: Wanted) -> None:

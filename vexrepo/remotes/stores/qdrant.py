@@ -175,6 +175,12 @@ class QdrantStore(HttpPointStore):
             size = max(1, len(answer.body))
             limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // size))
 
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the points of some ids."""
+        body = {"ids": [_id(each) for each in ids], "with_payload": True, "with_vector": True}
+        answer = self.ask("POST", f"{self._path}/points", body=body, can_repeat=True)
+        return [self._point(each.value) for each in answer.fields().parts("result")]
+
     def _point(self, value: Mapping[str, Any]) -> Point:
         identifier, payload = value.get("id"), value.get("payload")
         if type(identifier) not in (int, str):

@@ -86,6 +86,9 @@ class QdrantFolder(LocalService):
                     name, limit=body["limit"], offset=body.get("offset"), with_payload=True, with_vectors=True
                 )
                 return {"result": {"points": [_json(each) for each in points], "next_page_offset": after}}
+            case "POST", "points":
+                found = engine.retrieve(name, body["ids"], with_payload=True, with_vectors=True)
+                return {"result": [_json(each) for each in found]}
             case "PUT", "points":
                 engine.upsert(name, [_point(models, each) for each in body["points"]])
             case "POST", "points/delete":

@@ -215,6 +215,12 @@ class SqliteVecStore(PointStore):
             reader = RecordReader(db, self.layout, self.fields())
             yield from map(reader.records, reader.rows(READ_ROWS))
 
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the rows of some ids."""
+        with self._reading() as db:
+            reader = RowReader(db, self.layout)
+            return reader.points(reader.find(ids))
+
     def place(self, place: int) -> str:
         """Return words for a row."""
         return f"{self._path} row {place}"

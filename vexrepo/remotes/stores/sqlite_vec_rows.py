@@ -99,6 +99,13 @@ class RowReader:
         points = [self._read(row) for row in rows]
         return points if are_finite([item.row for point in points for item in point.vectors]) else _checked(points)
 
+    def find(self, ids: Sequence[str]) -> list[Sequence[Any]]:
+        """Return the rows of some ids."""
+        layout = self._layout
+        natives = ids if layout.has_text_id else [int(each) for each in ids]
+        where = f"{'c' if layout.rows else 'v'}.{quote(layout.id)} IN ({','.join('?' * len(ids))})"
+        return self._db.execute(f"{self._select()} WHERE {where}", natives).fetchall()
+
     def _select(self) -> str:
         layout = self._layout
         ours = "c" if layout.rows else "v"

@@ -31,6 +31,7 @@ class VektorStore(Store):
     holds_edges: ClassVar[bool] = True
     reads_snapshot: ClassVar[bool] = True
     builds_edges: ClassVar[bool] = True
+    checks_itself: ClassVar[bool] = True
     busy_timeout_s: ClassVar[float] = 5.0
 
     def __init__(self, address: Address, *, create: bool = False) -> None:

@@ -63,6 +63,7 @@ class WeaviateStore(HttpPointStore):
     batch_bytes: ClassVar[int] = 4 << 20
     options: ClassVar[frozenset[str]] = frozenset({"text", "tls", "tenant", "distance"})
     resumes: ClassVar[bool] = True
+    shows_late: ClassVar[bool] = True
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
@@ -201,11 +202,26 @@ class WeaviateStore(HttpPointStore):
                 if newest is not None:  # else one of them is refused below
                     after = newest
                     coming = pool.submit(self._page, after, limit)
-                points = [self._point(each) for each in objects]
-                if _may_hold_minus_zero(points) and any(each in answer.body for each in _MINUS_ZERO):
-                    value = json.loads(answer.body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
-                    points = [self._point(each) for each in self._objects(answer, value)]
-                yield points
+                yield self._exactly(answer, objects)
+
+    def find_points(self, ids: Sequence[str]) -> list[Point]:
+        """Return the objects of some ids, which are asked for one by one, several at a time."""
+        with reading_ahead(max(1, self.address.reach.concurrency)) as pool:
+            return [each for each in pool.map(self._find, ids) if each is not None]
+
+    def _find(self, identifier: str) -> Point | None:
+        path = f"{self._above}/objects/{self.collection}/{segment(identifier)}"
+        answer = self.ask("GET", path, query={"include": "vector", **self._of_tenant}, also={404})
+        return None if answer.status == 404 else self._exactly(answer, [answer.json()])[0]
+
+    def _exactly(self, answer: Answer, objects: list[Any]) -> list[Point]:
+        """Return the points of objects; zeros of vectors keep their sign, which the quick parser takes from them."""
+        points = [self._point(each) for each in objects]
+        if _may_hold_minus_zero(points) and any(each in answer.body for each in _MINUS_ZERO):
+            value = json.loads(answer.body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
+            is_list = isinstance(value, dict) and "objects" in value
+            points = [self._point(each) for each in (self._objects(answer, value) if is_list else [value])]
+        return points
 
     def _objects(self, answer: Answer, value: Any) -> list[Any]:
         found = value.get("objects", ...) if isinstance(value, dict) else ...
