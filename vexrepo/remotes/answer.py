@@ -46,7 +46,16 @@ class Answer:
 
     def fields(self) -> Fields:
         """Return the members of the JSON object that the body is.  Raises: as ``json``."""
-        return Fields(self.json(), self.where, self._complain)
+        return self.fields_of(self.json())
+
+    def fields_of(self, value: Any) -> Fields:
+        """Return the members of a JSON object that was found in the body.  Raises: as ``json``."""
+        return Fields(value, self.where, self._complain)
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the body."""
+        return len(self.body)
 
     @property
     def is_page(self) -> bool:

@@ -184,13 +184,15 @@ class HttpClient:
     ) -> Answer:
         """Return the answer to a request at the base URL + ``path``.
 
-        ``body`` is sent as it is (bytes) or as JSON.  A status of 200 to 299 or one of ``also`` is returned, every
-        other raised.  GET, HEAD, OPTIONS, PUT and DELETE are tried again where that may help, others where
-        ``can_repeat`` says that doing it twice does nothing more.
+        ``body`` is sent as it is (bytes) or as JSON, arrays of numpy as lists.  A status of 200 to 299 or one of
+        ``also`` is returned, every other raised.  GET, HEAD, OPTIONS, PUT and DELETE are tried again where that may
+        help, others where ``can_repeat`` says that doing it twice does nothing more.
         Raises: the class of ``Failures`` with its code for unreachable (no connection, no answer in time, 5xx),
         refused (401, 403), missing (404, 410), busy (429 and the like), answer (what is not understood).
         """
-        content = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
+        content = (
+            body if isinstance(body, bytes) or body is None else orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        )
         sent = {**({"Content-Type": "application/json"} if content is not None else {}), **(headers or {})}
         request = self._client.build_request(method, self.base_url + path, params=query, content=content, headers=sent)
         most = self._most_bytes if most_bytes is None else most_bytes

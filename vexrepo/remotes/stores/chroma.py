@@ -20,11 +20,13 @@ import numpy as np
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.vector import MAIN, Space, Vector
+from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import ROUNDING, Capabilities
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
+from vexrepo.remotes.stores.json_numbers import single, take_rows
 from vexrepo.remotes.stores.point_store import Point, Wanted
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.remotes.stores.serde import is_read_exactly
@@ -34,6 +36,8 @@ URI: Final = "chroma:uri"
 DISTANCES: Final = ("cosine", "l2", "ip")
 _MOST_POINTS = 1000  # of one page
 _PAGE_BYTES = 16 << 20
+_COLUMNS = ("embeddings", "metadatas", "documents", "uris")
+_EMBEDDINGS = b'"embeddings":[['
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
 
 
@@ -189,47 +193,67 @@ class ChromaStore(HttpPointStore):
         return Fields(text=self.address.options.get("text") or DOCUMENT)
 
     def read_points(self) -> Iterator[list[Point]]:
-        """Yield the points in the server's order."""
+        """Yield the points in the server's order; the next page is on its way while one is looked at."""
         offset, limit = 0, 250
-        while True:
-            body = {"limit": limit, "offset": offset, "include": ["embeddings", "metadatas", "documents", "uris"]}
-            answer = self.ask("POST", f"{self._path}/get", body=body, can_repeat=True)
-            found = answer.fields()
-            points = self._points(found.texts("ids"), found.value)
-            if not points:
-                return
-            yield points
-            offset += len(points)
-            limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // max(1, len(answer.body))))
+        with self.asking_ahead() as begin:
+            coming = begin(self._page, offset, limit)
+            while True:
+                answer = coming()
+                ids, columns = self._read_page(answer)
+                if not ids:
+                    return
+                offset += len(ids)
+                limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // max(1, answer.size_bytes)))
+                coming = begin(self._page, offset, limit)
+                yield self._points(ids, columns)
+
+    def _page(self, offset: int, limit: int) -> Answer:
+        body = {"limit": limit, "offset": offset, "include": [*_COLUMNS]}
+        return self.ask("POST", f"{self._path}/get", body=body, can_repeat=True)
+
+    def _read_page(self, answer: Answer) -> tuple[list[str] | None, Mapping[str, Any]]:
+        """Return the ids of an answer and its columns, embeddings as bytes where their numbers were taken out."""
+        taken = take_rows(answer.body, _EMBEDDINGS)
+        if taken is not None:
+            found = answer.fields_of(taken[0])
+            ids = found.texts("ids")
+            if ids is not None and len(ids) == len(taken[1]):
+                return ids, {**found.value, "embeddings": taken[1]}
+        found = answer.fields()
+        return found.texts("ids"), found.value
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the points of some ids."""
-        body = {"ids": list(ids), "include": ["embeddings", "metadatas", "documents", "uris"]}
+        body = {"ids": list(ids), "include": [*_COLUMNS]}
         found = self.ask("POST", f"{self._path}/get", body=body, can_repeat=True).fields()
         return self._points(found.texts("ids"), found.value)
 
     def _points(self, ids: Sequence[str] | None, columns: Mapping[str, Any]) -> list[Point]:
-        names = ("embeddings", "metadatas", "documents", "uris")
-        rows = [[None] * len(ids or ()) if columns.get(name) is None else columns[name] for name in names]
+        rows = [[None] * len(ids or ()) if columns.get(name) is None else columns[name] for name in _COLUMNS]
         if ids is None or any(not isinstance(each, list) or len(each) != len(ids) for each in rows):
             raise self.http.nonsense(f"{self.address} does not answer as Chroma does: not as many rows as ids")
         found = []
         for identifier, embedding, metadata, document, uri in zip(ids, *rows, strict=True):
             payload = dict(metadata) if isinstance(metadata, dict) else {}
-            payload |= {name: each for name, each in ((DOCUMENT, document), (URI, uri)) if each is not None}
-            vectors: tuple[Vector, ...] = ()
-            if embedding:
-                try:
-                    row = struct.pack(f"<{len(embedding)}f", *embedding)
-                except (struct.error, TypeError) as error:
-                    raise InvalidData(
-                        f"{self.address}: the embedding of {identifier!r:.80} has something else than numbers in it: "
-                        "it was infinite or too long for its metric",
-                        code="vector-type",
-                    ) from error
-                vectors = (Vector(Space(MAIN, "dense", None, len(embedding), "f32"), row),)
+            if document is not None:
+                payload[DOCUMENT] = document
+            if uri is not None:
+                payload[URI] = uri
+            vectors = (self._vector(identifier, embedding),) if embedding else ()
             found.append(Point(identifier, payload, vectors))
         return found
+
+    def _vector(self, identifier: str, embedding: Any) -> Vector:
+        if type(embedding) is bytes:
+            return single(MAIN, embedding)
+        try:
+            return single(MAIN, struct.pack(f"<{len(embedding)}f", *embedding))
+        except (struct.error, TypeError) as error:
+            raise InvalidData(
+                f"{self.address}: the embedding of {identifier!r:.80} has something else than numbers in it: "
+                "it was infinite or too long for its metric",
+                code="vector-type",
+            ) from error
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
-from vexrepo.remotes.stores.local_service import LocalService, NotThereError
+from vexrepo.remotes.stores.local_service import LocalService, NotThereError, json_numbers
 
 
 class ChromaFolder(LocalService):
@@ -66,7 +66,10 @@ class ChromaFolder(LocalService):
                 return engine._count(collection, **place)
             case "get":
                 found = engine._get(collection, **body, **place)
-                return {name: found[name] for name in ("ids", "embeddings", "metadatas", "documents", "uris")}
+                columns = {name: found[name] for name in ("ids", "embeddings", "metadatas", "documents", "uris")}
+                if columns["embeddings"] is not None:
+                    columns["embeddings"] = [each and json_numbers(each) for each in columns["embeddings"]]
+                return columns
             case "delete":
                 engine._delete(collection, ids=body["ids"], **place)
             case "upsert":

@@ -11,8 +11,9 @@ process (``local_service``).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Mapping
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import Credential, Failures, HttpClient, Network, Patience
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.point_store import PointStore
+from vexrepo.storage.ahead import reading_ahead
 
 KEY: Final = "api_key"
 MOST_BYTES: Final = 256 << 20  # of one answer
@@ -189,6 +191,19 @@ class HttpPointStore(PointStore):
                 f"{answer.where} does not take a request of that size ({answer.status}{said})", code="store-limit"
             )
         return answer
+
+    @contextmanager
+    def asking_ahead(self) -> Iterator[Callable[..., Callable[[], Answer]]]:
+        """Give a function that begins to ask, for the length of a generator; what it returns waits for the answer.
+
+        An engine in this process is asked when the answer is wanted: there is nothing to gain by a thread, and one that
+        runs on after the folder was let go would open it again.
+        """
+        if self.is_folder:
+            yield partial
+            return
+        with reading_ahead() as pool:
+            yield lambda ask, *given: pool.submit(ask, *given).result
 
     def close(self) -> None:
         """End the connections."""

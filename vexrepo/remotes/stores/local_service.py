@@ -6,10 +6,12 @@ this process, whoever of us asks, and is let go when the last one closes it.
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -23,6 +25,26 @@ from vexrepo.remotes.stores.address import Address
 
 class NotThereError(Exception):
     """What a request is about is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalAnswer(Answer):
+    """An answer that was never printed as JSON: ``found`` is what it says, and its body is empty."""
+
+    found: Any = field(repr=False)
+
+    def json(self) -> Any:
+        """Return what it says."""
+        return self.found
+
+
+def json_numbers(values: list[Any]) -> list[Any]:
+    """Return numbers, or lists of them, as JSON has them: null for what is no finite one."""
+    if values and isinstance(values[0], list):
+        return [json_numbers(each) for each in values]
+    if math.isfinite(sum(values)):
+        return values
+    return [each if math.isfinite(each) else None for each in values]
 
 
 class LocalService(ABC):
@@ -96,7 +118,7 @@ class LocalService(ABC):
             raise StoreError(
                 f"{where} does not take a request: {safe_words(str(error))}", code="store-answer"
             ) from error
-        return Answer(200, {}, orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY), where, self.nonsense)
+        return LocalAnswer(200, {}, b"", where, self.nonsense, found=found)
 
     @property
     def _is_there(self) -> bool:

@@ -32,6 +32,7 @@ from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
+from vexrepo.remotes.stores.json_numbers import placed, single, take_numbers
 from vexrepo.remotes.stores.pinecone_index import (
     CLOUDS,
     MAX_DIMS,
@@ -52,6 +53,7 @@ from vexrepo.storage.ahead import reading_ahead
 
 _VERSION = "2025-10"  # of the interface
 _CONTROL = "api.pinecone.io"
+_VALUES = b'"values":['
 _DEFAULT = "__default__"  # another name of the namespace without a name
 _PAGE = 100  # ids of one list, the most there is
 _URL_BYTES = 6000  # of the ids in one fetch
@@ -329,10 +331,10 @@ class PineconeStore(HttpPointStore):
             if self.path:
                 query += f"&namespace={segment(self.path)}"
             answer = self.ask("GET", f"/vectors/fetch?{query}")
-            vectors = answer.fields().part("vectors")
-            if vectors is None:
-                raise self.http.nonsense(f"{answer.where} does not answer as Pinecone does: no vectors")
-            found |= {name: self._point(name, each) for name, each in vectors.value.items()}
+            vectors, rows = self._read_page(answer)
+            found |= {
+                name: self._point(name, each, row) for (name, each), row in zip(vectors.items(), rows, strict=True)
+            }
             left = [each for each in left if each not in found]
             if not left:
                 break
@@ -340,11 +342,31 @@ class PineconeStore(HttpPointStore):
                 self.patience.sleep(0.2 * attempt)
         return [found[each] for each in ids if each in found]
 
-    def _point(self, identifier: str, value: Any) -> Point:
+    def _read_page(self, answer: Answer) -> tuple[Mapping[str, Any], Sequence[bytes | None]]:
+        """Return the records of an answer by id and of each the numbers of its vector, where they were taken out."""
+        taken = take_numbers(answer.body, _VALUES)
+        if taken is not None:
+            vectors = self._vectors(answer, taken[0])
+            rows = placed(list(vectors.values()), "values", taken[1])
+            if rows is not None:
+                return vectors, rows
+        vectors = self._vectors(answer, answer.json())
+        return vectors, [None] * len(vectors)
+
+    def _vectors(self, answer: Answer, value: Any) -> Mapping[str, Any]:
+        vectors = answer.fields_of(value).part("vectors")
+        if vectors is None:
+            raise self.http.nonsense(f"{answer.where} does not answer as Pinecone does: no vectors")
+        return vectors.value
+
+    def _point(self, identifier: str, value: Any, row: bytes | None = None) -> Point:
+        """Return the point of a record; ``row``: its vector, where the record has only its place."""
         vectors: list[Vector] = []
         try:
             values, sparse, payload = value.get("values"), value.get("sparseValues"), value.get("metadata")
-            if values:
+            if row is not None:
+                vectors.append(single(MAIN, row))
+            elif values:
                 row = struct.pack(f"<{len(values)}f", *values)
                 vectors.append(Vector(Space(MAIN, "dense", None, len(values), "f32"), row))
             if sparse and (sparse["indices"], sparse["values"]) != NOTHING_SPARSE:

@@ -16,16 +16,17 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-import orjson
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.vector import MAIN, Space, Vector
+from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import is_number
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
+from vexrepo.remotes.stores.json_numbers import placed, single, take_numbers
 from vexrepo.remotes.stores.point_store import Point, Wanted
 from vexrepo.remotes.stores.profiles import MEM0_FILTERS
 from vexrepo.remotes.stores.qdrant_config import (
@@ -42,6 +43,7 @@ from vexrepo.remotes.stores.qdrant_config import (
 
 _MOST_POINTS = 256  # of one page
 _PAGE_BYTES = 16 << 20  # of an answer; pages are made smaller beyond, so that none grows past what is read at once
+_VECTOR = b'"vector":['
 _COLLECTION = re.compile(r'[^<>:"/\\|?*\0]{1,255}')
 
 
@@ -157,23 +159,22 @@ class QdrantStore(HttpPointStore):
                 yield found
 
     def _pages(self, offset: Any) -> Iterator[list[Point]]:
+        """Yield the points from one on in order of their ids; the next page is on its way while one is looked at."""
         limit = 64
-        while True:
-            body = {"limit": limit, "with_payload": True, "with_vector": True}
-            if offset is not None:
-                body["offset"] = offset
-            answer = self.ask("POST", f"{self._path}/points/scroll", body=body, can_repeat=True)
-            result = answer.fields().part("result")
-            if result is None:
-                raise self.http.nonsense(f"{answer.where} does not answer as Qdrant does: no result")
-            yield [self._point(each.value) for each in result.parts("points")]
-            former, offset = offset, result.value.get("next_page_offset")
-            if offset is None:  # not 0, which is a point
-                return
-            if offset == former:
-                raise self.http.nonsense(f"{answer.where} gives the same page again and again")
-            size = max(1, len(answer.body))
-            limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // size))
+        with self.asking_ahead() as begin:
+            coming = begin(self._page, offset, limit)
+            while True:
+                answer = coming()
+                points, rows, following = self._read_page(answer)
+                if following is not None:  # not 0, which is a point
+                    if following == offset:
+                        raise self.http.nonsense(f"{answer.where} gives the same page again and again")
+                    offset, size = following, max(1, answer.size_bytes)
+                    limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // size))
+                    coming = begin(self._page, offset, limit)
+                yield [self._point(*each) for each in zip(points, rows, strict=True)]
+                if following is None:
+                    return
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the points of some ids."""
@@ -181,14 +182,38 @@ class QdrantStore(HttpPointStore):
         answer = self.ask("POST", f"{self._path}/points", body=body, can_repeat=True)
         return [self._point(each.value) for each in answer.fields().parts("result")]
 
-    def _point(self, value: Mapping[str, Any]) -> Point:
+    def _page(self, offset: Any, limit: int) -> Answer:
+        body = {"limit": limit, "with_payload": True, "with_vector": True}
+        if offset is not None:
+            body["offset"] = offset
+        return self.ask("POST", f"{self._path}/points/scroll", body=body, can_repeat=True)
+
+    def _read_page(self, answer: Answer) -> tuple[Sequence[Mapping[str, Any]], Sequence[bytes | None], Any]:
+        """Return the points of a page, of each the numbers of its vector where they were taken out, and the next."""
+        taken = take_numbers(answer.body, _VECTOR)
+        if taken is not None:
+            points, following = self._points(answer, taken[0])
+            rows = placed(points, "vector", taken[1])
+            if rows is not None:
+                return points, rows, following
+        points, following = self._points(answer, answer.json())
+        return points, [None] * len(points), following
+
+    def _points(self, answer: Answer, value: Any) -> tuple[Sequence[Mapping[str, Any]], Any]:
+        result = answer.fields_of(value).part("result")
+        if result is None:
+            raise self.http.nonsense(f"{answer.where} does not answer as Qdrant does: no result")
+        return [each.value for each in result.parts("points")], result.value.get("next_page_offset")
+
+    def _point(self, value: Mapping[str, Any], row: bytes | None = None) -> Point:
+        """Return the point of an answer; ``row``: its vector, where the answer has only its place."""
         identifier, payload = value.get("id"), value.get("payload")
         if type(identifier) not in (int, str):
             raise self.http.nonsense(
                 f"{self.address}: a point has {identifier!r:.40} as its id; expected a number or UUID"
             )
         try:
-            vectors = _read_vectors(value.get("vector"))
+            vectors = _read_vectors(value.get("vector")) if row is None else (single(MAIN, row),)
         except (struct.error, TypeError, AttributeError, LookupError) as error:
             raise InvalidData(
                 f"{self.address}: the vector of point {identifier} has something else than numbers in it",
@@ -237,13 +262,13 @@ class QdrantStore(HttpPointStore):
                 {"id": _id(each.id), "vector": _vectors_json(each.vectors), "payload": each.payload} for each in points
             ]
         }
-        self._change("PUT", f"{self._path}/points", orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+        self._change("PUT", f"{self._path}/points", body)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove points."""
-        self._change("POST", f"{self._path}/points/delete", orjson.dumps({"points": [_id(each) for each in ids]}))
+        self._change("POST", f"{self._path}/points/delete", {"points": [_id(each) for each in ids]})
 
-    def _change(self, method: str, path: str, body: bytes) -> None:
+    def _change(self, method: str, path: str, body: Mapping[str, Any]) -> None:
         answer = self.ask(method, path, query={"wait": "true"}, body=body, can_repeat=True)
         result = answer.fields().part("result")
         status = None if result is None else result.text("status")

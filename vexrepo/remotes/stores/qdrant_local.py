@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from vexrepo.errors import StoreError
-from vexrepo.remotes.stores.local_service import LocalService, NotThereError
+from vexrepo.remotes.stores.local_service import LocalService, NotThereError, json_numbers
 
 _DONE: Final = {"status": "completed"}
 _NAMES: Final = {"vectors": "vectors_config", "sparse_vectors": "sparse_vectors_config"}
@@ -135,7 +135,12 @@ def _point(models: Any, value: dict[str, Any]) -> Any:
     """Return a point as the client has it, without a look at each number of its vectors."""
     vector = value["vector"]
     named = vector if isinstance(vector, dict) else {"": vector}
-    vector = {name: models.SparseVector(**each) if isinstance(each, dict) else each for name, each in named.items()}
+    vector = {
+        name: models.SparseVector(indices=each["indices"].tolist(), values=each["values"].tolist())
+        if isinstance(each, dict)
+        else each.tolist()
+        for name, each in named.items()
+    }
     return models.PointStruct.model_construct(id=value["id"], vector=vector, payload=value["payload"])
 
 
@@ -143,7 +148,11 @@ def _json(point: Any) -> dict[str, Any]:
     vector = point.vector
     if isinstance(vector, dict):
         vector = {
-            name: {"indices": each.indices, "values": each.values} if hasattr(each, "indices") else each
+            name: {"indices": each.indices, "values": json_numbers(each.values)}
+            if hasattr(each, "indices")
+            else json_numbers(each)
             for name, each in vector.items()
         }
+    elif vector is not None:
+        vector = json_numbers(vector)
     return {"id": point.id, "payload": point.payload, "vector": vector}

@@ -27,6 +27,7 @@ from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
+from vexrepo.remotes.stores.json_numbers import cut_arrays, placed, single, take_numbers
 from vexrepo.remotes.stores.point_store import Point, Wanted
 from vexrepo.remotes.stores.points import RESERVED, TEXTS, VERSION, BadPoint, Fields
 from vexrepo.remotes.stores.weaviate_schema import (
@@ -46,6 +47,7 @@ _MOST_DELETED = 1000  # of one request; the server takes 10,000
 _PAGE_BYTES = 16 << 20
 _CLASS = re.compile(r"[A-Za-z][_0-9A-Za-z]{0,254}")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VECTOR = b'"vector":['
 _MINUS_ZERO = (b"-0,", b"-0]")  # as Go prints it; read as an integer it has no sign
 _DIMS = re.compile(r"vector with length|vector dimensions|vector lengths", re.IGNORECASE)
 _PASSING = re.compile(r"read-only|deadline|timeout|memory|consistency level|overloaded|shutting down", re.IGNORECASE)
@@ -187,11 +189,11 @@ class WeaviateStore(HttpPointStore):
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
         """Yield the objects whose ids come after one; the next page is on its way while one is looked at."""
         limit, after = 100, last
-        with reading_ahead() as pool:
-            coming = pool.submit(self._page, after, limit)
+        with self.asking_ahead() as begin:
+            coming = begin(self._page, after, limit)
             while True:
-                answer = coming.result()
-                objects = self._objects(answer, answer.json())
+                answer = coming()
+                objects, rows = self._read_page(answer)
                 if not objects:
                     return
                 newest = _id(objects[-1])
@@ -201,8 +203,8 @@ class WeaviateStore(HttpPointStore):
                 limit = max(1, min(_MOST_OBJECTS, 2 * limit, limit * _PAGE_BYTES // size))
                 if newest is not None:  # else one of them is refused below
                     after = newest
-                    coming = pool.submit(self._page, after, limit)
-                yield self._exactly(answer, objects)
+                    coming = begin(self._page, after, limit)
+                yield self._exactly(answer, objects, rows)
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the objects of some ids, which are asked for one by one, several at a time."""
@@ -212,16 +214,28 @@ class WeaviateStore(HttpPointStore):
     def _find(self, identifier: str) -> Point | None:
         path = f"{self._above}/objects/{self.collection}/{segment(identifier)}"
         answer = self.ask("GET", path, query={"include": "vector", **self._of_tenant}, also={404})
-        return None if answer.status == 404 else self._exactly(answer, [answer.json()])[0]
+        return None if answer.status == 404 else self._exactly(answer, [answer.json()], [None])[0]
 
-    def _exactly(self, answer: Answer, objects: list[Any]) -> list[Point]:
+    def _exactly(self, answer: Answer, objects: list[Any], rows: Sequence[bytes | None]) -> list[Point]:
         """Return the points of objects; zeros of vectors keep their sign, which the quick parser takes from them."""
-        points = [self._point(each) for each in objects]
+        points = [self._point(*each) for each in zip(objects, rows, strict=True)]
         if _may_hold_minus_zero(points) and any(each in answer.body for each in _MINUS_ZERO):
             value = json.loads(answer.body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
             is_list = isinstance(value, dict) and "objects" in value
             points = [self._point(each) for each in (self._objects(answer, value) if is_list else [value])]
         return points
+
+    def _read_page(self, answer: Answer) -> tuple[list[Any], Sequence[bytes | None]]:
+        """Return the objects of an answer and of each the numbers of its vector, where those were taken out of it."""
+        taken = take_numbers(answer.body, _VECTOR)
+        if taken is not None:
+            value, rows = taken
+            objects = self._objects(answer, value)
+            found = placed(objects, "vector", rows)
+            if found is not None:
+                return objects, found
+        objects = self._objects(answer, answer.json())
+        return objects, [None] * len(objects)
 
     def _objects(self, answer: Answer, value: Any) -> list[Any]:
         found = value.get("objects", ...) if isinstance(value, dict) else ...
@@ -244,12 +258,13 @@ class WeaviateStore(HttpPointStore):
                 raise self.http.nonsense(f"{answer.where} does not take the request (422: {answer.words()})")
             self._most_objects = most // 2  # the server is set up for fewer at once
 
-    def _point(self, value: Any) -> Point:
+    def _point(self, value: Any, row: bytes | None = None) -> Point:
+        """Return the point of an object; ``row``: its vector, where the object has only its place."""
         identifier = _id(value)
         if identifier is None:
             raise self.http.nonsense(f"{self.address}: an object has no UUID as its id: {value!r:.60}")
         try:
-            vectors = [pack(MAIN, value.get("vector"))]
+            vectors = [pack(MAIN, value.get("vector")) if row is None else single(MAIN, row)]
             named = value.get("vectors") or {}
             vectors += [pack(MAIN if name == DEFAULT else name, each) for name, each in named.items()]
         except (struct.error, TypeError, AttributeError, LookupError):
@@ -336,7 +351,10 @@ class WeaviateStore(HttpPointStore):
         objects = [self._object(each) for each in points]
         body = orjson.dumps({"objects": objects}, option=orjson.OPT_SERIALIZE_NUMPY)
         answer = self.ask("POST", f"{self._above}/batch/objects", body=body, can_repeat=True)
-        found = answer.json()
+        try:
+            found = orjson.loads(cut_arrays(answer.body, _VECTOR)[0])  # all that was sent is said again
+        except orjson.JSONDecodeError:
+            found = answer.json()
         if not isinstance(found, list) or len(found) != len(points):
             raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: not as many results as objects")
         refused = [(each, why) for each, result in zip(points, found, strict=True) if (why := _refusal(result))]
