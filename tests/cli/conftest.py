@@ -134,5 +134,5 @@ def spawn(*args: str, python: tuple[str, ...] = (), **options: Any) -> subproces
 def run_process(*args: str, python: tuple[str, ...] = ()) -> Ran:
     """Run ``vex`` as a process of its own to its end."""
     process = spawn(*args, python=python)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=200)
     return Ran(process.returncode, out, err)

@@ -5,17 +5,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import orjson
 import pytest
 
 from tests.contract import moving
-from tests.contract.chroma_server import new_address, port
+from tests.contract.chroma_server import Front, new_address
 from tests.contract.moving import fill, read
-from tests.hosting.scripted import Request as HttpRequest
-from tests.hosting.scripted import Said, ScriptedServer
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import from_json
@@ -30,36 +26,6 @@ from vexrepo.testing.stores import check_holds, plan_between
 CLOCK = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
 BASE = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 KEY = "k3y/of the server"
-
-
-class Front(ScriptedServer):
-    """Stands before the real server."""
-
-    def __init__(self) -> None:
-        self.key: str | None = None
-        self.most_bytes = 1 << 30
-        self.behind = port()
-        super().__init__()
-
-    def address(self, collection: Address, **more: Any) -> Address:
-        """Return the address of a collection by way of this front."""
-        name = collection.location.rpartition("/")[2]
-        return Address("chroma", f"//{self.host}/{name}", collection.options, **more)
-
-    def respond(self, request: HttpRequest) -> Said:
-        if self.key is not None and request.headers.get("x-chroma-token") != self.key:
-            return 401, {}, b'{"error":"AuthError","message":"Unauthorized"}'
-        if len(request.body) > self.most_bytes:
-            return 413, {}, b"length limit exceeded"
-        path = f"{request.path}?{request.query}" if request.query else request.path
-        passed = Request(f"http://127.0.0.1:{self.behind}{path}", request.body or None, method=request.method)
-        passed.add_header("Content-Type", "application/json")
-        try:
-            with urlopen(passed, timeout=120) as found:
-                return found.status, {}, found.read()
-        except HTTPError as error:
-            with error:
-                return error.code, {}, error.read()
 
 
 @pytest.fixture

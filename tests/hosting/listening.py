@@ -83,6 +83,12 @@ class Listening:
         with self.held(connection):
             self._talk(connection)
 
+    def hang_up(self) -> None:
+        """End the connections that are open."""
+        with self._lock:
+            for each in self._open:
+                shut(each)
+
     def end(self) -> None:
         """Take no more connections, end those there are, wait for their threads; a fault is an error now."""
         if self.ending.is_set():
@@ -92,9 +98,8 @@ class Listening:
             socket.create_connection(("127.0.0.1", self.port)).close()  # wakes who waits for one
         self._taking.join()
         self._listener.close()
+        self.hang_up()
         with self._lock:
-            for each in self._open:
-                shut(each)
             threads = list(self._threads)
         for thread in threads:
             thread.join()

@@ -47,18 +47,24 @@ class Cuts:
 
 
 class Proxy(Listening):
-    """The proxy; ``cuts`` may be set anew between uses."""
+    """The proxy before a port of 127.0.0.1, or a socket of the file system; ``cuts`` may be set anew between uses."""
 
-    def __init__(self, port: int) -> None:
-        self.target = ("127.0.0.1", port)
+    def __init__(self, target: int | str) -> None:
+        self.target = target
         self.cuts = Cuts()
         super().__init__(self._pass)
+
+    def begin(self, cuts: Cuts | None = None) -> Cuts:
+        """Hang up and deal with what comes from now on as ``cuts`` say; clients may have kept connections."""
+        self.cuts = cuts or Cuts()
+        self.hang_up()
+        return self.cuts
 
     def _pass(self, client: socket.socket) -> None:
         cuts = self.cuts
         if cuts.is_cut and cuts.for_good:
             return
-        with self.held(socket.create_connection(self.target)) as server:
+        with self.held(self._connect()) as server:
             asking = self.run(lambda: self._ask(client, server, cuts))
             try:
                 self._answer(client, server, cuts)
@@ -66,6 +72,13 @@ class Proxy(Listening):
                 shut(client)
                 shut(server)
                 asking.join()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self.target, int):
+            return socket.create_connection(("127.0.0.1", self.target))
+        found = socket.socket(socket.AF_UNIX)
+        found.connect(self.target)
+        return found
 
     def _ask(self, client: socket.socket, server: socket.socket, cuts: Cuts) -> None:
         was_cut = cuts.is_cut
@@ -95,8 +108,8 @@ class Proxy(Listening):
 
 
 @contextmanager
-def proxy_to(port: int) -> Iterator[Proxy]:
-    proxy = Proxy(port)
+def proxy_to(target: int | str) -> Iterator[Proxy]:
+    proxy = Proxy(target)
     try:
         yield proxy
     finally:
