@@ -1,4 +1,4 @@
-"""Batches of rows become records a column at a time; each is the record that its row reads as by its point."""
+"""Batches of rows become records and records rows, a column at a time; each as it would by its point."""
 
 import sqlite3
 from dataclasses import replace
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from tests.property.strategies import json_values, records, texts
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
-from vexrepo.objects.record import Record
+from vexrepo.objects.record import Record, from_json, key_of, with_body
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.points import RESERVED, Fields, Point, read_point, write_point
 from vexrepo.remotes.stores.record_columns import ColumnReader, Columns
+from vexrepo.remotes.stores.record_splitting import ColumnWriter
 from vexrepo.remotes.stores.sqlite_columns import Column
 from vexrepo.remotes.stores.sqlite_vec_records import RecordReader, suits
 from vexrepo.remotes.stores.sqlite_vec_rows import RowReader
@@ -141,3 +142,72 @@ def test_the_quick_way_is_for_tables_of_ours_only() -> None:
         replace(LAYOUT, vectors=VectorTable("memories_vec", (replace(PART, type="int8"),))),
     ):
         assert not suits(other, FIELDS)
+
+
+def rows_made(written: list[Record]) -> dict[str, tuple[Any, ...]]:
+    """Return the rows of those of the records that are plain, by id; the others come back as they were given."""
+    named = [(record, native_id(record.key, CAN)) for record in written]
+    made, others = ColumnWriter(FIELDS, "metadata", DIMS, folds=True).columns(named)
+    found = {
+        each[0]: (each[0], each[7], each[1], None, each[2], *each[3:7])
+        for columns in made
+        for each in zip(*columns, strict=True)
+    }
+    assert sorted([*found, *(native for _, native in others)]) == sorted(native for _, native in named)
+    return found
+
+
+def distinct(written: list[Record]) -> list[Record]:
+    return list({native_id(record.key, CAN): record for record in written}.values())
+
+
+@given(st.lists(records, max_size=6).map(distinct))
+def test_records_have_the_same_rows_both_ways(written: list[Record]) -> None:
+    rows = {row[0]: row for row in map(row_of, written)}
+    assert all(rows[identifier] == row for identifier, row in rows_made(written).items())
+
+
+def test_tricky_records_have_the_same_rows_both_ways() -> None:
+    written = distinct(tricky_records())
+    rows, made = {row[0]: row for row in map(row_of, written)}, rows_made(written)
+    assert all(rows[identifier] == row for identifier, row in made.items())
+    assert len(made) > len(written) / 3
+
+
+names = st.sampled_from(["n", "ü", "deep", "Content", "text", "metadata", "_vex", "id", ""])
+usual = st.fixed_dictionaries(
+    {"id": texts.filter(bool)},
+    optional={
+        "text": texts | st.none(),
+        "namespace": texts | st.none(),
+        "model": texts | st.integers(0, 3),
+        "created_at": texts | st.integers() | st.none(),
+        "metadata": st.dictionaries(names, json_values(), max_size=3) | st.none(),
+        "dims": st.just(DIMS) | st.none(),
+        "score": json_values(),
+        "big": st.integers(-(1 << 80), 1 << 80) | st.booleans() | st.sampled_from([1, 1.0, 1e21, -0.0, 1e-7]),
+    },
+)
+
+
+@given(st.lists(st.tuples(usual, st.sampled_from(["f32", "f32d", "f64", None])), max_size=6))
+def test_usual_records_have_the_same_rows_both_ways(values: list[tuple[dict[str, Any], Any]]) -> None:
+    written = []
+    for value, dtype in values:
+        model = value["model"] if isinstance(value.get("model"), str) else None
+        row = bytes((8 if dtype == "f64" else 4) * DIMS)
+        vectors = (Vector(Space(MAIN, "dense", model, DIMS, dtype), row),) if dtype is not None else ()
+        written.append(with_body(key_of(value), canonical.encode(value), vectors))
+    written = distinct(written)
+    rows = {row[0]: row for row in map(row_of, written)}
+    assert all(rows[identifier] == row for identifier, row in rows_made(written).items())
+
+
+def test_plain_records_take_the_quick_way() -> None:
+    values = [
+        {"id": f"m{at}", "text": "t", "metadata": {"n": 1.5, "e": 1e-7, "tags": ["ü"]}, "modality": None, "dims": 3}
+        for at in range(5)
+    ]
+    written = [from_json({**value, "vector": [0.1, 2.0, 3]}) for value in values]
+    written += [from_json({"id": "none", "namespace": "x", "score": 0, "created_at": "2026"})]
+    assert len(rows_made(written)) == 6

@@ -303,3 +303,36 @@ def test_a_repository_goes_to_sqlite_vec_and_back(vex, memory) -> None:  # type:
     assert vex("diff", "main", "sqlite-vec:b.db?table=notes", "--exit-code").code == 0
     assert vex("export", "--from", "sqlite-vec:b.db?table=notes", "-o", "out.vmig.jsonl").code == 0
     assert vex("inspect", "sqlite-vec:agent.db", "--json").json()["records"] == 4
+
+
+def test_new_memories_join_what_is_there_under_numbers_that_nothing_has(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    before = [from_json({"id": f"m{at}", "text": "t", "vector": [at, 1.0]}) for at in range(5)]
+    with store(path, create=True) as opened:
+        opened.write(plan_between([], before))
+    ask(path, "INSERT INTO memories_vec(rowid, embedding) VALUES (90, ?)", blob(9, 9))  # of no memory
+    ask(path, "INSERT INTO memories(number, id, content) VALUES (40, 'by hand', 'x')")
+    odd = [from_json({"id": f"odd{at}", "text": "t", "tags": ["x"], "vector": [at, 2.0]}) for at in range(3)]
+    plain = [from_json({"id": f"n{at}", "text": "t", "vector": [at, 3.0]}) for at in range(3)]
+    held = sorted([*records(path), *odd, *plain])
+    with store(path, create=True) as opened:
+        opened.write(plan_between(records(path), held))
+        check_holds(opened, held)
+    numbers = [row[0] for row in ask(path, "SELECT number FROM memories WHERE id LIKE 'n%' ORDER BY id")]
+    assert numbers == [91, 92, 93]
+
+
+def test_defaults_are_asked_for_rows_that_are_written_and_for_each_anew(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    make(
+        path,
+        "CREATE TABLE notes (id TEXT PRIMARY KEY, content TEXT, token INTEGER NOT NULL DEFAULT (random()), state TEXT "
+        "NOT NULL DEFAULT 'new'); CREATE VIRTUAL TABLE notes_vec USING vec0(embedding float[2])",
+    )
+    wanted = sorted(from_json({"id": f"m{at}", "text": "t", "vector": [at, 1.0]}) for at in range(3))
+    with store(path, create=True) as opened:
+        assert not opened.can.fills
+        opened.write(plan_between([], wanted))
+        check_holds(opened, wanted)
+    rows = ask(path, "SELECT token, state FROM notes")
+    assert len({token for token, _ in rows}) == 3 and {state for _, state in rows} == {"new"}

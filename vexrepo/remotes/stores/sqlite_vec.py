@@ -23,19 +23,18 @@ from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.point_store import PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields, Point
+from vexrepo.remotes.stores.record_splitting import Named
 from vexrepo.remotes.stores.sqlite_extension import connect
-from vexrepo.remotes.stores.sqlite_vec_records import RecordReader, suits
+from vexrepo.remotes.stores.sqlite_vec_making import config_of, make_tables, make_vec0
+from vexrepo.remotes.stores.sqlite_vec_records import RecordReader, RecordWriter, suits
 from vexrepo.remotes.stores.sqlite_vec_rows import RowReader, RowWriter, is_held
 from vexrepo.remotes.stores.sqlite_vec_table import (
     MAX_DIMS,
     TABLE,
     Layout,
     Part,
-    config_of,
     find_layout,
     find_tables,
-    make_tables,
-    make_vec0,
     quote,
 )
 
@@ -65,6 +64,7 @@ class SqliteVecStore(PointStore):
         self._layout: Layout | None = None
         self._is_made = False
         self._db: sqlite3.Connection | None = None
+        self._inserting: RecordWriter | None = None  # as long as the tables stay as they are
         self._metric = address.options.get("distance", "cosine").lower()
         if self._metric not in _METRICS:
             raise UsageError(
@@ -103,7 +103,7 @@ class SqliteVecStore(PointStore):
                         code="store-missing",
                     )
                 if found is not None:
-                    self.can = self._capabilities(db, found)
+                    self.can = self._capabilities(found)
                     self._layout = found
         return self._layout
 
@@ -114,7 +114,7 @@ class SqliteVecStore(PointStore):
         assert found is not None
         return found
 
-    def _capabilities(self, db: sqlite3.Connection, layout: Layout) -> Capabilities:
+    def _capabilities(self, layout: Layout) -> Capabilities:
         """Return what these tables hold."""
         parts = {layout.space(part).name: part for part in layout.vector_parts}
         names = {name.lower() for name in layout.members}
@@ -128,15 +128,9 @@ class SqliteVecStore(PointStore):
             # Another spelling of a column's name would be the column.
             return not column.is_required if column is not None else name.lower() not in names
 
-        fills = {}
-        for column in layout.members.values():
-            if column.is_required:
-                found = db.execute(f"SELECT {column.default}").fetchone()[0] if column.default is not None else None
-                fills[column.name] = column.filler() if found is None else column.read(found)
         return replace(
             type(self).can,
             holds_member=holds_member,
-            fills=fills,
             id_form="text" if layout.has_text_id else "number",
             is_named=len(parts) > 1,
             names=frozenset(parts) if parts else None,
@@ -255,7 +249,7 @@ class SqliteVecStore(PointStore):
             self._layout = None  # what was made is gone
             raise
         finally:
-            self._db, self._is_made = None, False
+            self._db, self._inserting, self._is_made = None, None, False
 
     @property
     def _writer(self) -> RowWriter:
@@ -282,8 +276,37 @@ class SqliteVecStore(PointStore):
             if main is not None:  # the first vectors in a table of ours
                 made = Part("vector", "embedding", "float", main.dims, self._metric)
                 make_vec0(self._db, self._vectors_name(layout.rows), [made])
-                self._layout = None
+                self._layout = self._inserting = None
         self._writer.upsert(points)
+
+    def insert_records(self, records: Sequence[Named]) -> Sequence[Named]:
+        """Add rows of records of new ids to tables of ours, and return those that are not plain."""
+        assert self._db is not None
+        if not records or self.layout.text is None or not RecordWriter.suits(self.layout, self.fields()):
+            return records
+        if self._inserting is None:
+            self._inserting = RecordWriter(self._db, self.layout, self.fields(), is_new=self._is_made)
+        return self._inserting.insert(records)
+
+    def fills(self, count: int) -> Sequence[Mapping[str, Any]]:
+        """Return what the columns that must not be NULL say where a record does not: their defaults, one for each row.
+
+        A default may be a function of a time or a random number, so it is only asked for rows that are written.
+        """
+        columns = [column for column in self.layout.members.values() if column.is_required]
+        if not columns:
+            return [{}] * count
+        cells = ", ".join("NULL" if column.default is None else f"({column.default})" for column in columns)
+        rows = "WITH RECURSIVE rows(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM rows WHERE n < ?)"
+        with self._reading() as db:
+            found = db.execute(f"{rows} SELECT {cells} FROM rows", (count,)).fetchall()
+        return [
+            {
+                column.name: column.filler() if cell is None else column.read(cell)
+                for column, cell in zip(columns, row, strict=True)
+            }
+            for row in found
+        ]
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove rows."""

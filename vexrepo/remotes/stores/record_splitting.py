@@ -1,0 +1,156 @@
+"""Records as columns of rows of a table of ours, a batch at a time, without the way through points.
+
+The other direction of ``record_columns``.  A plain record's row is the very one that is made of its point; the others
+are left to go that way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import orjson
+from orjson import dumps
+
+from vexrepo.objects.record import Record
+from vexrepo.objects.vector import MAIN, Space
+from vexrepo.remotes.stores.points import TEXTS, Fields, encode_usual, is_usual
+from vexrepo.remotes.stores.record_columns import Columns
+
+Named: TypeAlias = tuple[Record, str]  # a record and its native id
+# Types of members that are carried, of plain records; a float may be an integer that the parser gave up on.
+_CARRIED: Final = frozenset((str, int, bool, type(None)))
+_METADATA: Final = b'"metadata":'
+
+
+class _Shape(NamedTuple):
+    """What records have in common whose rows are made together."""
+
+    names: tuple[str, ...]
+    kinds: tuple[type, ...]
+    decimals: tuple[str, ...]
+    has_vector: bool
+
+
+class ColumnWriter:
+    """Makes columns of records.  ``payload``: the name of the column for metadata.
+
+    ``dims``: of the column of vectors, 0 without one.  ``folds``: names that differ in capitals only are the same.
+    """
+
+    def __init__(self, fields: Fields, payload: str, dims: int, *, folds: bool) -> None:
+        self._dims = dims
+        self._folds = folds
+        self._odd = fields.taken | {*TEXTS, payload}
+
+    def columns(self, records: Sequence[Named]) -> tuple[list[Columns], list[Named]]:
+        """Return the columns of those records, each with its native id, that are plain; and the others."""
+        values = orjson.loads(b"[" + b",".join([record.body for record, _ in records]) + b"]")
+        others: list[Named] = []
+        found = []
+        for shape, places in self._shaped(records, values):
+            made = None
+            if shape is not None:
+                made = self._made(shape, [records[at] for at in places], [values[at] for at in places], others)
+            if made is None:
+                others += [records[at] for at in places]
+            else:
+                found.append(made)
+        return found, others
+
+    def _shaped(
+        self, records: Sequence[Named], values: Sequence[dict[str, Any]]
+    ) -> Iterable[tuple[_Shape | None, Sequence[int]]]:
+        """Yield the places of records that are alike, with what they have in common; None where they are not plain."""
+        vectors = [record.vectors for record, _ in records]
+        spaces = {id(each[0].space): each[0].space for each in vectors if len(each) == 1}
+        plain = {key: space.dtype for key, space in spaces.items() if self._is_plain(space)}
+        groups: dict[Any, list[int]] = defaultdict(list)
+        for at, (held, value) in enumerate(zip(vectors, values, strict=True)):
+            dtype = plain.get(id(held[0].space)) if len(held) == 1 else None
+            if held and dtype is None:
+                groups[None].append(at)
+            else:
+                groups[dtype, tuple(value), tuple(map(type, value.values()))].append(at)
+        for key, places in groups.items():
+            if key is None:
+                yield None, places
+            else:
+                dtype, names, kinds = key
+                yield _Shape(names, kinds, (MAIN,) if dtype == "f32d" else (), dtype is not None), places
+
+    def _is_plain(self, space: Space) -> bool:
+        is_main = space.name == MAIN and space.kind == "dense" and space.dtype != "f64"
+        return is_main and space.dims == self._dims
+
+    def _made(
+        self, shape: _Shape, records: Sequence[Named], values: Sequence[dict[str, Any]], others: list[Named]
+    ) -> Columns | None:
+        """Return the columns of records of one shape, None where they are not plain; note others among them."""
+        kinds = dict(zip(shape.names, shape.kinds, strict=True))
+        if kinds.get("created_at", str) not in (str, type(None)) or kinds.get("metadata", dict) is not dict:
+            return None
+        columns: dict[str, Sequence[Any]] = dict(
+            zip(shape.names, zip(*map(dict.values, values), strict=True), strict=True)
+        )
+        natives = [native for _, native in records]
+        identifiers = columns.pop("id")
+        count = len(records)
+        nothing = (None,) * count
+        payload: Sequence[str | None] = nothing
+        odd: set[int] = set()
+        if "metadata" in columns:
+            payload = self._payload([record.body for record, _ in records], columns.pop("metadata"), odd)
+        if identifiers != tuple(natives):
+            odd |= {at for at in range(count) if identifiers[at] != natives[at]}
+        text, namespace, model, created = (
+            columns.pop(name) if kinds.get(name) is str else nothing
+            for name in ("text", "namespace", "model", "created_at")
+        )
+        carried = self._carried(columns, shape.decimals, count)
+        if carried is None:
+            return None
+        vector = [record.vectors[0].row for record, _ in records] if shape.has_vector else nothing
+        found = Columns(identifiers, carried, payload, text, namespace, model, created, vector)
+        if not odd:
+            return found
+        if len(odd) == count:
+            return None
+        others += [records[at] for at in sorted(odd)]
+        left = [at for at in range(count) if at not in odd]
+        return Columns(*([column[at] for at in left] for column in found))
+
+    def _payload(self, bodies: Sequence[bytes], metadata: Sequence[dict[str, Any]], odd: set[int]) -> list[str]:
+        """Return the canonical JSON of each record's metadata; note those which are not plain."""
+        found = []
+        for at, (body, value) in enumerate(zip(bodies, metadata, strict=True)):
+            raw = dumps(value)
+            # A body is canonical, and what is printed in it so is what it says, digit for digit.
+            if raw == b"{}" or _METADATA + raw not in body:
+                odd.add(at)
+            found.append(raw.decode())
+        if not self._are_free(set().union(*metadata)):
+            odd |= {at for at, value in enumerate(metadata) if not self._are_free(value)}
+        return found
+
+    def _are_free(self, names: Iterable[str]) -> bool:
+        return self._odd.isdisjoint(map(str.lower, names) if self._folds else names)
+
+    @staticmethod
+    def _carried(
+        columns: dict[str, Sequence[Any]], decimals: tuple[str, ...], count: int
+    ) -> Sequence[str | None] | None:
+        """Return what each row carries: the members that have no column; None where those are not plain."""
+        if not columns:
+            return ((encode_usual({}, decimals) if decimals else None),) * count
+        rows = list(zip(*columns.values(), strict=True))
+        if not all(_CARRIED.issuperset(map(type, column)) for column in columns.values()):
+            return None
+        found: dict[tuple[Any, ...], str] = {}
+        for row in set(rows):
+            absent = dict(zip(columns, row, strict=True))
+            if not is_usual(absent):
+                return None
+            found[row] = encode_usual(absent, decimals)
+        return [found[row] for row in rows]
