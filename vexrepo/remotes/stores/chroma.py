@@ -199,13 +199,13 @@ class ChromaStore(HttpPointStore):
             coming = begin(self._page, offset, limit)
             while True:
                 answer = coming()
-                ids, columns = self._read_page(answer)
-                if not ids:
+                points = self._points(*self._read_page(answer))
+                if not points:
                     return
-                offset += len(ids)
+                offset += len(points)
                 limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // max(1, answer.size_bytes)))
                 coming = begin(self._page, offset, limit)
-                yield self._points(ids, columns)
+                yield points
 
     def _page(self, offset: int, limit: int) -> Answer:
         body = {"limit": limit, "offset": offset, "include": [*_COLUMNS]}
