@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from blake3 import blake3
 
-from vexrepo.objects.record import split_key
 from vexrepo.objects.vector import MAIN
 
 if TYPE_CHECKING:
@@ -160,13 +159,14 @@ _ID_WORDS: Final[dict[IdForm, str]] = {
 
 def native_id(key: bytes, can: Capabilities) -> str:
     """Return the native id a record with this key has where it is free: its own id, if the store can hold that."""
-    identifier = split_key(key)[1]
+    raw = key.partition(b"\0\x01")[2]  # as ``split_key`` has it
+    identifier = raw.decode()
     if can.id_form != "text":
         is_right = ("uuid" in can.id_form and is_uuid(identifier)) or (
             can.id_form in ("uuid", "number") and is_number(identifier, 64 if can.id_form == "uuid" else 63)
         )
         return identifier if is_right else mapped_id(key, can)
-    fits = len(identifier.encode()) <= can.id_bytes and identifier == identifier.strip() and can.holds_id(identifier)
+    fits = len(raw) <= can.id_bytes and identifier == identifier.strip() and can.holds_id(identifier)
     return identifier if fits and identifier else mapped_id(key, can)
 
 

@@ -51,6 +51,7 @@ TABLE: Final = "vex_memories"
 MAX_ID_BYTES: Final = 2000  # an index row of PostgreSQL holds about 2,700
 LOCK_WAIT: Final = "10s"
 READ_ROWS: Final = 1000
+SENT_ROWS: Final = 250
 _LIBPQ: Final = frozenset(
     {
         "host",
@@ -500,22 +501,27 @@ class PgvectorStore(PointStore):
         if not (table.is_plain and writer.is_direct and (table.reserved or table.payload is not None)):
             self.upsert(points)
             return
-        self._send_rows(writer, writer.rows(points))
+        self._send_rows(writer, [writer.rows(points)])
 
     def insert_records(self, records: Sequence[tuple[Record, str]]) -> Sequence[tuple[Record, str]]:
         """Write records of new ids into a table of ours, and return those that are not plain."""
         if not records or not RecordWriter.suits(self.table, self.fields()):
             return records
-        rows, others = RecordWriter(self.table, self.fields()).rows(records)
-        if len(others) < len(records):
-            self._send_rows(RowWriter(self.table), rows)
-        return others
+        writer = RecordWriter(self.table, self.fields())
+        left: list[tuple[Record, str]] = []
+        for start in range(0, len(records), SENT_ROWS):  # the server takes these in while the next are made
+            pieces, others = writer.rows(records[start : start + SENT_ROWS])
+            left += others
+            if pieces:
+                self._send_rows(RowWriter(self.table), pieces)
+        return left
 
-    def _send_rows(self, writer: RowWriter, rows: bytes) -> None:
+    def _send_rows(self, writer: RowWriter, pieces: Sequence[bytes]) -> None:
         with self._wrapped("write"):
             if self._stream is None:
                 self._stream = RowStream(self._connection, writer.copy(directly=True), self._as_the_user())
-            self._stream.write(rows)
+            for piece in pieces:
+                self._stream.write(piece)
 
     def _copy(self, points: Sequence[Point]) -> None:
         writer = RowWriter(self.table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 from vexrepo.errors import StoreError
@@ -19,10 +20,11 @@ HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 MAX_SPARSE: Final = 16_000  # numbers that are not 0
 MAX_DIMS: Final = 16_000
+PIECE_BYTES: Final = 64 << 10
 _SPARSE_DIMS = 1_000_000_000
 _LENGTH = struct.Struct(">i").pack
 _COUNT = struct.Struct(">H").pack
-_NULL = b"\xff\xff\xff\xff"
+NULL: Final = b"\xff\xff\xff\xff"  # the length of a field that holds nothing
 
 
 def encode_row(fields: Sequence[bytes | None]) -> bytes:
@@ -30,7 +32,7 @@ def encode_row(fields: Sequence[bytes | None]) -> bytes:
     parts = [_COUNT(len(fields))]
     for field in fields:
         if field is None:
-            parts.append(_NULL)
+            parts.append(NULL)
         else:
             parts += (_LENGTH(len(field)), field)
     return b"".join(parts)
@@ -63,22 +65,51 @@ def _is_finite_half(row: bytes) -> bool:
 
 def encode_vectors(column: VectorColumn, items: Sequence[Vector | None]) -> list[bytes | None]:
     """Return the binary forms of a batch's vectors, None for none."""
-    import numpy as np
-
     if column.type == "sparsevec":
         return [None if item is None else _encode_sparse(column, item) for item in items]
-    number = ">f2" if column.type == "halfvec" else ">f4"
+    rows = [b"" if item is None else item.row for item in items]
+    turned = _halved(rows) if column.type == "halfvec" else swap_rows(rows)
+    return [
+        None if item is None else struct.pack(">HH", item.space.dims, 0) + row
+        for item, row in zip(items, turned, strict=True)
+    ]
+
+
+def _halved(rows: Sequence[bytes]) -> list[bytes]:
+    import numpy as np
+
+    return [np.frombuffer(row, "<f4").astype(">f2").tobytes() for row in rows]
+
+
+def decode_rows(column: VectorColumn, fields: Sequence[bytes | None]) -> list[bytes | None]:
+    """Return the float32 numbers of dense vectors, little-endian, of a batch's binary forms.
+
+    Raises: StoreError (store-answer).
+    """
+    import numpy as np
+
     size = 2 if column.type == "halfvec" else 4
-    swapped = np.frombuffer(b"".join([item.row for item in items if item is not None]), "<f4").astype(number).tobytes()
-    found: list[bytes | None] = []
-    at = 0
-    for item in items:
-        if item is None:
-            found.append(None)
-            continue
-        end = at + size * item.space.dims
-        found.append(struct.pack(">HH", item.space.dims, 0) + swapped[at:end])
-        at = end
+    if any(field is not None and len(field) != 4 + size * (field[0] << 8 | field[1]) for field in fields):
+        raise StoreError(f"the column {column.column} does not hold vectors as they are known", code="store-answer")
+    rows = [b"" if field is None else field[4:] for field in fields]
+    turned = [np.frombuffer(row, ">f2").astype("<f4").tobytes() for row in rows] if size == 2 else swap_rows(rows)
+    return [None if field is None else row for field, row in zip(fields, turned, strict=True)]
+
+
+def swap_rows(rows: Sequence[bytes]) -> list[bytes]:
+    """Return rows of float32 numbers with the bytes of each number the other way round.
+
+    In pieces: the memory of large ones is given back and taken anew each time, which costs several times the work.
+    """
+    import numpy as np
+
+    found: list[bytes] = []
+    step = max(1, PIECE_BYTES // max(1, max(map(len, rows), default=1)))
+    for start in range(0, len(rows), step):
+        piece = rows[start : start + step]
+        swapped = np.frombuffer(b"".join(piece), "<u4").byteswap().tobytes()
+        ends = list(accumulate(map(len, piece)))
+        found += [swapped[a:b] for a, b in zip((0, *ends), ends, strict=False)]
     return found
 
 
@@ -93,28 +124,18 @@ def _encode_sparse(column: VectorColumn, item: Vector) -> bytes:
 
 def decode_vectors(column: VectorColumn, fields: Sequence[bytes | None]) -> list[Vector | None]:
     """Return the vectors of a batch's binary forms.  Raises: StoreError (store-answer)."""
-    import numpy as np
-
     if column.type == "sparsevec":
         return [None if field is None else _decode_sparse(column, field) for field in fields]
-    held = [field for field in fields if field is not None]
-    number = ">f2" if column.type == "halfvec" else ">f4"
-    swapped = np.frombuffer(b"".join([field[4:] for field in held]), number).astype("<f4").tobytes()
-    spaces: dict[bytes, Space] = {}
+    spaces: dict[int, Space] = {}
     found: list[Vector | None] = []
-    at = 0
-    for field in fields:
-        if field is None:
+    for row in decode_rows(column, fields):
+        if row is None:
             found.append(None)
             continue
-        space = spaces.get(field[:2])
+        space = spaces.get(len(row))
         if space is None:
-            space = spaces[field[:2]] = Space(column.name, "dense", None, field[0] << 8 | field[1], "f32")
-        end = at + 4 * space.dims
-        found.append(Vector(space, swapped[at:end]))
-        at = end
-    if at != len(swapped):
-        raise StoreError(f"the column {column.column} does not hold vectors as they are known", code="store-answer")
+            space = spaces[len(row)] = Space(column.name, "dense", None, len(row) // 4, "f32")
+        found.append(Vector(space, row))
     return found
 
 

@@ -6,7 +6,7 @@ Memory: 16 bytes a record, whatever their number; more only for those under an i
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id, native_id
@@ -37,21 +37,46 @@ class Hashes:
             self._added.extend(self._fresh)
             self._fresh.clear()
 
-    def __contains__(self, value: bytes | str) -> bool:
+    def note_all(self, values: Iterable[bytes | str]) -> None:
+        """Add values that may be asked for at once."""
+        self._fresh.update(map(hash, values))
+        if len(self._fresh) >= _FRESH:
+            self._added.extend(self._fresh)
+            self._fresh.clear()
+
+    def has_any(self, values: Iterable[bytes | str]) -> bool:
+        """Whether one of many values is there."""
         import numpy as np
 
+        wanted = list(map(hash, values))
+        if not self._fresh.isdisjoint(wanted):
+            return True
+        self._sort()
+        held = self._sorted
+        if held is None or not len(held) or not wanted:
+            return False
+        hashes = np.array(wanted, np.int64)
+        places = np.minimum(held.searchsorted(hashes), len(held) - 1)
+        return bool((held[places] == hashes).any())
+
+    def __contains__(self, value: bytes | str) -> bool:
         wanted = hash(value)
         if wanted in self._fresh:
             return True
+        self._sort()
+        if self._sorted is None:
+            return False
+        place = int(self._sorted.searchsorted(wanted))
+        return place < len(self._sorted) and int(self._sorted[place]) == wanted
+
+    def _sort(self) -> None:
+        import numpy as np
+
         if self._added:
             added = np.sort(np.frombuffer(self._added, np.int64))
             held = self._sorted
             self._sorted = added if held is None else np.insert(held, np.searchsorted(held, added), added)
             self._added = array("q")
-        if self._sorted is None:
-            return False
-        place = int(self._sorted.searchsorted(wanted))
-        return place < len(self._sorted) and int(self._sorted[place]) == wanted
 
 
 class Names:
@@ -113,6 +138,15 @@ class Names:
             self._odd[key] = mapped
         self._natives.note(mapped)
         return mapped, True
+
+    def give_all(self, keys: Sequence[bytes], leaving: dict[str, bytes]) -> list[tuple[str, bool]]:
+        """As ``give`` for many records, one after the other."""
+        if not self._keys.has_any(keys):
+            wanted = [native_id(key, self._can) for key in keys]
+            if len(set(wanted)) == len(wanted) and not self._natives.has_any(wanted):
+                self._natives.note_all(wanted)
+                return [(native, True) for native in wanted]
+        return [self.give(key, leaving) for key in keys]
 
     def take(self, native: str) -> None:
         """Note an id that no record may get: that of a point which cannot be read."""

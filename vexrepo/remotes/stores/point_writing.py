@@ -143,13 +143,15 @@ class PlanWriter:
         spool.spill()
         return (row.record for row in spool.sorted())
 
-    def _note_spaces(self, records: Iterable[Record]) -> dict[str, Space]:
+    def _note_spaces(self, records: Sequence[Record]) -> dict[str, Space]:
         """Note which vectors records need room for, and return what is new.  Raises: StoreError (store-dims)."""
         can, spaces, settled = self._can, self._spaces, self._settled
         added: dict[str, Space] = {}
+        # A memory's spaces are few objects, and dear to compare.
+        found = {id(item.space): item.space for record in records for item in record.vectors}
+        if settled.issuperset(found.values()):
+            return added
         for record in records:
-            if settled.issuperset([item.space for item in record.vectors]):
-                continue
             for item in native_vectors(record.vectors, can):
                 space = item.space
                 held = spaces.get(space.name)
@@ -157,10 +159,10 @@ class PlanWriter:
                     spaces[space.name] = added[space.name] = space
                 elif held.kind == space.kind and held.dims != space.dims and not can.mixes_dims:
                     raise self._other_dims(record, space, held)
-            for space, _ in record.vectors:
-                held = spaces.get(space.name)
-                if held is not None and held.kind == space.kind and (held.dims == space.dims or can.mixes_dims):
-                    settled.add(space)
+        for space in found.values():
+            held = spaces.get(space.name)
+            if held is not None and held.kind == space.kind and (held.dims == space.dims or can.mixes_dims):
+                settled.add(space)
         return added
 
     def _other_dims(self, record: Record, space: Space, held: Space) -> StoreError:
@@ -180,7 +182,10 @@ class PlanWriter:
         batch: list[Record] = []
         size = 0
         for record in records:
-            weight = 2 * len(record.body) + sum([len(item.row) for item in record.vectors])
+            _, _, body, vectors = record
+            weight = 2 * len(body) + (
+                len(vectors[0].row) if len(vectors) == 1 else sum([len(row) for _, row in vectors])
+            )
             if batch and (len(batch) >= store.most_points or size + weight > store.batch_bytes):
                 yield batch
                 batch, size = [], 0
@@ -193,8 +198,8 @@ class PlanWriter:
         store, names, leaving = self._store, self._names, self._leaving
         fresh: list[Named] = []
         known: list[Named] = []
-        for record in batch:
-            native, is_new = names.give(record.key, leaving)
+        given = names.give_all([record.key for record in batch], leaving)
+        for record, (native, is_new) in zip(batch, given, strict=True):
             (fresh if is_new else known).append((record, native))
         left = fresh if self._checks else store.insert_records(fresh)
         if len(left) < len(fresh):
