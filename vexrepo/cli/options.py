@@ -32,6 +32,7 @@ def _tells_edge(name: str, value: bool, flag: str, words: str) -> Callable[[F], 
 
 no_verify = _tells_edge("verify", False, "--no-verify", "Do not ask the repository's checks and hooks.")
 fresh = _tells_edge("fresh", True, "--fresh", "Read anew, also where a read that was interrupted could go on.")
+mixing = _tells_edge("mixes_models", True, "--mix-models", "Also write embeddings of other models than those there.")
 quarantining = _tells_edge("quarantine", True, "--quarantine", "Keep what is refused apart, for a look.")
 
 

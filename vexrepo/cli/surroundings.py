@@ -73,6 +73,7 @@ class Edge:
         self.verify = True  # off with --no-verify
         self.quarantine = False  # on with --quarantine
         self.fresh = False  # on with --fresh
+        self.mixes_models = False  # on with --mix-models
         self.concurrency: int | None = None  # set by --concurrency
         self._warned: set[str] = set()
         self.unsure = ""  # what an interrupted command may leave behind
@@ -224,6 +225,7 @@ class Edge:
             equip=self.equip,
             keep_apart=self._keep_apart,
             resumes=not self.fresh,
+            mixes_models=self.mixes_models,
         )
 
     def _keep_apart(self, error: Refused, event: Event, changes: Callable[[], Iterable[Change]]) -> None:

@@ -27,10 +27,12 @@ from vexrepo.objects.record import Record, body_value, key_name, key_of, make_ke
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.timestamp import format_time
 from vexrepo.objects.vector import MAIN
+from vexrepo.remotes.models import Models, models_of, other_model
 from vexrepo.remotes.readback import Verified, Written
 from vexrepo.remotes.stores.base import Plan, Sourced, Store
 from vexrepo.remotes.stores.beside import BesideScan
 from vexrepo.remotes.stores.jsonl import BATCH, JsonlStore
+from vexrepo.remotes.stores.point_store import PointStore
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.storage.beside import is_worthwhile
 from vexrepo.storage.files import Files
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
 BESIDE_BYTES: Final = 32 << 20  # smaller files are parsed by this process
 _FRESH: Final = 1 << 16  # hashes kept in a set before they join the sorted array
 _TOLD: Final = 100  # problems of which the words are kept
+_WAYS_OUT: Final = (
+    "Write such memories into a collection or a namespace of their own; or turn them into the other model's "
+    "(--adapter, see vex adapters); or leave them out (--namespace, --components).  If both names are of one model: "
+    "--mix-models"
+)
 
 Advance = Callable[[str, int, int | None], None]  # (what, done, total)
 
@@ -147,8 +154,9 @@ def transfer_from(
         to_records = request.dry_run or not isinstance(goal, JsonlStore)
         done.was_empty = goal.describe().count in (0, None) and not goal.rewrites
         with _Stream(origin, request, done, advance, before, to_records=to_records) as stream:
+            expected = None
             if not (done.was_empty or goal.rewrites or request.mix_models):
-                stream.refuse_others(goal)
+                expected = stream.refuse_others(goal)
             if request.dry_run:
                 deque(stream.records(), maxlen=0)
                 done.edges = _count_edges(origin, goal, request)
@@ -163,6 +171,7 @@ def transfer_from(
                 edge_upserts=edges,
                 edges=lambda: iter(edges),
                 config=origin.describe().config if origin.kind == goal.kind else {},
+                expected=expected,
                 now_us=now_us,
                 keep_unnamed=True,
                 link=request.link and goal.builds_edges and not edges,
@@ -263,7 +272,7 @@ class _Stream:
     ) -> None:
         self._origin, self._request, self._done, self._advance = origin, request, done, advance
         self._before = before
-        self._held: dict[str, set[str]] = {}  # models by vector name, of what is there
+        self._held = Models()  # of what is there
         self._goal: Store | None = None
         self._seen = SeenKeys()
         self._stack = contextlib.ExitStack()
@@ -275,13 +284,14 @@ class _Stream:
     def __enter__(self) -> _Stream:
         return self
 
-    def refuse_others(self, goal: Store) -> None:
-        """Refuse embeddings of other models than those that a store gives first, before anything is written."""
-        self._goal = goal
-        for item in next(iter(goal.scan(lambda error: None)), []):
-            for vector in item.record.vectors:
-                if vector.space.model is not None and vector.space.kind != "sparse":
-                    self._held.setdefault(vector.space.name, set()).add(vector.space.model)
+    def refuse_others(self, goal: Store) -> str | None:
+        """Refuse embeddings of other models than those that a store holds, before anything is written.
+
+        Return the fingerprint that a store has to have when it is written, so that it need not be read again.
+        """
+        self._goal, before = goal, goal.describe().fingerprint
+        self._held = models_of(goal)
+        return before if isinstance(goal, PointStore) else None
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -402,23 +412,17 @@ class _Stream:
 
     def _note_space(self, record: Record) -> None:
         for item in record.vectors:
-            model, held = item.space.model, self._held.get(item.space.name)
-            if held and model is not None and model not in held and item.space.kind != "sparse":
-                raise self._other_model(record, model, held)
+            if self._held and (held := self._held.others(self._namespace(record), item.space)):
+                assert self._goal is not None
+                raise other_model(self._goal, self._key(record), item.space.model, held, _WAYS_OUT)
             if item.space.name == MAIN:
                 model = item.space.model or ""
                 self._done.models[model] = self._done.models.get(model, 0) + 1
                 self._done.dims[item.space.dims] = self._done.dims.get(item.space.dims, 0) + 1
 
-    def _other_model(self, record: Record, model: str, held: set[str]) -> StoreError:
-        assert self._goal is not None
-        return StoreError(
-            f"{self._goal.address} holds embeddings of {', '.join(sorted(held))}, and {key_name(record.key):.80} has "
-            f"one of {model}: distances between the two mean nothing.  Nothing was written.  Write such memories into "
-            "a collection of their own; or turn them into the other model's (--adapter, see vex adapters); or leave "
-            "them out (--namespace, --components).  If both names are of one model: --mix-models",
-            code="store-model",
-        )
+    def _namespace(self, record: Record) -> str:
+        """Return the namespace a record will have."""
+        return split_key(record.key)[0] if self._request.namespace is None else self._request.namespace
 
 
 def _keeping(

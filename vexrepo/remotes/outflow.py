@@ -63,16 +63,19 @@ def compare(
     accepts: Accepts | None,
     *,
     lists_changes: bool = False,
+    note: Callable[[Record], None] = lambda record: None,
 ) -> Outflow:
     """Return what separates a store (as taken in against ``target``) from it.
 
     ``saved`` holds the record ids of the commit the store was last seen at; differing records not in it are
-    unsaved.  Memory: keys of records to remove and of unsaved ones; with ``lists_changes`` of changed ones, too.
+    unsaved.  ``note`` is given each record of the store that differs.  Memory: keys of records to remove and of unsaved
+    ones; with ``lists_changes`` of changed ones, too.
     """
     outflow = Outflow(kept=int(intake.seen.sum()))
     wanted = _wanted(objects, target, intake.seen, accepts)
     for row in intake.sorter.sorted():
         record = row.record
+        note(record)
         if saved is None or saved.match(record.id)[0] < 0:
             outflow.unsaved.append(record.key)
         found = find_record(objects, target, record.key)

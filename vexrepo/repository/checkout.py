@@ -25,6 +25,7 @@ from vexrepo.repository.commit import _cache_path, _Progress
 from vexrepo.repository.core import Core
 from vexrepo.repository.difference import diff_with_store
 from vexrepo.repository.gating import as_changes, pass_gate
+from vexrepo.repository.othermodels import ModelCheck
 from vexrepo.repository.storerefs import with_seen
 from vexrepo.storage.oplog import View
 from vexrepo.storage.store import ObjectStore
@@ -81,7 +82,7 @@ def checkout(
     With a selection, of the edges only ``edge_changes`` are brought, and the others stay as they are.  ``terms`` are
     those of a push; by default, what no commit is known to have is not lost.
 
-    Raises: StateError (unsaved-changes) before anything is written, StoreError, InvalidData, Locked.
+    Raises: StateError (unsaved-changes) before anything is written, StoreError (store-model, …), InvalidData, Locked.
     """
     terms = terms or Terms()
     selection = selection or Selection()
@@ -106,7 +107,11 @@ def checkout(
             ids = (piece for found in known for piece in iter_record_ids(repository.objects, found.records))
             saved = IdTable.of_ids(ids, scratch / "saved-ids")
         is_push = terms.known is not None
-        outflow = compare(repository.objects, snapshot.records, intake, saved, accepts, lists_changes=is_push)
+        applied = repository.last_seen(address)
+        models = ModelCheck(repository.objects, snapshot, intake, applied, accepts)
+        outflow = compare(
+            repository.objects, snapshot.records, intake, saved, accepts, lists_changes=is_push, note=models.note
+        )
         if store.holds_edges and not selection:
             edges = {edge.id for found in known for edge in iter_records(repository.objects, found.edges)}
             compare_edges(repository.objects, snapshot.edges, store, set(edges), outflow)
@@ -114,6 +119,8 @@ def checkout(
             compare_edge_changes(edge_changes, store, outflow)
         against = Against(repository.objects, address, store, snapshot, intake, outflow, known, saved)
         terms.check(against, not force and not dry_run)
+        if not (store.rewrites or repository.around.mixes_models):
+            models.check(outflow)
         is_new = intake.fingerprint is None and not intake.count
         if not outflow.is_empty and not dry_run:
             _pass(repository, commit, snapshot, address, selection, terms.events, is_new=is_new)

@@ -63,7 +63,8 @@ class Surroundings:
     in " bytes" where the amounts are bytes.  ``environ`` is what hooks see of the environment, ``checks`` makes the
     built-in checks of an event, ``heard`` is told what checks and hooks said; without ``verify`` neither are asked.
     ``keep_apart`` is given what the gate refused before it is gone.  ``equip`` gives the workspace's address what opens
-    the store.  Without ``resumes``, a read that was interrupted begins anew.
+    the store.  Without ``resumes``, a read that was interrupted begins anew; with ``mixes_models`` a store may come to
+    hold embeddings of other models than it did.
     """
 
     now_us: Callable[[], int]
@@ -80,6 +81,7 @@ class Surroundings:
     keep_apart: Callable[[Refused, Event, Callable[[], Iterable[Change]]], None] = lambda error, event, changes: None
     equip: Callable[[Address], Address] = lambda address: address
     resumes: bool = True
+    mixes_models: bool = False
 
 
 class Core:

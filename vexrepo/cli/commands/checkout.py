@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vexrepo.cli.describe import branch_of, place_words
-from vexrepo.cli.options import REVISION, as_json, concurrency, example, no_verify, selecting, selection
+from vexrepo.cli.options import REVISION, as_json, concurrency, example, mixing, no_verify, selecting, selection
 from vexrepo.cli.output import emit, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain
@@ -39,6 +39,7 @@ _UNSURE = "the repository is as it was; `vex status` tells what the store holds"
     "-m", "--merge", is_flag=True, help="Write only what changed since the store was last seen; keep the rest."
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written, write nothing.")
+@mixing
 @no_verify
 @concurrency
 @as_json
@@ -205,6 +206,7 @@ def _print(
 @click.option("--detach", is_flag=True, help="Go to any revision, on no branch.")
 @click.option("--keep", is_flag=True, help="Leave the store as it is; only HEAD moves.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite memories that no commit has.")
+@mixing
 @no_verify
 @as_json
 @pass_edge

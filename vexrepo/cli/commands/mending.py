@@ -16,7 +16,7 @@ from vexrepo.cli.changes import key_label
 from vexrepo.cli.conflicts import value_words
 from vexrepo.cli.describe import one_line
 from vexrepo.cli.failures import DONE, FAILED
-from vexrepo.cli.options import REVISION, as_json, example
+from vexrepo.cli.options import REVISION, as_json, example, mixing
 from vexrepo.cli.output import added, emit, heading, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import ago, counted, iso, memories, plain, shorten
@@ -43,6 +43,7 @@ SKIP = 125  # what a command run by bisect says of a commit it cannot judge, as 
 @click.option("--to", "store", metavar="STORE", help="Write to this store instead of the workspace.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite memories that were changed since and are in no commit.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
+@mixing
 @as_json
 @pass_edge
 def restore(
@@ -91,6 +92,7 @@ def _keys(repository: Repository, commit: CommitId, revision: str, identifier: s
 @click.command(epilog=example("vex reset HEAD~1", "vex reset --hard v1"))
 @click.argument("revision", metavar="REV", type=REVISION)
 @click.option("--hard", is_flag=True, help="Bring the workspace store along, dropping what no commit has.")
+@mixing
 @as_json
 @pass_edge
 def reset(edge: Edge, revision: str, hard: bool, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from vexrepo.cli.conflicts import conflict_json, conflict_lines
 from vexrepo.cli.describe import place_words
 from vexrepo.cli.failures import CONFLICTS, DONE
-from vexrepo.cli.options import REVISION, as_json, example, no_verify
+from vexrepo.cli.options import REVISION, as_json, example, mixing, no_verify
 from vexrepo.cli.output import emit, heading, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain, seconds_words, tally
@@ -100,6 +100,7 @@ MERGE_RULES = (
 @click.option("--abort", is_flag=True, help="Drop the merge under way; nothing has been changed.")
 @click.option("--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing.")
+@mixing
 @no_verify
 @as_json
 @pass_edge
@@ -172,6 +173,7 @@ def _of_one_commit(function: F) -> F:
                 "--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves."
             ),
             click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing."),
+            mixing,
             no_verify,
             as_json,
             pass_edge,

@@ -12,7 +12,7 @@ from vexrepo.cli.commands.merge import MERGE_RULES, exit_code_of, joining, polic
 from vexrepo.cli.commands.push import fetched_json, receive, say_fetched
 from vexrepo.cli.failures import DONE
 from vexrepo.cli.hosting import as_place, reach_to, secrets_of, way_out
-from vexrepo.cli.options import BRANCH, REMOTE, as_json, concurrency, example, fresh, no_verify, quarantining
+from vexrepo.cli.options import BRANCH, REMOTE, as_json, concurrency, example, fresh, mixing, no_verify, quarantining
 from vexrepo.cli.output import emit, say
 from vexrepo.cli.remotes import Remote, find_target
 from vexrepo.cli.storing import Source
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @joining
 @click.option("--no-checkout", is_flag=True, help="Leave the workspace store as it is; only the branch moves.")
 @click.option("-n", "--dry-run", is_flag=True, help="Receive, and say what would be merged; change nothing of yours.")
+@mixing
 @no_verify
 @quarantining
 @fresh

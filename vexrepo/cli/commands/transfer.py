@@ -18,6 +18,7 @@ from vexrepo.cli.options import (
     filtering,
     filters,
     fresh,
+    mixing,
     no_verify,
     quarantining,
 )
@@ -73,7 +74,7 @@ def _guarded(function: F) -> F:
             click.option(
                 "--adapter", metavar="NAME", help="Turn embeddings into another model's; vex adapters lists what can."
             ),
-            click.option("--mix-models", is_flag=True, help="Also write embeddings of other models than those there."),
+            mixing,
             no_verify,
             concurrency,
         )
@@ -365,7 +366,7 @@ def _request(
         not given["ignore_sidecar"],
         given["dry_run"],
         find_adapter(given["adapter"]) if given.get("adapter") else None,
-        bool(given.get("mix_models")),
+        edge.mixes_models,
     )
 
 
