@@ -39,10 +39,10 @@ from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Cursor, Plan, Sourced, Store, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
+from vexrepo.remotes.stores.point_mapping import told_mapping
 from vexrepo.remotes.stores.point_names import Names
 from vexrepo.remotes.stores.point_writing import PlanWriter, Wanted
 from vexrepo.remotes.stores.points import (
-    RESERVED,
     BadPoint,
     Fields,
     Point,
@@ -337,9 +337,11 @@ class PointStore(Store):
                         yield record
 
     def mapping(self) -> dict[str, str]:
-        """Return which member of a payload each member of a record is."""
-        members = dict(self.fields().members)
-        return {**members, "metadata": "all other members of the payload", "everything else": RESERVED}
+        """Return which member of a payload, with the types of the first points, each member of a record is."""
+        if not self.exists():
+            return {}
+        sample = next(iter(self.read_points()), [])[:SAMPLE]
+        return told_mapping(sample, self.fields(), self.held_spaces())
 
     def place(self, place: int) -> str:
         """Return words for a point: ``qdrant://localhost:6333/agent point 12``."""
