@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
-from vexrepo.storage.ahead import reading_ahead
+import pytest
+
+from vexrepo.storage.ahead import one_ahead, reading_ahead
 
 
 def test_a_reader_that_is_left_waits_for_none_of_its_threads() -> None:
@@ -16,7 +18,7 @@ def test_a_reader_that_is_left_waits_for_none_of_its_threads() -> None:
         begun.set()
         may_end.wait(60)
 
-    def read() -> Iterator[int]:
+    def read() -> Generator[int, None, None]:
         with reading_ahead() as pool:
             pool.submit(slow)
             pool.submit(later.set)
@@ -51,3 +53,70 @@ def test_a_reader_that_the_collector_ends_while_a_thread_begins_does_not_hang() 
     with lock:
         gc.collect()
     assert gc.collect() >= 0
+
+
+def test_no_more_than_one_page_is_made_before_it_is_asked_for() -> None:
+    made: list[int] = []
+    is_second = threading.Event()
+
+    def pages() -> Generator[int, None, None]:
+        for number in range(5):
+            made.append(number)
+            if number == 1:
+                is_second.set()
+            yield number
+
+    reader = one_ahead(pages())
+    assert next(reader) == 0
+    assert is_second.wait(60)
+    assert made == [0, 1]
+    assert [*reader] == [1, 2, 3, 4]
+
+
+def test_what_a_page_raises_is_raised_in_its_place() -> None:
+    def pages() -> Generator[str, None, None]:
+        yield "first"
+        yield "second"
+        raise KeyError("third")
+
+    reader = one_ahead(pages())
+    assert [next(reader), next(reader)] == ["first", "second"]
+    with pytest.raises(KeyError, match="third"):
+        next(reader)
+    assert [*reader] == []
+
+
+def test_what_pages_hold_is_let_go_when_their_reader_leaves() -> None:
+    is_let_go = threading.Event()
+
+    def pages() -> Generator[int, None, None]:
+        try:
+            yield from range(5)
+        finally:
+            is_let_go.set()
+
+    reader = one_ahead(pages())
+    next(reader)
+    reader.close()  # type: ignore[attr-defined]
+    assert is_let_go.wait(60)
+
+
+def test_a_page_under_way_is_let_go_when_it_is_there_and_nobody_waits_for_it() -> None:
+    is_under_way, may_end, is_let_go = threading.Event(), threading.Event(), threading.Event()
+
+    def pages() -> Generator[int, None, None]:
+        try:
+            yield 0
+            is_under_way.set()
+            may_end.wait(60)
+            yield 1
+        finally:
+            is_let_go.set()
+
+    reader = one_ahead(pages())
+    next(reader)
+    assert is_under_way.wait(60)
+    reader.close()  # type: ignore[attr-defined]
+    assert not is_let_go.is_set()
+    may_end.set()
+    assert is_let_go.wait(60)

@@ -9,7 +9,7 @@ Mapping: remotes/STORES.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from threading import Lock
@@ -39,7 +39,7 @@ from vexrepo.remotes.stores.milvus_rows import Rows, any_of, literal
 from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
 from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import Fields
-from vexrepo.storage.ahead import reading_ahead
+from vexrepo.storage.ahead import one_ahead
 
 _PAGE_BYTES: Final = 8 << 20  # of a page of rows with some 2 KB beside their vectors
 _LOAD_S: Final = 600.0  # a large collection takes minutes
@@ -186,14 +186,10 @@ class MilvusStore(PointStore):
         """Yield points; the next page is on its way while one is worked on."""
         self._load()
         rows, where = Rows(self.layout), str(self.address)
-        pages = self._pages(last)
-        with reading_ahead() as ahead:
-            coming = ahead.submit(next, pages, None)
-            while (page := coming.result()) is not None:
-                coming = ahead.submit(next, pages, None)
-                yield [rows.point(each, where) for each in page]
+        for page in one_ahead(self._pages(last)):
+            yield [rows.point(each, where) for each in page]
 
-    def _pages(self, last: str | None) -> Iterator[Any]:
+    def _pages(self, last: str | None) -> Generator[Any, None, None]:
         """Yield pages of rows, from the first or after one."""
         key, how = self.layout.key.name, self._reading()
         is_number = self.layout.key.type == "INT64"
