@@ -63,6 +63,7 @@ class _Redis(Peer):
                 vector = np.frombuffer(fields.pop(b"vector"), "<f4")
                 payload = {member.decode(): value.decode() for member, value in fields.items()}
                 payload["tags"] = payload["tags"].split(",")
+                payload["importance"] = int(payload["importance"])
                 found.append((payload, vector))
             if not cursor:
                 return len(found)

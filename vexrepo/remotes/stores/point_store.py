@@ -249,9 +249,14 @@ class PointStore(Store):
 
     def _with_fields(self, batches: Iterator[list[Point]]) -> Iterator[list[Point]]:
         first = next(batches, [])
+        self.name_fields(first)
+        return chain((first,), batches)
+
+    def name_fields(self, first: Sequence[Point]) -> Fields:
+        """Return what the members of a payload are called: found by the first points that are read, if not before."""
         if self._fields is None:
             self._fields = self.find_fields(first)
-        return chain((first,), batches)
+        return self._fields
 
     def _settled_can(self) -> Capabilities:
         """Return what can be held by way of the fields: a framework takes no ids but its own kind."""
@@ -282,17 +287,20 @@ class PointStore(Store):
             can, fields = self._settled_can(), self.fields()
             names = Names(can) if self.create and cursor is None else None
             for batch in batches:
-                if names is None and {Record}.issuperset(map(type, batch)):
-                    yield list(map(Sourced._make, zip(batch, count(place + 1), strict=False))), None
+                if names is None and batch and {Record}.issuperset(map(type, batch)):
+                    found = list(map(Sourced._make, zip(batch, count(place + 1), strict=False)))
                     place += len(batch)
+                    yield found, Cursor(split_key(found[-1].record.key)[1], place) if self.resumes else None
                     continue
                 found, native = [], ""
                 for point in batch:
                     place += 1
                     if isinstance(point, Record):
                         found.append(Sourced(point, place))
+                        if names is not None or self.resumes:
+                            native = split_key(point.key)[1]
                         if names is not None:
-                            names.add(point.key, split_key(point.key)[1])
+                            names.add(point.key, native)
                         continue
                     native = point.id
                     try:

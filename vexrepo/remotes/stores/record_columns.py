@@ -56,17 +56,23 @@ class Columns(NamedTuple):
 
 
 class ColumnReader:
-    """Makes records of columns.  ``dims``: of the column of vectors, 0 without one."""
+    """Makes records of columns.  ``dims``: of the column of vectors, 0 without one, None where those differ."""
 
-    def __init__(self, fields: Fields, dims: int) -> None:
+    def __init__(self, fields: Fields, dims: int | None) -> None:
         self._taken = fields.taken
         self._forms = Forms()
-        self._sizes = frozenset((0, 4 * dims))
+        self._sizes = None if dims is None else frozenset((0, 4 * dims))
 
     def records(self, columns: Columns) -> list[Record | None]:
         """Return the record of each row, None for those that are not plain."""
-        odd = self._odd(columns)
-        metadata = self._metadata(columns.payload, odd)
+        odd = self.odd(columns)
+        return self.filled(columns, self._metadata(columns.payload, odd), odd)
+
+    def filled(self, columns: Columns, metadata: Sequence[bytes | None], odd: set[int]) -> list[Record | None]:
+        """Return the record of each row, None for those that are odd: not plain.
+
+        ``metadata`` is the canonical form of each row's, None or b"" where there is none, in place of the payload.
+        """
         found: list[Record | None] = [None] * len(metadata)
         for form, places in self._formed(columns, metadata, odd):
             if len(places) == len(found):
@@ -77,7 +83,7 @@ class ColumnReader:
                 found[at] = record
         return found
 
-    def _odd(self, columns: Columns) -> set[int]:
+    def odd(self, columns: Columns) -> set[int]:
         """Return the places of rows with values of other types than plain ones have."""
         odd: set[int] = set()
         for column, kinds in zip(columns, _KINDS, strict=True):
@@ -86,7 +92,7 @@ class ColumnReader:
         if "" in columns.id:
             odd |= {at for at, value in enumerate(columns.id) if value == ""}
         sizes = [0 if row is None else len(row) or -1 for row in columns.vector]
-        if not self._sizes.issuperset(sizes):
+        if self._sizes is not None and not self._sizes.issuperset(sizes):
             odd |= {at for at, size in enumerate(sizes) if size not in self._sizes}
         return odd
 

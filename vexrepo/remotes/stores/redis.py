@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Sourced
 from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
-from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted
+from vexrepo.remotes.stores.point_names import Hashes
+from vexrepo.remotes.stores.point_store import SAMPLE, Point, PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.remotes.stores.redis_forms import (
     TYPES,
@@ -35,9 +37,13 @@ from vexrepo.remotes.stores.redis_forms import (
     json_holds,
 )
 from vexrepo.remotes.stores.redis_index import VECTORS, Index, new_index, of_config, read_index
+from vexrepo.remotes.stores.redis_records import HashReader
+from vexrepo.storage.ahead import one_ahead
 
 if TYPE_CHECKING:
     import redis
+
+Page: TypeAlias = list[tuple[bytes, Any]]
 
 PREFIX: Final = "vex-memory:"  # the original tool's
 PORT: Final = 6379
@@ -309,34 +315,45 @@ class RedisStore(PointStore):
         pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "*"
         for each in (kind,) if kind else ("hash", "json") if self.has_json else ("hash",):
             cursor: int | str = 0
-            seen: set[int] = set()
+            seen = Hashes()
             while True:
                 words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN, "TYPE", _TYPES[each])
                 cursor, keys = self._command(*words)
                 for key in keys:
-                    if hash(key) not in seen:  # 8 bytes of each: two keys share them once in 10^19
-                        seen.add(hash(key))
+                    if key not in seen:
+                        seen.note(key)
                         yield key
                 if int(cursor) == 0:
                     break
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all points in batches."""
-        batch: list[bytes] = []
-        for key in self._keys(self.layout.keys):
-            batch.append(key)
-            if len(batch) == self.batch_points:
-                yield self._points(batch)
-                batch = []
-        if batch:
-            yield self._points(batch)
+        return map(self._points, one_ahead(self._pages()))
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the points of some ids; what makes none is left out."""
         self._report = lambda error: None
-        return self._points([(self.prefix + each).encode() for each in ids])
+        return self._points(self._page([(self.prefix + each).encode() for each in ids]))
 
-    def _points(self, keys: list[bytes]) -> list[Point]:
+    def read_records(self) -> Iterator[Sequence[Point | Record]]:
+        """Yield all points in batches, but for the first those of hashes as records."""
+        pages = one_ahead(self._pages())
+        first = self._points(next(pages, []))
+        fields = self.name_fields(first)
+        if self.layout.keys == "json":
+            return chain((first,), map(self._points, pages))
+        reader = HashReader(self.layout, fields)
+        return chain((first,), (self._records(reader, page) for page in pages))
+
+    def _pages(self) -> Generator[Page, None, None]:
+        """Yield all keys and what is under each, in batches.  The first is small: fields are named after it."""
+        keys, most = self._keys(self.layout.keys), SAMPLE
+        while batch := list(islice(keys, most)):
+            yield self._page(batch)
+            most = self.batch_points
+
+    def _page(self, keys: list[bytes]) -> Page:
+        """Return keys and what is under each; one that is gone, or replaced by something else, is left out."""
         is_document = self.layout.keys == "json"
         with self._asking():
             pipe = self.client.pipeline(transaction=False)
@@ -349,12 +366,23 @@ class RedisStore(PointStore):
             for answer in answers:
                 if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
                     raise answer
+        found = zip(keys, answers, strict=True)
+        return [(key, held) for key, held in found if held and not isinstance(held, Exception)]
+
+    def _records(self, reader: HashReader, page: Page) -> list[Point | Record]:
+        """Return the records of hashes, and points of those that are not plain."""
+        at = len(self.prefix.encode())
+        made = reader.records([key[at:] for key, _ in page], [held for _, held in page])
+        found: list[Point | Record] = []
+        for each, record in zip(page, made, strict=True):
+            found += (record,) if record is not None else self._points([each])
+        return found
+
+    def _points(self, page: Page) -> list[Point]:
         found = []
-        for key, answer in zip(keys, answers, strict=True):
-            if not answer or isinstance(answer, Exception):
-                continue  # gone or replaced since it was listed
+        for key, held in page:
             try:
-                found.append(self._point(key, answer))
+                found.append(self._point(key, held))
             except InvalidData as error:
                 told = InvalidData(f"{self.address} key {key!r:.80}: {error}", code=error.code)
                 if self._report is None:

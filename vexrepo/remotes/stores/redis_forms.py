@@ -73,7 +73,7 @@ def encode_hash(point: Point, layout: Layout) -> dict[bytes, bytes]:
     for space, row in point.vectors:
         held = layout.vectors[space.name]
         numbers = _as_numbers(row, held.dtype)
-        if _from_base64(numbers, held) is not None:
+        if from_base64(numbers, held) is not None:
             types[held.name] = "f4"
         found[held.name.encode()] = numbers
     if types:
@@ -83,7 +83,7 @@ def encode_hash(point: Point, layout: Layout) -> dict[bytes, bytes]:
 
 def decode_hash(identifier: str, fields: Mapping[bytes, bytes], layout: Layout) -> Point:
     """Return the point of a hash.  Raises: InvalidData (dims-mismatch, not-utf8, not-finite)."""
-    types = _types(fields.get(TYPES.encode(), b""))
+    types = told_types(fields.get(TYPES.encode(), b""))
     payload: dict[str, Any] = {}
     rows: dict[str, bytes] = {}
     places = {each.name: name for name, each in layout.vectors.items()}
@@ -98,7 +98,7 @@ def decode_hash(identifier: str, fields: Mapping[bytes, bytes], layout: Layout) 
     found = []
     for name, raw in rows.items():
         held = layout.vectors[name]
-        plain = None if types.get(held.name) == "f4" else _from_base64(raw, held)
+        plain = None if types.get(held.name) == "f4" else from_base64(raw, held)
         found.append(exact_vector(name, raw if plain is None else plain, held.dtype, held.name))
     return Point(identifier, with_exact(payload, found, []), single_vectors(found))
 
@@ -107,7 +107,7 @@ def _encode_field(name: str, value: Any, layout: Layout) -> tuple[bytes, str]:
     """Return the bytes of a value, and the kind that has to be told, "" where it reads as it is."""
     if isinstance(value, str):
         raw = value.encode()
-        return raw, "" if _plain(raw, name in layout.numbers) == value else "text"
+        return raw, "" if plain_value(raw, name in layout.numbers) == value else "text"
     if isinstance(value, list) and value and all(isinstance(item, str) and _is_word(item) for item in value):
         return ",".join(value).encode(), "list"
     blob = _blob(value) if isinstance(value, dict) and len(value) == 1 else None
@@ -126,10 +126,10 @@ def _decode_field(name: str, raw: bytes, kind: str | None, layout: Layout) -> An
             return raw.decode()
     except (InvalidData, UnicodeDecodeError):
         pass  # an agent put something else there
-    return _plain(raw, name in layout.numbers)
+    return plain_value(raw, name in layout.numbers)
 
 
-def _plain(raw: bytes, is_number: bool) -> Any:
+def plain_value(raw: bytes, is_number: bool) -> Any:
     """Return what a field says to a reader who knows nothing but the index."""
     if is_number and _NUMBER.fullmatch(raw):
         try:
@@ -153,7 +153,7 @@ def _blob(value: dict[str, Any]) -> bytes | None:
         raw = base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):
         return None
-    return raw if _plain(raw, False) == value else None
+    return raw if plain_value(raw, False) == value else None
 
 
 def _is_word(text: str) -> bool:
@@ -161,7 +161,8 @@ def _is_word(text: str) -> bool:
 
 
 @lru_cache(64)  # most points of a collection say the same
-def _types(raw: bytes) -> Mapping[str, str]:
+def told_types(raw: bytes) -> Mapping[str, str]:
+    """Return what a hash says in ``_vex_types``."""
     try:
         found = orjson.loads(raw) if raw else {}
     except orjson.JSONDecodeError:
@@ -259,7 +260,7 @@ def _as_numbers(row: bytes, dtype: str) -> bytes:
     return row if dtype == "<f4" else np.frombuffer(row, "<f4").astype(dtype).tobytes()
 
 
-def _from_base64(raw: bytes, held: VectorField) -> bytes | None:
+def from_base64(raw: bytes, held: VectorField) -> bytes | None:
     """Return the float32 bytes that a field's text stands for, as the original tool writes them, None if none.
 
     Some raw bytes look like it: whoever writes those says so (``f4``).
