@@ -436,6 +436,7 @@ def test_members_are_taken_with_their_types(serve, client):
     )
     assert got.part("o").need_text("t") == "y"
     assert [one.text("t") for one in got.parts("l")] == ["z"]
+    assert (got.objects("l"), got.objects("gone")) == ([{"t": "z"}], [])
     assert got.texts("s") == ["a"]
     for wrong in (
         lambda: got.text("n"),
@@ -443,6 +444,7 @@ def test_members_are_taken_with_their_types(serve, client):
         lambda: got.flag("n"),
         lambda: got.part("l"),
         lambda: got.parts("s"),
+        lambda: got.objects("s"),
         lambda: got.texts("l"),
         lambda: got.need_text("gone"),
     ):

@@ -165,6 +165,13 @@ class Fields:
         found = self._take(name, list, "an array")
         return [Fields(item, self._where, self._complain) for item in found or ()]
 
+    def objects(self, name: str) -> list[dict[str, Any]]:
+        """Return a member that is an array of objects, these as they are; an empty list if it is absent."""
+        found: list[dict[str, Any]] = self._take(name, list, "an array") or []
+        if not {dict}.issuperset(map(type, found)):
+            raise self._complain(f"{self._where} answered with other things than objects in {name!r}")
+        return found
+
     def texts(self, name: str) -> list[str] | None:
         """Return a member that is an array of texts."""
         found: list[str] | None = self._take(name, list, "an array")

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from itertools import chain
+from typing import Any, ClassVar, Final, TypeAlias
 
 import numpy as np
 import orjson
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space, Vector, pack_numbers
 from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import Credential, segment
@@ -26,6 +28,7 @@ from vexrepo.remotes.stores.base import Description
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
+from vexrepo.remotes.stores.payload_records import PayloadReader, Plain, single_rows
 from vexrepo.remotes.stores.point_store import Point, Wanted
 from vexrepo.remotes.stores.points import RESERVED, TEXTS, Fields
 from vexrepo.remotes.stores.search_mapping import (
@@ -39,6 +42,9 @@ from vexrepo.remotes.stores.search_mapping import (
     read_vectors,
     reserved_mapping,
 )
+from vexrepo.storage.ahead import one_ahead
+
+Hit: TypeAlias = dict[str, Any]
 
 PASSWORD: Final = "password"
 _INDEX: Final = re.compile(r"(?![-_+.])[^A-Z\\/*?\"<>| ,#:\0]{1,255}")
@@ -201,6 +207,17 @@ class OpenSearchStore(HttpPointStore):
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield the documents as they are at one point in time."""
+        return map(self._points, one_ahead(self._pages()))
+
+    def read_records(self) -> Iterator[Sequence[Point | Record]]:
+        """Yield the documents as they are at one point in time, but for the first page those of ours as records."""
+        pages = one_ahead(self._pages())
+        first = self._points(next(pages, []))
+        reader = PayloadReader(self.name_fields(first))
+        return chain((first,), (self._records(reader, page) for page in pages))
+
+    def _pages(self) -> Generator[list[Hit], None, None]:
+        """Yield what is found at one point in time, in pages, of which the first is small."""
         self._check_source()
         self._refresh()
         point_in_time = self._open()
@@ -231,18 +248,22 @@ class OpenSearchStore(HttpPointStore):
                 found = answer.fields()
                 self._check_whole(answer, found.value)
                 hits = found.part("hits")
-                rows = [] if hits is None else [each.value for each in hits.parts("hits")]
+                rows = [] if hits is None else hits.objects("hits")
                 if not rows:
                     return
-                yield [self._point(each) for each in rows]
+                last, length = rows[-1].get("sort"), len(answer.body)
                 if point_in_time is None:
                     scroll = found.need_text("_scroll_id")
+                else:
+                    point_in_time = found.text("pit_id") or point_in_time
+                del answer, found, hits  # not held while the next page is on its way
+                yield rows
+                if point_in_time is None:
                     continue
-                point_in_time = found.text("pit_id") or point_in_time
-                former, after = after, rows[-1].get("sort")
+                former, after = after, last
                 if not after or after == former:
-                    raise self.http.nonsense(f"{answer.where} gives the same page again and again")
-                size = max(1, min(_MOST_POINTS, 2 * size, size * _PAGE_BYTES // max(1, len(answer.body))))
+                    raise self.http.nonsense(f"{self.address} gives the same page again and again")
+                size = max(1, min(_MOST_POINTS, 2 * size, size * _PAGE_BYTES // max(1, length)))
         finally:
             self._close(point_in_time, scroll)
 
@@ -309,7 +330,41 @@ class OpenSearchStore(HttpPointStore):
                 code="store-busy",
             )
 
-    def _point(self, hit: Mapping[str, Any]) -> Point:
+    def _points(self, hits: Sequence[Hit]) -> list[Point]:
+        return [self._point(hit) for hit in hits]
+
+    def _records(self, reader: PayloadReader, hits: Sequence[Hit]) -> list[Point | Record]:
+        """Return the records of documents, and points of those that are not plain."""
+        numbers = [self._numbers(hit) for hit in hits]
+        rows = iter(single_rows([each for each in numbers if each], loses=True))  # what was more is carried
+        plain: list[Plain | None] = []
+        for hit, held in zip(hits, numbers, strict=True):
+            row = next(rows) if held else None
+            is_plain = held is not None and (row is not None or not held)
+            plain.append(Plain(hit["_id"], self._without_vector(hit["_source"]), row) if is_plain else None)
+        made = reader.records(plain)
+        return [self._point(hit) if record is None else record for hit, record in zip(hits, made, strict=True)]
+
+    def _without_vector(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        payload = dict(source)
+        if MAIN in self._vectors:
+            payload.pop(self._vectors[MAIN].name, None)
+        return payload
+
+    def _numbers(self, hit: Hit) -> list[Any] | None:
+        """Return the main vector's numbers of a document of ours, [] for none; None of one that is not plain."""
+        source, main = hit.get("_source"), self._vectors.get(MAIN)
+        if not isinstance(source, dict) or RESERVED not in source or not isinstance(hit.get("_id"), str):
+            return None
+        if "_routing" in hit or any(each.name in source for each in self._vectors.values() if each is not main):
+            return None
+        if main is None or main.name not in source:
+            return []
+        numbers = source[main.name]
+        is_right = isinstance(numbers, list) and numbers and _NUMBERS.issuperset(map(type, numbers))
+        return numbers if is_right else None
+
+    def _point(self, hit: Hit) -> Point:
         identifier, source = hit.get("_id"), hit.get("_source")
         if not isinstance(identifier, str) or not isinstance(source, dict):
             raise self.http.nonsense(f"{self.address}: a document has no id, or is not given back")
