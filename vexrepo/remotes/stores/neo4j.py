@@ -10,8 +10,9 @@ Mapping: remotes/STORES.md.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Final, TypeAlias
 
 import numpy as np
 import orjson
@@ -25,7 +26,7 @@ from vexrepo.remotes.stores.base import Cursor, Description, Sourced
 from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
 from vexrepo.remotes.stores.neo4j_edges import WAITING, Edges
-from vexrepo.remotes.stores.neo4j_graph import PASSWORD, Graph, is_name, quoted
+from vexrepo.remotes.stores.neo4j_graph import PASSWORD, Graph, Row, is_name, quoted
 from vexrepo.remotes.stores.neo4j_schema import (
     MAX_DIMS,
     SIMILARITIES,
@@ -37,18 +38,24 @@ from vexrepo.remotes.stores.neo4j_schema import (
     read_schema,
 )
 from vexrepo.remotes.stores.neo4j_values import Kinds, holds
+from vexrepo.remotes.stores.payload_records import PayloadReader, Plain, single_rows
 from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields
+from vexrepo.storage.ahead import one_ahead
+
+Node: TypeAlias = Mapping[str, Any]
 
 LABEL: Final = "Memory"
 IDS: Final = ("id", "uuid", "uid", "memory_id", "node_id", "key", "name")  # what an id is looked for under
 VECTORS: Final = ("vector", "embedding", "embeddings", "textEmbedding", "content_embedding", "name_embedding")
 _PAGE: Final = 1000
-_FIRST_PAGE: Final = 64
 _SAMPLE: Final = 64  # nodes that are looked at for what their properties are called
 _ID_BYTES: Final = 4096  # an index takes some 8,000
 _NUMBERS: Final = frozenset((float, int))
 _LEAST: Final = -(1 << 63)
+# Of values that cannot be compared the comparison is null.
+_NO_TEXT: Final = "{id} IS NULL OR ({id} >= '') IS NULL"
+_NO_ID: Final = "{id} IS NULL OR (({id} >= '') IS NULL AND ({id} >= $least) IS NULL)"
 
 
 class Neo4jStore(PointStore):
@@ -83,11 +90,17 @@ class Neo4jStore(PointStore):
         self.graph = Graph(address)
         self.kinds = Kinds()
         self._report: Callable[[InvalidData], None] | None = None
+        self._are_texts = False  # all ids that the last reading found
         try:
             self._look()
         except BaseException:
             self.close()
             raise
+
+    @cached_property
+    def _has_numbers(self) -> bool:
+        """Whether there are nodes whose ids are numbers; asked where an id looks like one."""
+        return bool(self.graph.read(f"{self._match} WHERE n.{self._id} >= $least RETURN 1 LIMIT 1", least=_LEAST))
 
     def _named(self, option: str, default: str) -> str:
         name = self.address.options.get(option, default)
@@ -109,12 +122,9 @@ class Neo4jStore(PointStore):
         """Find out how the label is set up, and what its nodes call their id and their vectors."""
         self._schema = read_schema(self.graph, self.label)
         rows = self.graph.read(f"{self._match} RETURN properties(n) LIMIT {_SAMPLE}")
-        sample = [properties for (properties,) in rows]
+        self._sample = sample = [properties for (properties,) in rows]
         self._is_there = bool(sample or self._schema.indexes or self._schema.unique)
         self.id_name = self._find_id(sample)
-        self._has_numbers = bool(sample) and bool(
-            self.graph.read(f"{self._match} WHERE n.{self._id} >= $least RETURN 1 LIMIT 1", least=_LEAST)
-        )
         self._shadowed = self.id_name != "id" and any("id" in each for each in sample)
         self._take(self._schema, self._find_vector(sample))
 
@@ -188,6 +198,14 @@ class Neo4jStore(PointStore):
         }
         return spaces or None
 
+    def fields(self) -> Fields:
+        """Return what the members of a payload are called, as the nodes looked at first have it."""
+        found = []
+        for node in self._sample if self._fields is None else ():
+            with contextlib.suppress(InvalidData):
+                found.append(self._point(node))
+        return self.name_fields(found)
+
     def find_fields(self, sample: Sequence[Point]) -> Fields:
         """Return the fields: the text's name as the address or most nodes have it, else the original tool's."""
         if "text" in self.address.options:
@@ -211,70 +229,123 @@ class Neo4jStore(PointStore):
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield the nodes in the order of their ids, texts before numbers; then say which have none."""
-        yield from self._points(None)
+        return map(self._points, self._nodes(None))
 
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
         """Yield the nodes whose ids come after one."""
-        yield from self._points(self._native(last))
+        return map(self._points, self._nodes(self._native(last)))
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the nodes of some ids; what makes none is left out."""
         self._report = lambda error: None
         natives = [self._native(each) for each in ids]
         rows = self.graph.read(f"{self._match} WHERE n.{self._id} IN $ids RETURN properties(n)", ids=natives)
-        return [point for (properties,) in rows if (point := self._point_or_problem(properties)) is not None]
+        return self._points([properties for (properties,) in rows])
 
-    def _points(self, after: str | int | None) -> Iterator[list[Point]]:
+    def read_records(self) -> Iterator[Sequence[Point | Record]]:
+        """Yield the nodes, those that are plain as records."""
+        reader = PayloadReader(self.fields())
+        return (self._records(reader, page) for page in self._nodes(None))
+
+    def _nodes(self, after: str | int | None) -> Iterator[list[Node]]:
+        """Yield the properties of nodes in pages, then say which have no id."""
         for rows in self._pages("properties(n)", after):
-            if found := [point for (properties,) in rows if (point := self._point_or_problem(properties)) is not None]:
-                yield found
-        # Of values that cannot be compared the comparison is null.
-        others = f"n.{self._id} IS NULL OR ((n.{self._id} >= '') IS NULL AND (n.{self._id} >= $least) IS NULL)"
-        ((count,),) = self.graph.read(f"{self._match} WHERE {others} RETURN count(n)", least=_LEAST)
-        if count:
+            yield [properties for (properties,) in rows]
+        if not self._are_texts and (count := self._count(_NO_ID)):
             self._problem(
                 f"{self.address}: {count} nodes have no {self.id_name!r:.60} that is a text or a number, and so no id; "
                 "name another property with ?id=NAME",
                 "id-missing",
             )
 
-    def _pages(self, what: str, after: str | int | None = None) -> Iterator[list[list[Any]]]:
+    def _count(self, condition: str) -> int:
+        """Return how many nodes have an id of which a condition is true."""
+        query = f"{self._match} WHERE {condition.format(id=f'n.{self._id}')} RETURN count(n)"
+        ((count,),) = self.graph.read(query, least=_LEAST)
+        return int(count)
+
+    def _pages(self, what: str, after: str | int | None = None) -> Iterator[list[Row]]:
         """Yield what is asked of all nodes that have an id, in pages; of those that share one the first."""
+        for found, twice in one_ahead(self._asked(what, after)):
+            for identifier in twice:
+                self._problem(
+                    f"{self.address}: more than one node has the {self.id_name} {identifier!r:.80}; the first of them "
+                    "is read",
+                    "duplicate-key",
+                )
+            if found:
+                yield found
+
+    def _asked(self, what: str, after: str | int | None) -> Generator[tuple[list[Row], list[Any]], None, None]:
+        """Yield pages as they are asked for, each with the ids that are there more than once."""
         column, ahead = f"n.{self._id}", int(self.id_name not in self._schema.unique)
-        for least in ("", _LEAST) if self._has_numbers else ("",):  # each is compared with its like only
+        self._are_texts = False
+        for least in ("", _LEAST):  # each is compared with its like only
             if isinstance(after, int) and least == "":
                 continue
+            if least == _LEAST:
+                self._are_texts = self._count(_NO_TEXT) == 0
+                if self._are_texts:
+                    return
             last: Any = least
-            sign, page = ">=", _FIRST_PAGE
+            sign = ">="
             if after is not None and type(after) is type(least):
                 last, sign = after, ">"
             while True:
                 query = (
                     f"{self._match} WHERE {column} {sign} $last RETURN {column} AS at, {what} AS it ORDER BY at LIMIT "
                 )
-                rows = self.graph.read(f"{query}{page + ahead}", last=last)
-                found: list[list[Any]] = []
+                rows = self.graph.read(f"{query}{_PAGE + ahead}", last=last)
+                is_last = len(rows) < _PAGE + ahead
+                found: list[Row] = []
+                twice: list[Any] = []
                 for identifier, *row in rows:
                     if found and identifier == last:
-                        self._problem(
-                            f"{self.address}: more than one node has the {self.id_name} {identifier!r:.80}; the first "
-                            "of them is read",
-                            "duplicate-key",
-                        )
-                    elif len(found) < page:
+                        twice.append(identifier)
+                    elif len(found) < _PAGE:
                         found.append(row)
                         last = identifier
-                if found:
-                    yield found
-                if len(rows) < page + ahead:
+                del rows  # not held while the next page is on its way
+                yield found, twice
+                if is_last:
                     break
-                sign, page = ">", _PAGE
+                sign = ">"
 
     def _problem(self, message: str, code: str) -> None:
         error = InvalidData(message, code=code)
         if self._report is None:
             raise error
         self._report(error)
+
+    def _points(self, nodes: Sequence[Node]) -> list[Point]:
+        return [point for each in nodes if (point := self._point_or_problem(each)) is not None]
+
+    def _records(self, reader: PayloadReader, nodes: Sequence[Node]) -> list[Point | Record]:
+        """Return the records of nodes, and points of those that are not plain."""
+        main = self._vectors[MAIN]
+        numbers = [_floats(each.get(main)) for each in nodes]
+        rows = iter(single_rows([each for each in numbers if each], loses=False))
+        plain: list[Plain | None] = []
+        for node, held in zip(nodes, numbers, strict=True):
+            row = next(rows) if held else None
+            is_plain = held is not None and (row is not None or not held)
+            plain.append(self._plain(node, row) if is_plain else None)
+        found: list[Point | Record] = []
+        for node, record in zip(nodes, reader.records(plain), strict=True):
+            found += self._points([node]) if record is None else (record,)
+        return found
+
+    def _plain(self, node: Node, row: bytes | None) -> Plain | None:
+        """Return the point of a node whose main vector has some numbers, None where it is not plain."""
+        rest = {name: value for name, value in node.items() if name != self.id_name}
+        if row is not None:
+            del rest[self._vectors[MAIN]]
+        if not self._vector_names.isdisjoint(rest):
+            return None
+        try:
+            return Plain(self._shown_id(node[self.id_name]), self.kinds.payload(rest), row)
+        except InvalidData:
+            return None
 
     def _point_or_problem(self, properties: Mapping[str, Any]) -> Point | None:
         try:
@@ -310,7 +381,7 @@ class Neo4jStore(PointStore):
     def _shown_id(self, value: Any) -> str:
         """Return an id as text.  Raises: InvalidData for one that text and numbers of this graph would share."""
         if isinstance(value, str):
-            if self._has_numbers and self._native(value) != value:
+            if self._native(value) != value:
                 raise InvalidData(
                     f"the {self.id_name} {value!r:.60} is a text here and numbers elsewhere: memories would share it",
                     code="duplicate-key",
@@ -322,7 +393,7 @@ class Neo4jStore(PointStore):
 
     def _native(self, identifier: str) -> str | int:
         """Return the value of the property of a native id: a number where such are the ids of the graph."""
-        if self._has_numbers and len(identifier) <= 20 and identifier.removeprefix("-").isdecimal():
+        if len(identifier) <= 20 and identifier.removeprefix("-").isdecimal() and self._has_numbers:
             value = int(identifier)
             if str(value) == identifier and _LEAST <= value < 1 << 63:
                 return value
@@ -423,6 +494,13 @@ def _numbers(value: Any) -> list[Any] | None:
     elif type(value).__name__ == "Vector":
         value = value.to_native()
     return value if isinstance(value, list) and value and set(map(type, value)) <= _NUMBERS else None
+
+
+def _floats(value: Any) -> list[Any] | None:
+    """Return the numbers of a vector that is a list of floats, [] of none; None of others."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) and value and {float}.issuperset(map(type, value)) else None
 
 
 def _single(numbers: list[Any]) -> bytes | None:

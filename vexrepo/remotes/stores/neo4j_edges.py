@@ -23,6 +23,7 @@ from vexrepo.objects.record import Record, body_value
 from vexrepo.remotes.stores.carry import is_same, reconcile_value
 from vexrepo.remotes.stores.neo4j_graph import Ask, Graph, Row, is_name, quoted
 from vexrepo.remotes.stores.neo4j_values import Kinds, holds
+from vexrepo.remotes.stores.point_names import Hashes
 from vexrepo.remotes.stores.points import RESERVED
 
 BATCH: Final = 500
@@ -69,15 +70,15 @@ class Edges:
 
     def read(self, pages: Iterator[Sequence[Any]]) -> Iterator[Record]:
         """Yield the edges of memories, whose native ids are given in pages, and those that wait; each once."""
-        seen: set[int] = set()
+        seen = Hashes()
         for ids in pages:
             for found in self.graph.look(lambda ask, ids=ids: self._of_nodes(ask, ids)):  # type: ignore[misc]
-                if hash(found.key) not in seen:  # 8 bytes of each: two edges share them once in 10^19
-                    seen.add(hash(found.key))
+                if found.key not in seen:
+                    seen.note(found.key)
                     yield found
         for _, found in self._waiting():
-            if hash(found.key) not in seen:
-                seen.add(hash(found.key))
+            if found.key not in seen:
+                seen.note(found.key)
                 yield found
 
     def _of_nodes(self, ask: Ask, ids: Sequence[Any]) -> list[Record]:
