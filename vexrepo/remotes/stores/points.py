@@ -112,7 +112,7 @@ def write_point(
     original = body_value(record.body)
     payload, absent, patch = _split(original, can, fields)
     fills = can.fills if fills is None else fills
-    if fills or fields.complete is not None:
+    if not fills.keys() <= payload.keys() or fields.complete is not None:
         payload = {**fills, **payload}
         if fields.complete is not None:
             fields.complete(payload, original)
