@@ -465,6 +465,17 @@ def test_a_document_that_is_refused_is_named_and_a_second_run_completes(front: F
         check_holds(store, memory(40))
 
 
+@pytest.mark.parametrize("kind", ["opensearch", "elasticsearch"])
+def test_a_read_asks_first_that_what_was_just_written_be_shown(fronts: Callable[..., Front], kind: str) -> None:
+    front, index = fronts(kind), new_index()
+    fill(front.address(index), memory(3))
+    front.sent.clear()
+    assert len(read(front.address(index))) == 3
+    paths = front.paths()
+    searches = [at for at, each in enumerate(paths) if "_search" in each or "_pit" in each]
+    assert paths.index(f"POST /{index}/_refresh") < min(searches)
+
+
 def test_an_answer_that_does_not_fit_the_request_is_refused(front: Front) -> None:
     index = new_index()
     live = front.address(index)
