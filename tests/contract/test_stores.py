@@ -6,6 +6,8 @@ from pathlib import Path
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.vektor import VektorStore
+from vexrepo.remotes.stores.vektor_nearest import backfill
+from vexrepo.remotes.stores.vektor_schema import NEWEST
 from vexrepo.testing.stores import StoreContract
 
 OLDER = """
@@ -58,6 +60,30 @@ class TestVektorWal(TestVektorOlder):
     """As older, in write-ahead mode."""
 
     schema = "PRAGMA journal_mode = WAL;" + OLDER
+
+
+class TestVektorSearched(StoreContract):
+    """A database with a table of vectors for agents to search, which each write keeps in step."""
+
+    def open_store(self, tmp_path: Path) -> Store:
+        path = tmp_path / "agent.db"
+        if not path.exists():
+            with sqlite3.connect(path) as db:
+                db.executescript("".join(f"{statement};" for statement in NEWEST.values()))
+            db.close()
+            backfill(str(path), 5.0, dims=2)
+        return VektorStore.open(Address("vektor", str(path)))
+
+
+class TestVektorSearchedUnique(TestVektorUnique):
+    """Such a table in an older generation."""
+
+    def open_store(self, tmp_path: Path) -> Store:
+        is_new = not (tmp_path / "agent.db").exists()
+        store = super().open_store(tmp_path)
+        if is_new:
+            backfill(str(tmp_path / "agent.db"), 5.0, dims=2)
+        return store
 
 
 class TestJsonl(StoreContract):

@@ -1,6 +1,9 @@
 """VEKTOR databases and sqlite-vec: memories_vec is made, filled and kept in step; queries come out as without it."""
 
+import contextlib
 import json
+import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -17,7 +20,7 @@ from vexrepo.remotes.stores import vektor, vektor_nearest
 from vexrepo.remotes.stores.address import Address, Reach
 from vexrepo.remotes.stores.sqlite_extension import connect
 from vexrepo.remotes.stores.vektor import VektorStore
-from vexrepo.testing.stores import plan_between
+from vexrepo.testing.stores import check_holds, plan_between
 
 
 def store(path: Path, *, reach: Reach | None = None) -> VektorStore:
@@ -83,6 +86,44 @@ def test_every_write_keeps_the_table_in_step(path: Path) -> None:
     done = opened.write(plan_between(before, after))
     assert done.fingerprint == opened.describe().fingerprint
     assert copied(path) == expected(after)
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_write_that_is_killed_leaves_the_table_in_step(path: Path, where: str) -> None:
+    """Whether the memories are written and the table is not yet, or both and nothing is committed."""
+    vektor_nearest.backfill(str(path), 5.0)
+    before, after = memories(50), memories(70)[5:]
+    child = os.fork()
+    if child == 0:  # pragma: no cover - the child ends without a word
+        bring = vektor_nearest.bring_in_step
+
+        def killed(*given: Any) -> None:
+            if where == "after":
+                bring(*given)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        vektor_nearest.bring_in_step = killed
+        with contextlib.suppress(BaseException):
+            store(path).write(plan_between(before, after))
+        os._exit(1)  # it was not asked in the transaction
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    check_holds(store(path), before)
+    assert copied(path) == expected(before)
+    store(path).write(plan_between(before, after))
+    assert copied(path) == expected(after)
+
+
+def test_a_table_that_is_damaged_does_not_keep_memories_from_being_written(path: Path) -> None:
+    vektor_nearest.backfill(str(path), 5.0)
+    db = sqlite3.connect(path)
+    db.execute("DROP TABLE memories_vec_vector_chunks00")
+    db.commit()
+    db.close()
+    notices: list[str] = []
+    opened = store(path, reach=Reach(notice=notices.append))
+    opened.write(plan_between(memories(50), memories(60)))
+    check_holds(opened, memories(60))
+    assert len(notices) == 1 and "not in step" in notices[0]
 
 
 def test_where_sqlite_vec_is_missing_that_is_said_and_the_write_is_done(

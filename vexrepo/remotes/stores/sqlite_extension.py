@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -71,6 +71,16 @@ class _Connection:
 
     def __init__(self, opened: apsw.Connection) -> None:
         self._opened = opened
+        self.text_factory: Any = str  # of no effect: text that is not UTF-8 is an error here
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is under way."""
+        return bool(self._opened.in_transaction)
+
+    def create_function(self, name: str, count: int, function: Callable[..., Any], *, deterministic: bool) -> None:
+        """Give SQL a function."""
+        self._opened.create_scalar_function(name, function, count, deterministic=deterministic)
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> _Cursor:
         """Run a statement."""
@@ -80,7 +90,9 @@ class _Connection:
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> _Cursor:
         """Run a statement for each row of values."""
         with _translated():
-            return _Cursor(self._opened.executemany(statement, rows))
+            before = self._opened.total_changes()
+            found = self._opened.executemany(statement, rows)
+            return _Cursor(found, self._opened.total_changes() - before)
 
     def close(self) -> None:
         """Close the connection, with statements that were not read to their end."""
@@ -88,10 +100,11 @@ class _Connection:
 
 
 class _Cursor:
-    """The rows of a statement."""
+    """The rows of a statement; ``rowcount`` is of rows that many statements changed."""
 
-    def __init__(self, rows: Iterable[Any]) -> None:
+    def __init__(self, rows: Iterable[Any], rowcount: int = -1) -> None:
         self._rows = iter(rows)
+        self.rowcount = rowcount
 
     def __iter__(self) -> Iterator[Any]:
         with _translated():

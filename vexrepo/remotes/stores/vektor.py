@@ -7,6 +7,7 @@ are, and every other column that is not NULL a member of its metadata.  Mapping 
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Self
 
@@ -127,7 +128,9 @@ class VektorStore(Store):
         """
         self.check_expected(plan)
         before = files.state(self._path)
-        with files.writing(self._path, self.busy_timeout_s, create=self._create) as db:
+        connect = None if self._is_new() else nearest.extended(self._path, self.busy_timeout_s)
+        trouble: Exception | None = None
+        with files.writing(self._path, self.busy_timeout_s, create=self._create, connect=connect) as db:
             if plan.expected is not None and files.state(self._path) != before:
                 # Another program committed between the look and our lock.
                 raise StoreError(
@@ -152,20 +155,25 @@ class VektorStore(Store):
             if plan.link:
                 ids = (writer.record_ids, writer.native_ids)
                 linked = link(db, self._path, layout, writer.agents, ids, plan.now_us)
-            is_searched = nearest.has_table(db)
-        if is_searched:
-            self._bring_in_step()
-        return Written(upserted, deleted, files.fingerprint(self._path), linked)
-
-    def _bring_in_step(self) -> None:
-        """Bring ``memories_vec``, a copy of the vectors that agents search, in step; say so where that cannot be."""
-        try:
-            nearest.backfill(self._path, self.busy_timeout_s)
-        except StoreError as error:
+            is_left = connect is None and nearest.has_table(db)
+            if connect is not None:
+                try:
+                    nearest.bring_in_step(db, self._path)
+                except (StoreError, sqlite3.Error) as error:
+                    if not db.in_transaction:
+                        raise
+                    trouble = error
+        if is_left:  # the next best: in a transaction of its own
+            try:
+                nearest.backfill(self._path, self.busy_timeout_s)
+            except StoreError as error:
+                trouble = error
+        if trouble is not None:
             self.address.reach.notice(
-                f"{self._path}: {nearest.TABLE}, which agents search, is not in step with what was written: {error}; "
+                f"{self._path}: {nearest.TABLE}, which agents search, is not in step with what was written: {trouble}; "
                 f"then run: vex backfill {self._path}"
             )
+        return Written(upserted, deleted, files.fingerprint(self._path), linked)
 
     def place(self, place: int) -> str:
         """Return words for a row number: ``agent.db row 12``."""

@@ -1,15 +1,18 @@
 """Nearest memories of a VEKTOR database by sqlite-vec: the order of a query, and the table agents search.
 
 ``memories_vec`` is a vec0 table with a copy of each vector under the row number of its memory.  The original tool makes
-and fills it once (its ``migrate-vec``) and keeps it in step with what it imports; so does every write of ours.
+and fills it once (its ``migrate-vec``) and keeps it in step with what it imports; so does every write of ours, in its
+own transaction.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final
 
 from vexrepo.errors import StoreError
@@ -50,6 +53,49 @@ def has_table(db: sqlite3.Connection) -> bool:
 def _statement(db: sqlite3.Connection) -> str | None:
     found = db.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (TABLE,)).fetchone()
     return str(found[0]) if found is not None else None
+
+
+def extended(path: str, timeout_s: float) -> files.Connect | None:
+    """Return how to open a database so that what writes it keeps ``memories_vec`` in step in the same transaction.
+
+    None where there is no such table or no sqlite-vec, and where what stands in for ``sqlite3`` cannot read all text.
+    """
+    if find_spec("sqlite_vec") is None:
+        return None
+    can_load = hasattr(sqlite3.Connection, "enable_load_extension")
+    with files.reading(path, timeout_s) as db:
+        if not has_table(db) or not (can_load or find_spec("apsw") is not None):
+            return None
+        return connect if can_load or _is_all_text(db) else None
+
+
+def _is_all_text(db: sqlite3.Connection) -> bool:
+    """Whether what is text in a database is UTF-8 throughout; writers read such that is not, if they can."""
+    names = schema.tables(db)
+    try:
+        for name in {schema.MEMORIES, "vex_carry", *schema.EDGE_TABLES}.intersection(names):
+            deque(db.execute(f"SELECT * FROM {schema.quote(name)}"), maxlen=0)
+    except sqlite3.OperationalError as error:
+        if "UTF-8" not in str(error):
+            raise
+        return False
+    return True
+
+
+def bring_in_step(db: sqlite3.Connection, path: str) -> None:
+    """Bring ``memories_vec`` in step within the transaction that a connection with sqlite-vec is in; all or nothing.
+
+    Raises: StoreError (store-schema), sqlite3.Error.
+    """
+    db.execute("SAVEPOINT vex_in_step")
+    try:
+        _bring_in_step(db, path, None, dry_run=False)
+    except (StoreError, sqlite3.Error):
+        if db.in_transaction:  # a full disk may have ended all of it
+            db.execute("ROLLBACK TO vex_in_step")
+            db.execute("RELEASE vex_in_step")
+        raise
+    db.execute("RELEASE vex_in_step")
 
 
 def backfill(path: str, timeout_s: float, *, dims: int | None = None, dry_run: bool = False) -> InStep:
