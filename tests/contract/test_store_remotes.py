@@ -1,23 +1,30 @@
 """Stores as remotes, on every kind of engine: nothing that an agent or a branch changed is lost."""
 
+import contextlib
+import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.contract import postgres
 from tests.contract.points import KINDS, SERVERS, serve
 from tests.contract.qdrant_server import QdrantServer
+from tests.hosting.redis_server import valkey
 from tests.property.strategies import attempt
 from vexrepo.config import write_value
 from vexrepo.history.walk import iter_records
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import Record, from_json
-from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.address import Address, Reach
 from vexrepo.remotes.stores.jsonl import JsonlStore
+from vexrepo.remotes.stores.redis import RedisStore
 from vexrepo.remotes.stores.registry import BUILT_IN, open_store
 from vexrepo.repository import Repository, Surroundings
+from vexrepo.repository.checkout import CheckedOut
 from vexrepo.repository.storefetch import StoreFetched, fetch_store, pull_store
 from vexrepo.repository.storepush import Moved, StorePushed, push_store
 from vexrepo.repository.storerefs import StoreRemote, ref_of
@@ -314,3 +321,61 @@ def test_a_push_that_was_done_and_not_noted_is_recognised(scaled: Place) -> None
     with scaled.repository.lock():
         scaled.repository.record(before, "test", "")
     assert scaled.push().kind == "forward" and scaled.tracked == second
+
+
+@pytest.fixture(scope="module")
+def valkey_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with valkey(tmp_path_factory.mktemp("valkey")) as port:
+        yield port
+
+
+@pytest.mark.parametrize("how", ["push", "checkout"])
+def test_a_process_that_is_killed_in_the_middle_of_writing_a_server_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valkey_port: int, how: str
+) -> None:
+    one_by_one = Reach(concurrency=1)
+    store = Address("redis", f"//127.0.0.1:{valkey_port}/0", {"prefix": f"{how}:"}, reach=one_by_one)
+    place = make_place(tmp_path, store, monkeypatch)
+    monkeypatch.setattr(RedisStore, "batch_points", 50)
+
+    def write() -> CheckedOut | None:
+        if how == "push":
+            done = place.push()
+            assert done.moved == Moved()
+            return done.done
+        return place.repository.checkout(place.head, place.store)
+
+    def write_and_die(batches: int) -> None:
+        child = os.fork()
+        if child == 0:  # pragma: no cover - the child ends without a word
+            kept, left = RedisStore._write, [batches]
+
+            def counted(self: RedisStore, *given: Any) -> None:
+                if not left[0]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left[0] -= 1
+                kept(self, *given)
+
+            RedisStore._write = counted  # type: ignore[method-assign]
+            with contextlib.suppress(BaseException):
+                write()
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+    first = place.keep(memory(300))
+    write_and_die(2)
+    assert len(place.held()) == 100 and place.tracked is None
+    done = write()
+    assert done is not None and (done.outflow.added, done.outflow.kept) == (200, 100)
+    assert place.texts() == place.committed(first) and place.tracked == first
+    second = {**memory(320), **{f"m{n}": note(f"m{n}", f"other {n}") for n in range(200)}}
+    for n in range(200, 250):
+        del second[f"m{n}"]
+    wanted = place.keep(second, "much")
+    write_and_die(3)
+    left = place.committed(wanted).items() - place.texts().items()
+    assert 0 < len(left) < 220 and place.tracked == first  # of 20 new and 200 changed ones
+    done = write()
+    assert done is not None and done.outflow.added + done.outflow.changed == done.read_back == len(left)
+    assert done.outflow.removed == 50
+    assert place.texts() == place.committed(wanted) and place.tracked == wanted
