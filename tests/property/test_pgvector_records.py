@@ -107,6 +107,34 @@ def test_a_row_that_was_written_reads_as_the_record(record: Record) -> None:
     assert quick == slow == record
 
 
+@given(st.lists(records, min_size=1, max_size=8))
+def test_rows_of_a_batch_read_as_each_alone(many: list[Record]) -> None:
+    rows = [row_of(point_of(record)) for record in many]
+    found = RecordReader(TABLE, FIELDS).records(rows)
+    assert [each if isinstance(each, Record) else attempt(each) for each in found] == many
+
+
+NUMBERS = ["0", "-1", "1.0", "1.50", "-0.10", "0.5", "0.0001", "0.00001", "0.000001", "0.100000000000000005551"]
+NUMBERS += ["12345678.999999999999", "999999999999999.9", "123456789012345", "1234567890123456", "9007199254740993"]
+NUMBERS += ["18446744073709551615", "18446744073709551616", "100000000000000000000.5", "1000000000000000000000"]
+NUMBERS += ["10000000000000000000000.0", "2.50000000000000000000"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_number_that_jsonb_prints_reads_as_by_its_point(number: str) -> None:
+    for raw in (f'{{"n": {number}}}', f'{{"a": [{number}, "x"]}}', f'{{"a": "{number}"}}'):
+        quick, slow = both(("a", None, None, b"\1" + raw.encode(), "text", None, None, b"\1" + number.encode()))
+        assert quick == slow, raw
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\1null", b"\1true", b"\1[]", b'\1{"a": 1}', b'\1""', b'\1"\\u00e9"', b"\1" + b"9" * 400]
+)
+def test_every_time_that_jsonb_prints_reads_as_by_its_point(raw: bytes) -> None:
+    quick, slow = both(("a", None, None, None, "text", None, None, raw))
+    assert quick == slow
+
+
 @pytest.mark.parametrize("record", tricky_records(), ids=lambda record: repr(record.key)[:30])
 def test_tricky_rows_read_as_their_records(record: Record) -> None:
     quick, slow = both(row_of(point_of(record)))

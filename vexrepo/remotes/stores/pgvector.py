@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 TABLE: Final = "vex_memories"
 MAX_ID_BYTES: Final = 2000  # an index row of PostgreSQL holds about 2,700
 LOCK_WAIT: Final = "10s"
-READ_ROWS: Final = 1000
+READ_ROWS: Final = 250
 SENT_ROWS: Final = 250
 _LIBPQ: Final = frozenset(
     {

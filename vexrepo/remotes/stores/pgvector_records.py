@@ -7,30 +7,76 @@ goes through a point; both ways give the same record.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
-from orjson import dumps
+from orjson import dumps, loads
 
 from vexrepo.objects import canonical
-from vexrepo.objects.record import MAX_BODY_BYTES, Record, framed_id, make_key, record_id
+from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Vector
 from vexrepo.remotes.stores.pgvector_rows import RowReader
 from vexrepo.remotes.stores.pgvector_table import Table
-from vexrepo.remotes.stores.pgvector_wire import decode_vectors
+from vexrepo.remotes.stores.pgvector_wire import decode_rows, dense_vectors
 from vexrepo.remotes.stores.points import Fields, Point
-from vexrepo.remotes.stores.record_forms import MOST_FORMS, Forms
+from vexrepo.remotes.stores.record_columns import ColumnReader, Columns
 
 if TYPE_CHECKING:
     from psycopg import sql
 
-_LONGEST: Final = 10_000  # characters of an id; a longer one is no plain row's
 _SHALLOW: Final = 250  # bytes of JSON that cannot be nested too deep
-# What jsonb prints that the fast encoder may print otherwise than canonical JSON: fractions, long numbers, names beyond
-# ASCII, which sort by UTF-16.
-_UNSURE = re.compile(rb"\d\.|\d{16}|[^\x00-\x7f]")
+_MOST_INSIDE: Final = 100  # arrays and objects, which may be inside one another
+_WHOLE = re.compile(rb"\.0+(?!\d)")
 _TYPES: Final = ("text", "bytea", "text", "bytea", "text", "text", "text", "bytea")  # how psycopg reads the columns
+_sorted: Callable[[Any], bytes] = partial(dumps, option=orjson.OPT_SORT_KEYS)
+
+
+class JsonbReader(ColumnReader):
+    """As ``ColumnReader``, of metadata as jsonb has it: in an order of its own, and with spaces."""
+
+    kinds: ClassVar[tuple[frozenset[type], ...]] = (
+        *ColumnReader.kinds[:2],
+        frozenset((bytes, type(None))),
+        *ColumnReader.kinds[3:],
+    )
+
+    def canonics(self, payloads: list[Any]) -> list[bytes | None]:
+        """Return the canonical form of many JSON objects, None of those that may be out of the ordinary."""
+        texts = [raw[1:] for raw in payloads]
+        if texts and _are_certain(texts):
+            values = list(map(loads, texts))
+            if set(map(type, values)) == {dict} and all(map(self.taken.isdisjoint, values)):
+                return [*map(_sorted, values)]
+        return [self._canonic(raw) for raw in texts]
+
+    def _canonic(self, raw: bytes) -> bytes | None:
+        try:
+            value = loads(raw)
+        except orjson.JSONDecodeError:  # a number that jsonb holds and this parser does not
+            return None
+        if type(value) is not dict or not self.taken.isdisjoint(value):
+            return None
+        return canonical.encode_certain(value, depth=1)
+
+
+def _are_certain(texts: Sequence[bytes]) -> bool:
+    """Whether the fast encoder is sure to print canonically what jsonb printed.
+
+    Not so: names beyond ASCII, which sort by UTF-16; fractions that are none or tiny; numbers of more digits than
+    doubles keep, be it of an integer; what is nested too deep.
+    """
+    import numpy as np
+
+    raw = b",".join(texts)
+    if not raw.isascii() or b"0.0000" in raw or _WHOLE.search(raw) is not None:
+        return False
+    letters = np.frombuffer(raw, "u1")
+    others = np.flatnonzero((letters - ord("0") > 9) & (letters != ord(".")))
+    if len(others) < 2 or int(np.diff(others).max()) > 16:
+        return False
+    return all(len(text) < _SHALLOW or text.count(b"[") + text.count(b"{") < _MOST_INSIDE for text in texts)
 
 
 class RecordReader:
@@ -49,9 +95,7 @@ class RecordReader:
         self._column = table.vectors[0]
         self._rows = RowReader(table)
         self._members = [self._columns.index(name) for name in table.members]
-        self._taken = fields.taken | table.members.keys()
-        self._forms = Forms()
-        self._namespaces: dict[str, tuple[bytes, bytes]] = {}
+        self._records = JsonbReader(fields, None)
 
     @staticmethod
     def suits(table: Table, fields: Fields) -> bool:
@@ -76,68 +120,29 @@ class RecordReader:
 
     def records(self, rows: Sequence[tuple[Any, ...]]) -> list[Record | Point]:
         """Return what a batch of rows is: records, and points of those that are not plain."""
-        vectors = decode_vectors(self._column, [row[1] for row in rows])
-        return [self._record(row, item) or self._point(row, item) for row, item in zip(rows, vectors, strict=True)]
+        columns = list(zip(*rows, strict=True))
+        vectors = decode_rows(self._column, columns[1])
+        identifiers, _, carried, metadata, text, namespace, model, times = columns
+        created = [None if raw is None else _time(raw) for raw in times]
+        given = Columns(identifiers, carried, metadata, text, namespace, model, created, vectors)
+        found = self._records.records(given)
+        if None not in found:
+            return found  # type: ignore[return-value]
+        items = dense_vectors(self._column, vectors)
+        return [
+            self._point(row, () if item is None else (item,)) if record is None else record
+            for record, row, item in zip(found, rows, items, strict=True)
+        ]
 
-    def _point(self, row: tuple[Any, ...], item: Vector | None) -> Point:
+    def _point(self, row: tuple[Any, ...], vectors: tuple[Vector, ...]) -> Point:
         found = [field[1:].decode() if at != 1 and type(field) is bytes else field for at, field in enumerate(row)]
-        return self._rows.point((*found[:4], *(found[at] for at in self._members)), () if item is None else (item,))
+        return self._rows.point((*found[:4], *(found[at] for at in self._members)), vectors)
 
-    def _record(self, row: tuple[Any, ...], item: Vector | None) -> Record | None:
-        identifier, _, reserved, metadata, text, namespace, model, created = row
-        if metadata is not None:
-            metadata = self._metadata(metadata)
-            if metadata is None:
-                return None
-        dims = 0 if item is None else item.space.dims
-        form = self._forms.of(reserved, model, dims, created is None, not metadata, namespace is None, text is None)
-        if form is None or not 0 < len(identifier) < _LONGEST:
-            return None
-        filled: list[bytes] = []
-        if created is not None:
-            created = created[1:]
-            # A text of jsonb without escapes is canonical as it is, and so is a short whole number.
-            if (created[:1] != b'"' or b"\\" in created) and not (len(created) < 16 and created.isdigit()):
-                return None
-            filled.append(created)
-        filled.append(dumps(identifier))
-        if metadata:
-            filled.append(metadata)
-        if namespace is None:
-            start = form.start
-        else:
-            printed, start = self._namespaces.get(namespace) or self._namespace(namespace)
-            filled.append(printed)
-        if text is not None:
-            filled.append(dumps(text))
-        body = form.body % tuple(filled)
-        if len(body) > MAX_BODY_BYTES:
-            return None
-        name = start + identifier.encode()
-        if item is None or form.vector is None:
-            return Record(name, record_id(body, ()), body, ())
-        space, frame = form.vector
-        kept = item.row
-        return Record(name, framed_id(body, frame, kept), body, (Vector(space, kept),))
 
-    def _metadata(self, raw: bytes) -> bytes | None:
-        """Return the canonical form of what jsonb holds, b"" for an empty object; None where it is not plain."""
-        raw = raw[1:]
-        try:
-            parsed = orjson.loads(raw)
-        except orjson.JSONDecodeError:  # a number that jsonb holds and this parser does not
-            return None
-        if type(parsed) is not dict or not self._taken.isdisjoint(parsed):
-            return None
-        if not parsed:
-            return b""
-        if len(raw) < _SHALLOW and _UNSURE.search(raw) is None:
-            return dumps(parsed, option=orjson.OPT_SORT_KEYS)
-        return canonical.encode_certain(parsed, depth=1)
-
-    def _namespace(self, namespace: str) -> tuple[bytes, bytes]:
-        """Return how a namespace is printed, and what keys in it begin with."""
-        found = dumps(namespace), make_key(namespace, "")
-        if len(self._namespaces) < MOST_FORMS and len(namespace) < _LONGEST:
-            self._namespaces[namespace] = found
-        return found
+def _time(raw: bytes) -> Any:
+    """Return what jsonb says of a time; what is no plain one is left as it is."""
+    try:
+        value = loads(raw[1:])
+    except orjson.JSONDecodeError:
+        return raw
+    return raw if value is None else value

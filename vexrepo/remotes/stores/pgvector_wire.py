@@ -126,17 +126,16 @@ def decode_vectors(column: VectorColumn, fields: Sequence[bytes | None]) -> list
     """Return the vectors of a batch's binary forms.  Raises: StoreError (store-answer)."""
     if column.type == "sparsevec":
         return [None if field is None else _decode_sparse(column, field) for field in fields]
-    spaces: dict[int, Space] = {}
-    found: list[Vector | None] = []
-    for row in decode_rows(column, fields):
-        if row is None:
-            found.append(None)
-            continue
-        space = spaces.get(len(row))
-        if space is None:
-            space = spaces[len(row)] = Space(column.name, "dense", None, len(row) // 4, "f32")
-        found.append(Vector(space, row))
-    return found
+    return dense_vectors(column, decode_rows(column, fields))
+
+
+def dense_vectors(column: VectorColumn, rows: Sequence[bytes | None]) -> list[Vector | None]:
+    """Return dense vectors of float32 numbers."""
+    spaces = {
+        size: Space(column.name, "dense", None, size // 4, "f32")
+        for size in {len(row) for row in rows if row is not None}
+    }
+    return [None if row is None else Vector(spaces[len(row)], row) for row in rows]
 
 
 def _decode_sparse(column: VectorColumn, field: bytes) -> Vector:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 import orjson
 from orjson import dumps
@@ -24,8 +24,8 @@ from vexrepo.remotes.stores.points import Fields
 from vexrepo.remotes.stores.record_forms import Form, Forms
 
 Column: TypeAlias = Sequence[Any]
-_TEXT: Final = frozenset((str, type(None)))
-_KINDS: Final = (
+_TEXT: Final[frozenset[type]] = frozenset((str, type(None)))
+_KINDS: Final[tuple[frozenset[type], ...]] = (
     frozenset((str,)),
     *([_TEXT] * 5),
     frozenset((str, int, type(None))),
@@ -56,12 +56,14 @@ class Columns(NamedTuple):
 
 
 class ColumnReader:
-    """Makes records of columns.  ``dims``: of the column of vectors, 0 without one, None where those differ."""
+    """Makes records of columns.  ``dims``: of the column of vectors, 0 without one, None where they may differ."""
+
+    kinds: ClassVar[tuple[frozenset[type], ...]] = _KINDS
 
     def __init__(self, fields: Fields, dims: int | None) -> None:
-        self._taken = fields.taken
+        self.taken = fields.taken
         self._forms = Forms()
-        self._sizes = None if dims is None else frozenset((0, 4 * dims))
+        self._sizes = frozenset((0, 4 * dims)) if dims is not None else None
 
     def records(self, columns: Columns) -> list[Record | None]:
         """Return the record of each row, None for those that are not plain."""
@@ -86,7 +88,7 @@ class ColumnReader:
     def odd(self, columns: Columns) -> set[int]:
         """Return the places of rows with values of other types than plain ones have."""
         odd: set[int] = set()
-        for column, kinds in zip(columns, _KINDS, strict=True):
+        for column, kinds in zip(columns, self.kinds, strict=True):
             if not kinds.issuperset(map(type, column)):
                 odd |= {at for at, value in enumerate(column) if type(value) not in kinds}
         if "" in columns.id:
@@ -100,14 +102,9 @@ class ColumnReader:
         """Return the canonical form of each row's metadata, None or b"" where there is none; note which are odd."""
         found: list[bytes | None] = [None] * len(payloads)
         places = [at for at, text in enumerate(payloads) if text is not None and at not in odd]
-        printed = [payloads[at].encode() for at in places]
-        if not _are_canonical(printed, self._taken):
-            for place, raw in enumerate(printed):
-                canonic = _canonic(raw, self._taken)
-                if canonic is None:
-                    odd.add(places[place])
-                else:
-                    printed[place] = canonic
+        printed: list[bytes | None] = self.canonics([payloads[at] for at in places])
+        if None in printed:
+            odd |= {at for at, raw in zip(places, printed, strict=True) if raw is None}
         if b"{}" in printed:
             printed = [b"" if raw == b"{}" else raw for raw in printed]
         if len(printed) == len(found):
@@ -115,6 +112,13 @@ class ColumnReader:
         for at, raw in zip(places, printed, strict=True):
             found[at] = raw
         return found
+
+    def canonics(self, payloads: list[Any]) -> list[bytes | None]:
+        """Return the canonical form of many JSON objects, None of those that may be out of the ordinary."""
+        printed = [text.encode() for text in payloads]
+        if _are_canonical(printed, self.taken):
+            return [*printed]
+        return [_canonic(raw, self.taken) for raw in printed]
 
     def _formed(
         self, columns: Columns, metadata: Sequence[bytes | None], odd: set[int]
