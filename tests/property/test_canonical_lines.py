@@ -155,6 +155,8 @@ def test_the_fast_way_gives_what_the_slow_way_gives_and_only_for_lines_that_pass
 @example(b'{"id":"a","vector":[1, 2]}')
 @example(b'{"id":"a","vector":[9007199254740993]}')
 @example(b'{"id":"a","vector":[0.0,-0.0,10.0,-10.0]}')
+@example(b'{"id":"a","vector":[0.0,-0]}')
+@example(b'{"id":"a","vector":[-0,0.0]}')
 @example(b'{"id":"a","vector":[1e-7,1E-7]}')
 @example(b'{"id":"a","vector":[1.50]}')
 @example(b'{"id":"a","vector":[1.5],"vector":[2.5]}')

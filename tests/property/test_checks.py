@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.property.strategies import records
@@ -83,6 +83,9 @@ secrets_of_some_kind = st.tuples(st.sampled_from(sorted(set(SECRETS) - {"twilio_
 
 
 @settings(max_examples=60)
+@example(secret=("hex32", 0), around=("", ""), place="name")
+@example(secret=("random40", 131), around=("", ""), place="name")
+@example(secret=("password", 11), around=("", ""), place="name")
 @given(
     secret=secrets_of_some_kind,
     around=st.tuples(st.text(max_size=20), st.text(max_size=20)),

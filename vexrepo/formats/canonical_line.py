@@ -371,8 +371,13 @@ def _with_points(text: bytes, spaced: bool) -> bytes:
 
 
 def _without_points(text: bytes) -> bytes:
-    """Return an array's text with integers printed as such: ``1`` for ``1.0``, ``0`` for ``-0.0``."""
+    """Return an array's text with integers printed as such: ``1`` for ``1.0``, ``0`` for ``-0.0``.
+
+    Raises: _NotOrdinary for ``-0``, which no program writes and which would become the same.
+    """
     if b".0," in text or text.endswith(b".0]"):
+        if b"-0," in text or text.endswith(b"-0]"):
+            raise _NotOrdinary
         text = text.replace(b".0,", b",").replace(b".0]", b"]").replace(b"-0,", b"0,").replace(b"-0]", b"0]")
     return text
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,6 +12,9 @@ from vexrepo.objects.record import Record, body_value
 
 LEAST_NUMBER = 10**8  # numbers from here on are looked at as texts: of a card, an account
 _NAME_SHOWN = 40
+_NAME = re.compile(rf"[\w .-]{{0,{_NAME_SHOWN}}}")
+_SURELY = 8  # characters of a name that is shown whatever its digits
+_WORDS = re.compile(r"(?:[^\W\d_]*\d{0,4}(?:[ _.-]|$))*")
 _SHORT, _MOST_KNOWN = 60, 1 << 14
 _OF_THE_FORMAT = frozenset(("vex_version", "created_at", "dims", "score", "vector", "vectors"))
 _MEMBERS = frozenset(
@@ -124,17 +128,17 @@ def _value(record: Record) -> dict[str, Any]:
     return value
 
 
-def field_name(text: Text, hidden: frozenset[str] = frozenset()) -> str:
+def field_name(text: Text, hidden: Collection[str] = ()) -> str:
     """Return where a text is, e.g. ``metadata.tags[1]``.
 
-    A member's name that is long, holds anything but letters, digits, blanks and ``_.-``, or is among ``hidden`` is
-    shown as ``*``: names are a sender's words.
+    A member's name that is long, holds anything but letters, digits, blanks and ``_.-``, has digits between its letters
+    as a token has, or is among ``hidden`` is shown as ``*``: names are a sender's words.
     """
     parts = []
     for step in text.path:
         if isinstance(step, int):
             parts.append(f"[{step}]")
             continue
-        is_plain = len(step) <= _NAME_SHOWN and step not in hidden and all(c.isalnum() or c in " _.-" for c in step)
+        is_plain = step not in hidden and _NAME.fullmatch(step) and (len(step) <= _SURELY or _WORDS.fullmatch(step))
         parts.append(("." if parts else "") + (step if is_plain else "*"))
     return "".join(parts) + (" (name)" if text.is_name else "")

@@ -64,7 +64,9 @@ class SecretsCheck(Check):
             return
         namespace, identifier = change.name
         # A member's name can be a secret, and then is part of what leads to every text below.
-        hidden = frozenset(text.text for text, _ in found if text.is_name)
+        hidden = {text.text for text, _ in found if text.is_name}
+        secrets = {each.secret for _, each in found}
+        hidden |= {step for text, _ in found for step in text.path if step in secrets}
         for text, each in found[:MOST_PER_MEMORY]:
             length = len(each.secret)
             shown = f" beginning with {each.secret[: rules.HINT_LENGTH]}" if each.shows else ""
