@@ -178,8 +178,6 @@ def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_sound_repository(tmp_path: Pa
             whole *= 0.8  # the signal came too late: other work on the machine made the first look slow
         else:
             interrupted += 1
-            assert list((tmp_path / ".vex/tmp").glob("*")) == []
-            assert list((tmp_path / ".vex/packs").glob(".*")) == []
         repository = Repository.open(tmp_path / ".vex", around())
         history = [commit.message for _, commit in repository.history(repository.resolve("HEAD"))]
         assert not [message for message in acknowledged if message not in history]
@@ -188,4 +186,7 @@ def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_sound_repository(tmp_path: Pa
     repository = Repository.open(tmp_path / ".vex", around())
     repository.commit("last", allow_empty=True)
     assert repository.snapshot_of(repository.resolve("HEAD")).records.count == 4000  # type: ignore[union-attr]
+    # What an interruption within the tidying itself leaves goes with the next write, folders a day later.
+    assert list((tmp_path / ".vex/packs").glob(".*")) == []
+    assert len(list((tmp_path / ".vex/tmp").glob("*"))) < interrupted
     assert repository.check().problems == []
