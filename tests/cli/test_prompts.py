@@ -134,7 +134,7 @@ def test_whoever_gives_up_has_changed_nothing(bob, url):
 @pytest.mark.parametrize("env", [{"CI": "1"}, {"GIT_TERMINAL_PROMPT": "0"}])
 def test_nobody_is_asked_where_nobody_answers(bob, url, env):
     code, shown = ended(at(bob, "clone", url, **env))
-    assert code == 12 and "no terminal to ask on" in shown
+    assert code == 12 and "no terminal to ask on" in shown, shown
 
 
 def test_a_recovery_key_is_typed_and_a_slip_is_located(pushed, bob, url):
