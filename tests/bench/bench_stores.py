@@ -8,6 +8,7 @@ knows its store and the memories, and has nothing to do but the transfer; vex ma
 them, and looks at each before the first is written.
 
 - read: a collection that vex wrote.  ``raw`` is what the engine sends, thrown away, where something does only that.
+  ``bare HTTP`` is the script without the store's own client, where that does much beside.
 - write: into a new collection, without an index of vectors where that can be said.
 - status: of a store that holds what the branch holds, beside the scan of it.  ``touched``: one memory was written as it
   is, so that no fingerprint can say that nothing changed.
@@ -35,7 +36,7 @@ sys.path[:0] = [str(HERE.parents[1])]
 
 from tests.bench import peers  # noqa: E402
 from tests.bench.measure import run as run_process  # noqa: E402
-from tests.bench.peers import Peer, as_json, as_record  # noqa: E402
+from tests.bench.peers import Peer, Row, as_json, as_record  # noqa: E402
 from vexrepo.objects.record import Record  # noqa: E402
 from vexrepo.remotes.stores.address import Address  # noqa: E402
 from vexrepo.remotes.stores.base import Plan  # noqa: E402
@@ -91,15 +92,19 @@ def measure_read(peer: Peer, given: argparse.Namespace, count: int, title: str) 
     fill(peer, name, [as_record(row) for row in peers.rows(count, given.dims)])
     where = peer.address(name)
 
-    def by_hand() -> float:
+    def by_hand(read: Callable[[str], int]) -> float:
         start = time.perf_counter()
-        found = peer.read(name)
+        found = read(name)
         seconds = time.perf_counter() - start
         assert found == count, (found, count)
         return seconds
 
-    raw = {"raw": lambda: timed(lambda: peer.raw(name))} if peers.has(peer, "raw") else {}
-    found = turns(given.runs, vex=lambda: timed(lambda: scan(where, count)), by_hand=by_hand, **raw)
+    more: dict[str, Callable[[], float]] = {}
+    if peers.has(peer, "read_bare"):
+        more["bare HTTP"] = lambda: by_hand(peer.read_bare)
+    if peers.has(peer, "raw"):
+        more["raw"] = lambda: timed(lambda: peer.raw(name))
+    found = turns(given.runs, vex=lambda: timed(lambda: scan(where, count)), by_hand=lambda: by_hand(peer.read), **more)
     show(title, found, count, by_hand=peer.client)
     peer.drop(name)
 
@@ -113,11 +118,13 @@ def measure_write(peer: Peer, given: argparse.Namespace) -> None:
         with open_store(peer.address("written"), create=True) as store:
             return timed(lambda: store.write(plan_of(records)))
 
-    def by_hand() -> float:
+    def by_hand(write: Callable[[str, list[Row]], None]) -> float:
         peer.drop("by_hand")
-        return timed(lambda: peer.write("by_hand", rows))
+        return timed(lambda: write("by_hand", rows))
 
-    show("write", turns(given.runs, vex=ours, by_hand=by_hand), given.records, by_hand=peer.client)
+    bare = {"bare HTTP": lambda: by_hand(peer.write_bare)} if peers.has(peer, "write_bare") else {}
+    found = turns(given.runs, vex=ours, by_hand=lambda: by_hand(peer.write), **bare)
+    show("write", found, given.records, by_hand=peer.client)
     scan(peer.address("written"), given.records)
     peer.drop("written")
     peer.drop("by_hand")

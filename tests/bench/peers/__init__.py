@@ -56,6 +56,13 @@ class Peer(ABC):
         By hand, as quickly as it is usual.  What vex carries beside is read, too, as a text.
         """
 
+    def write_bare(self, name: str, rows: Sequence[Row]) -> None:  # noqa: B027 - only where the client does much beside
+        """As ``write``, with nothing between the script and HTTP.  Left as it is where that is what ``write`` does."""
+
+    def read_bare(self, name: str) -> int:
+        """As ``read``, with nothing between the script and HTTP.  Left as it is where that is what ``read`` does."""
+        raise AssertionError(name)
+
     def settle(self, name: str) -> None:  # noqa: B027 - most need nothing here
         """Called once a collection is filled, before it is measured: let the engine finish what it does later."""
 

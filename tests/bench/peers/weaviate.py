@@ -1,4 +1,7 @@
-"""Our stand-in for a Weaviate server, in a process of its own, beside scripts on httpx."""
+"""Our stand-in for a Weaviate server, in a process of its own, beside scripts on httpx.
+
+The official client reads and writes objects by gRPC, which the stand-in does not speak.
+"""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class ChromaStore(HttpPointStore):
     key_hint: ClassVar[str] = "give a key that may read and write this collection in the environment, as CHROMA_API_KEY"
     batch_points: ClassVar[int] = 500
     batch_bytes: ClassVar[int] = 4 << 20
-    writes_at_once: ClassVar[bool] = False  # one writer at a time is what its database takes
+    most_at_once: ClassVar[int] = 1  # one writer at a time is what its database takes
     options: ClassVar[frozenset[str]] = frozenset({"collection", "text", "tls", "tenant", "database", "distance"})
     has_folders: ClassVar[bool] = True
 

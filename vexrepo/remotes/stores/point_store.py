@@ -65,7 +65,8 @@ class PointStore(Store):
     batch_points: ClassVar[int] = BATCH_POINTS
     batch_bytes: ClassVar[int] = BATCH_BYTES
     options: ClassVar[frozenset[str]] = frozenset({"text"})  # what an address may say after "?"
-    writes_at_once: ClassVar[bool] = False  # several threads may call upsert, as many as the address's reach says
+    writes_at_once: ClassVar[bool] = False  # several threads may call upsert, as many as the address's reach says,
+    most_at_once: ClassVar[int] = 1 << 10  # but no more than this; one: the next batch is made while it is written
     writes_whole: ClassVar[bool] = False  # ``writing`` takes back all that was written where something goes wrong
     is_forkable: ClassVar[bool] = False
 

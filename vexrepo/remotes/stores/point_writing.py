@@ -228,8 +228,8 @@ class PlanWriter:
 @contextlib.contextmanager
 def _sending(store: PointStore, advance: Callable[[int], None]) -> Iterator[Callable[[Send, Sequence[Point]], None]]:
     """Give a function that writes a batch, several at once where the store can; all are done at the end."""
-    most = store.address.reach.concurrency if store.writes_at_once else 1
-    if most < 2:
+    most = store.address.reach.concurrency
+    if not store.writes_at_once or most < 2:
 
         def at_once(send: Send, points: Sequence[Point]) -> None:
             _send(store, send, points)
@@ -237,6 +237,7 @@ def _sending(store: PointStore, advance: Callable[[int], None]) -> Iterator[Call
 
         yield at_once
         return
+    most = min(most, store.most_at_once)
     under_way: deque[tuple[Future[None], int]] = deque()
 
     def settle(left: int) -> None:
