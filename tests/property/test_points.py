@@ -19,6 +19,7 @@ from vexrepo.remotes.stores.capabilities import (
     mapped_id,
     native_id,
 )
+from vexrepo.remotes.stores.plain_points import PointReader
 from vexrepo.remotes.stores.points import (
     RESERVED,
     Fields,
@@ -55,6 +56,55 @@ def through(record: Record, can: Capabilities, fields: Fields = Fields()) -> Poi
 def test_a_record_comes_back(record: Record, store: str) -> None:
     can = STORES[store]
     assert read_point(through(record, can), can, Fields()) == record
+
+
+def quickly(point: Point, can: Capabilities) -> Record:
+    (found,) = PointReader(Fields()).records([point])
+    return found or read_point(point, can, Fields())
+
+
+@given(records, NAMES, st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.text(max_size=5), st.integers())))
+def test_points_read_a_batch_at_a_time_are_the_same_records(record: Record, store: str, edits: dict[str, Any]) -> None:
+    can = STORES[store]
+    for point in (through(record, can), write_point(record, mapped_id(record.key, can), can, Fields(), 4)):
+        for payload in (point.payload, {**point.payload, **edits}):
+            edited = point._replace(payload=payload)
+            assert quickly(edited, can) == read_point(edited, can, Fields())
+            copied = edited._replace(id="7")
+            assert quickly(copied, can) == read_point(copied, can, Fields())
+
+
+@pytest.mark.parametrize("store", ["everything", "uuids", "numbers"])
+def test_most_points_need_no_way_of_their_own(store: str) -> None:
+    can = STORES[store]
+    values = [{"id": f"mem_{at}", "namespace": "n", "text": "x", "vector": [0.5, at], "dims": 2} for at in range(3)]
+    found = [from_json({**value, "metadata": {"n": 1}}) for value in values]
+    assert PointReader(Fields()).records([through(each, can) for each in found]) == found
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        '{"k":["7","a"],"v":1}',
+        '{"a":{"x":{"k":["7","a"],"v":1}}}',
+        '{"a":{"k":["7","a"],"v":1}}',
+        '{"a":{"x":"y"},"k":["7","a"],"v":1}',
+        '{"k":["7","a\\"b"],"v":1}',
+        '{"k":["7","a","b"],"v":1}',
+        '{"k":["7"],"v":1}',
+        '{"k":["8","a"],"v":1}',
+        '{"k":["7","a"],"k":["7","b"],"v":1}',
+        '{"a":{"id":"b"},"k":["7","a"],"v":1}',
+        '{"k":["7","a"],"v":2}',
+        'x"k":["7","a"],"v":1}',
+        '"k":["7","a"],"v":1}',
+        '{"a":"k":["7","a"],"v":1}',
+    ],
+)
+def test_what_names_a_point_is_read_as_it_says(carried: str) -> None:
+    can = STORES["numbers"]
+    point = Point("7", {"text": "x", RESERVED: carried}, ())
+    assert quickly(point, can) == read_point(point, can, Fields())
 
 
 @pytest.mark.parametrize("store", STORES)

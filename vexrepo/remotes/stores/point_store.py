@@ -39,6 +39,7 @@ from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Cursor, Plan, Sourced, Store, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
+from vexrepo.remotes.stores.plain_points import PointReader
 from vexrepo.remotes.stores.point_mapping import told_mapping
 from vexrepo.remotes.stores.point_names import Names
 from vexrepo.remotes.stores.point_writing import PlanWriter, Wanted
@@ -287,6 +288,7 @@ class PointStore(Store):
                 batches = self.read_records()
             can, fields = self._settled_can(), self.fields()
             names = Names(can) if self.create and cursor is None else None
+            reader = PointReader(fields)
             for batch in batches:
                 if names is None and batch and {Record}.issuperset(map(type, batch)):
                     found = list(map(Sourced._make, zip(batch, count(place + 1), strict=False)))
@@ -294,6 +296,7 @@ class PointStore(Store):
                     yield found, Cursor(split_key(found[-1].record.key)[1], place) if self.resumes else None
                     continue
                 found, native = [], ""
+                made = iter(reader.records([point for point in batch if not isinstance(point, Record)]))
                 for point in batch:
                     place += 1
                     if isinstance(point, Record):
@@ -303,11 +306,11 @@ class PointStore(Store):
                         if names is not None:
                             names.add(point.key, native)
                         continue
-                    native = point.id
+                    native, record = point.id, next(made)
                     try:
                         if type(point) is BadPoint:
                             raise point.error
-                        record = read_point(point, can, fields)
+                        record = record or read_point(point, can, fields)
                     except InvalidData as error:
                         told = InvalidData(f"{self.place(place)} (id {native!r:.80}): {error}", code=error.code)
                         if on_problem is None:
