@@ -56,6 +56,7 @@ def at(desk: Desk, *args: str, **env: str) -> "pexpect.spawn[str]":
 def ended(child: "pexpect.spawn[str]") -> tuple[int, str]:
     """Return the exit code, and all that was shown after the last thing expected."""
     child.expect(pexpect.EOF)
+    child.wait()  # else closing would signal one that is slow to end
     child.close()
     return child.exitstatus if child.exitstatus is not None else -child.signalstatus, child.before
 
