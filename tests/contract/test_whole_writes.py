@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.lancedb_engine import install
 from tests.contract.postgres import address, new_database, run
 from vexrepo.errors import InvalidData, StoreError, VexError
 from vexrepo.objects.record import Record, from_json
@@ -15,6 +16,7 @@ from vexrepo.remotes.stores.point_writing import Sorter
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.testing.stores import check_holds, plan_between, read_all
 
+pytestmark = pytest.mark.timeout(500)  # the first of LanceDB installs the engine
 MANY = 2_300  # more than a batch
 
 
@@ -31,7 +33,12 @@ def sqlite_vec(folder: Path) -> Address:
     return Address("sqlite-vec", str(folder / "agent.db"))
 
 
-@pytest.fixture(params=[pgvector, sqlite_vec])
+def lancedb(folder: Path) -> Address:
+    install()
+    return Address("lancedb", str(folder / "lance"))
+
+
+@pytest.fixture(params=[pgvector, sqlite_vec, lancedb])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
     make: Callable[[Path], Address] = request.param
     return make(tmp_path)

@@ -148,11 +148,7 @@ def rows_made(written: list[Record]) -> dict[str, tuple[Any, ...]]:
     """Return the rows of those of the records that are plain, by id; the others come back as they were given."""
     named = [(record, native_id(record.key, CAN)) for record in written]
     made, others = ColumnWriter(FIELDS, "metadata", DIMS, folds=True).columns(named)
-    found = {
-        each[0]: (each[0], each[7], each[1], None, each[2], *each[3:7])
-        for columns in made
-        for each in zip(*columns, strict=True)
-    }
+    found = {each[0]: (each[0], each[7], each[1], None, each[2], *each[3:7]) for each in zip(*made, strict=True)}
     assert sorted([*found, *(native for _, native in others)]) == sorted(native for _, native in named)
     return found
 

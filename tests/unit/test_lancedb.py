@@ -18,7 +18,10 @@ from vexrepo.errors import InvalidData
 from vexrepo.formats.vmig import format_record
 from vexrepo.objects.record import Record, from_json
 from vexrepo.remotes.stores.address import Address, Reach
+from vexrepo.remotes.stores.base import Plan
 from vexrepo.remotes.stores.lancedb import LanceStore
+from vexrepo.remotes.stores.lancedb_rows import RecordWriter
+from vexrepo.remotes.stores.points import Point, read_point
 from vexrepo.testing.stores import check_holds, plan_between
 
 pytestmark = pytest.mark.timeout(500)  # the first one installs the engine
@@ -206,23 +209,126 @@ def test_a_table_that_another_program_changed_is_not_written(foreign: Path) -> N
         refused(lambda: opened.write(plan), "store-changed", "nothing was written")
 
 
-def test_an_interrupted_write_is_completed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LanceStore, "batch_points", 40)
-    wanted = sorted(from_json({"id": f"m{at}", "text": "x", "vector": [at, 1.0]}) for at in range(100))
-    plan, done = plan_between([], wanted), []
+def interrupted(opened: LanceStore, plan: Plan, batches: int) -> None:
+    """Write a plan until so many batches are done."""
+    done = []
 
     def stop(count: int) -> None:
         done.append(count)
-        if len(done) == 2:
+        if len(done) == batches:
             raise KeyboardInterrupt
 
-    with store(tmp_path / "lance", create=True) as opened, pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         opened.write(replace(plan, advance=stop))
-    held = records(tmp_path / "lance")
-    assert len(held) == 80
+
+
+def memories(count: int, **more: Any) -> list[Record]:
+    return sorted(from_json({"id": f"m{at:03}", "text": "x", "vector": [at, 1.0], **more}) for at in range(count))
+
+
+def test_an_interrupted_write_leaves_no_table_and_is_done_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LanceStore, "batch_points", 40)
     with store(tmp_path / "lance", create=True) as opened:
-        opened.write(plan_between(held, wanted))
-        check_holds(opened, wanted)
+        interrupted(opened, plan_between([], memories(100)), 2)
+    assert not (tmp_path / "lance").exists()
+    with store(tmp_path / "lance", create=True) as opened:
+        opened.write(plan_between([], memories(100)))
+        check_holds(opened, memories(100))
+        assert opened._open.version == 2, "made, and filled at once"
+
+
+def test_a_write_that_fails_after_some_versions_restores_the_one_before(
+    foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lancedb
+
+    monkeypatch.setattr(LanceStore, "batch_points", 20)
+    monkeypatch.setattr("vexrepo.remotes.stores.lancedb._MERGED_ROWS", 20)
+    with store(foreign, create=True, table="notes") as opened:
+        opened.write(plan_between([], memories(60)))
+    table = lancedb.connect(str(foreign)).open_table("notes")
+    before, versions = table.to_arrow(), len(table.list_versions())
+    assert "_vex" not in before.column_names
+    with store(foreign, create=True, table="notes") as opened:
+        changed = memories(100, text="changed", big=[1])
+        interrupted(opened, plan_between(memories(60), changed), 4)
+        table.checkout_latest()
+        assert len(table.list_versions()) > versions + 2, "nothing was written before"
+        assert table.to_arrow().equals(before)
+        opened.write(plan_between(memories(60), changed))
+        assert {each.key: each for each in records(foreign, print, table="notes")}.items() >= {
+            each.key: each for each in changed
+        }.items()
+
+
+def test_what_another_program_wrote_meanwhile_is_not_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lancedb
+
+    path, said = tmp_path / "lance", list[str]()
+    with store(path, create=True) as opened:
+        opened.write(plan_between([], memories(5)))
+    table = lancedb.connect(str(path)).open_table("memories")
+
+    def fail(self: LanceStore, ids: Any) -> None:
+        table.add([{"id": "theirs", "content": "y"}])
+        raise OSError("broken")
+
+    monkeypatch.setattr(LanceStore, "delete", fail)
+    with store(path, create=True, reach=Reach(notice=said.append)) as opened, pytest.raises(OSError, match="broken"):
+        opened.write(plan_between(memories(5), memories(2)))
+    assert "another program wrote" in said[0] and "run the command again" in said[0]
+    assert len(records(path)) == 6
+
+
+def test_what_the_library_refuses_in_the_middle_of_a_stream_is_told_and_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LanceStore, "batch_points", 5)
+    path = tmp_path / "lance"
+    with store(path, create=True) as opened:
+        opened.write(plan_between([], memories(5)))
+        mark = opened.describe()
+
+        def broken(self: RecordWriter, given: Any) -> Any:
+            return pa.record_batch({"other": [1]}), []
+
+        with monkeypatch.context() as patched:
+            patched.setattr(RecordWriter, "rows", broken)
+            refused(lambda: opened.write(plan_between(memories(5), memories(100))), "store-unreadable", "cannot write")
+        assert opened.describe() == mark
+        opened.write(plan_between(memories(5), memories(100)))
+        check_holds(opened, memories(100))
+
+
+def test_what_an_agent_makes_of_rows_reads_the_same_both_ways(tmp_path: Path) -> None:
+    import lancedb
+
+    odd = [from_json({"id": f"odd{at}", "text": "t", "tags": ["x"], "vector": [at, 2.0]}) for at in range(3)]
+    with store(tmp_path / "lance", create=True) as opened:
+        opened.write(plan_between([], [*memories(20, metadata={"n": 1}), *odd]))
+    table = lancedb.connect(str(tmp_path / "lance")).open_table("memories")
+    table.update("id = 'm003'", {"metadata": '{"a": 1.0}'})
+    table.update("id = 'm004'", {"metadata": "no JSON", "namespace": "x"})
+    table.update("id = 'm005'", {"_vex": "x", "content": None})
+    table.update("id = 'm006'", {"id": ""})
+    table.update("id = 'm007'", values_sql={"vector": "NULL"})
+    table.update("id = 'm008'", values_sql={"namespace": "arrow_cast(NULL, 'Utf8')", "content": "''"})
+    with store(tmp_path / "lance") as opened:
+        can, fields = opened.can, opened.fields()
+
+        def read(each: Point | Record) -> Record | str:
+            try:
+                return each if isinstance(each, Record) else read_point(each, can, fields)
+            except InvalidData as error:
+                return error.code
+
+        quick = [read(each) for batch in opened.read_records() for each in batch]
+        slow = [read(each) for batch in opened.read_points() for each in batch]
+    assert quick == slow and len(quick) == 23
 
 
 def test_a_missing_library_is_said_with_how_to_get_it(foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """The connector for LanceDB: ``lancedb:FOLDER?table=NAME``, a database in a folder.
 
-A row is a memory (``lancedb_table``).  Rows are read as Arrow batches of one version and written by ``merge_insert`` on
-the id, which replaces whole rows; nothing else of Lance's versions is relied on.  Mapping: remotes/STORES.md.
+A row is a memory (``lancedb_table``).  Rows are read as Arrow batches of one version.  New ones are added in one
+stream, which is one version, others are written by ``merge_insert`` on the id, which replaces whole rows.  A write that
+fails leaves the version before it, or restores it.  Mapping: remotes/STORES.md.
 """
 
 from __future__ import annotations
@@ -14,29 +15,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from vexrepo.errors import InvalidData, StorageFailure, StoreError, VexError
-from vexrepo.objects import canonical
-from vexrepo.objects.vector import Space, Vector
+from vexrepo.errors import StorageFailure, StoreError, VexError
+from vexrepo.objects.record import Record
+from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.arrow_values import cell, plain
+from vexrepo.remotes.stores.arrow_values import cell
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.carry import ABSENT
-from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
+from vexrepo.remotes.stores.lancedb_rows import RecordReader, RecordWriter, is_held, make_rows, parse_json, read_points
+from vexrepo.remotes.stores.lancedb_stream import RowStream
 from vexrepo.remotes.stores.lancedb_table import (
     Table,
-    VectorColumn,
     describe_indexes,
     new_schema,
     understand,
     wanted_indexes,
 )
 from vexrepo.remotes.stores.point_store import PointStore, Wanted
-from vexrepo.remotes.stores.points import RESERVED, BadPoint, Fields, Point
+from vexrepo.remotes.stores.points import RESERVED, Fields, Point
+from vexrepo.remotes.stores.record_splitting import Named
 
 TABLE: Final = "memories"
-READ_ROWS: Final = 1000
+READ_ROWS: Final = 2000
 _DELETED_AT_ONCE: Final = 500
+_MERGED_ROWS, _MERGED_BYTES = 10_000, 64 << 20  # at once: each merge looks through the ids of the whole table
 
 
 class LanceStore(PointStore):
@@ -44,8 +47,9 @@ class LanceStore(PointStore):
 
     kind: ClassVar[str] = "lancedb"
     reads_snapshot: ClassVar[bool] = True
-    batch_points: ClassVar[int] = 10_000
-    batch_bytes: ClassVar[int] = 64 << 20
+    writes_whole: ClassVar[bool] = True
+    batch_points: ClassVar[int] = 2000
+    batch_bytes: ClassVar[int] = 16 << 20
     options: ClassVar[frozenset[str]] = frozenset({"table", "id", "text", "vector"})
     can = Capabilities(lambda value: True, "any JSON")
 
@@ -57,6 +61,9 @@ class LanceStore(PointStore):
         self._table: Table | None = None
         self._is_made = False
         self._config: Mapping[str, Any] = {}
+        self._stream: RowStream | None = None  # of new rows
+        self._merging: list[Any] = []  # rows that replace others
+        self._ours: set[int] = set()  # versions of this write
 
     def collection_words(self) -> str:
         """Return what the table is called to people."""
@@ -129,7 +136,7 @@ class LanceStore(PointStore):
         with self._wrapped("read"):
             for batch in self._open.search().select([name]).limit(None).to_batches(READ_ROWS):
                 for text in batch.column(name).to_pylist():
-                    if text is not None and not isinstance(_parse(text), dict):
+                    if text is not None and not isinstance(parse_json(text), dict):
                         return False
         return True
 
@@ -205,14 +212,25 @@ class LanceStore(PointStore):
         with self._wrapped("read"):
             self._open.checkout_latest()
             for batch in self._open.search().limit(None).to_batches(READ_ROWS):
-                yield list(_points(self.table, batch))
+                yield list(read_points(self.table, batch))
+
+    def read_records(self) -> Iterator[Sequence[Point | Record]]:
+        """Yield all rows in batches, those of a table of ours as records."""
+        if self.table.text is None or not RecordReader.suits(self.table, self.fields()):
+            yield from super().read_records()
+            return
+        reader = RecordReader(self.table, self.fields())
+        with self._wrapped("read"):
+            self._open.checkout_latest()
+            for batch in self._open.search().limit(None).to_batches(READ_ROWS):
+                yield from reader.batches(batch)
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the rows of some ids."""
         with self._wrapped("read"):
             self._open.checkout_latest()
             rows = self._open.search().where(self._of_ids(ids)).limit(None)
-            return [point for batch in rows.to_batches(READ_ROWS) for point in _points(self.table, batch)]
+            return [point for batch in rows.to_batches(READ_ROWS) for point in read_points(self.table, batch)]
 
     def _of_ids(self, ids: Sequence[str]) -> str:
         """Return the expression that is true of rows with one of the ids."""
@@ -234,35 +252,124 @@ class LanceStore(PointStore):
         done = super().write(plan)
         return replace(done, fingerprint=self.describe().fingerprint)
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Leave the table as it is, or take it away, where something goes wrong before all is written."""
+        before, had_folder = None, self._path.is_dir()
+        if self.exists():
+            with self._wrapped("write"):
+                self._open.checkout_latest()
+                before = self._open.version
+        self._ours.clear()
+        try:
+            yield
+        except BaseException:
+            if self._stream is not None:
+                self._stream.cancel()
+            if before is not None or self._is_made:
+                self._take_back(before)
+            if not had_folder:
+                with contextlib.suppress(OSError):
+                    self._path.rmdir()
+            raise
+        finally:
+            self._stream = None
+            self._merging.clear()
+
+    def _take_back(self, before: int | None) -> None:
+        """Restore a version, or drop the table that was made; not where another program has written meanwhile."""
+        self._table, self._is_made = None, False
+        with self._wrapped("restore"):
+            self._open.checkout_latest()
+            added = {each["version"] for each in self._open.list_versions() if each["version"] > (before or 0)}
+            if added - self._ours:
+                self.address.reach.notice(
+                    f"{self.address}: another program wrote at the same time, so what was written so far stays: "
+                    "run the command again"
+                )
+            elif before is None:
+                self._database.drop_table(self._name)
+            elif added:
+                self._open.checkout(before)
+                self._open.restore()
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Note the version that a change makes."""
+        with self._wrapped("write"):
+            yield
+            self._ours.add(self._open.version)
+
     def prepare(self, wanted: Wanted) -> None:
         """Make the table."""
         with self._wrapped("make"):
-            self._database.create_table(self._name, schema=new_schema(wanted.spaces, wanted.config))
+            self._open = self._database.create_table(self._name, schema=new_schema(wanted.spaces, wanted.config))
+            self._ours.add(self._open.version)
         self._is_made, self._table, self._fields, self._config = True, None, None, wanted.config
+
+    def insert_records(self, records: Sequence[Named]) -> Sequence[Named]:
+        """Add rows of records of new ids to a table of ours, and return those that are not plain."""
+        if not records or self.table.text is None or not RecordReader.suits(self.table, self.fields()):
+            return records
+        rows, others = RecordWriter(self.table, self.fields()).rows(records)
+        if rows.num_rows:
+            self._add([rows])
+        return others
+
+    def insert(self, points: Sequence[Point]) -> None:
+        """Add rows of ids that are not there."""
+        self._make_room(points)
+        self._add(make_rows(self.table, points).to_batches())
+
+    def _add(self, batches: Sequence[Any]) -> None:
+        with self._wrapped("write"):
+            for batch in batches:
+                if self._stream is None:
+                    self._stream = RowStream(self._open, self.table.schema)
+                self._stream.write(batch)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write rows, replacing those of their ids."""
-        table = self.table
-        with self._wrapped("write"):
-            if table.reserved is None and any(RESERVED in point.payload for point in points):
+        self._make_room(points)
+        self._merging.append(make_rows(self.table, points))
+        rows, size = sum(each.num_rows for each in self._merging), sum(each.nbytes for each in self._merging)
+        if rows >= _MERGED_ROWS or size >= _MERGED_BYTES:
+            self._flush()
+
+    def _make_room(self, points: Sequence[Point]) -> None:
+        """Add the column for what is carried, where it is needed and missing."""
+        if self.table.reserved is None and any(RESERVED in point.payload for point in points):
+            self._flush()
+            with self._changing():
                 self._open.add_columns({RESERVED: "CAST(NULL AS string)"})
-                self._table = None
-                table = self.table
-            rows = _arrow(table, points)
-            if self._is_made:
-                self._open.add(rows, on_bad_vectors="null")
-            else:
-                merge = self._open.merge_insert(table.id).when_matched_update_all().when_not_matched_insert_all()
+            self._table = None
+
+    def _flush(self) -> None:
+        """Let all rows arrive that are under way."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with self._changing():
+                stream.end()
+        if self._merging:
+            import pyarrow as pa
+
+            rows = pa.concat_tables(self._merging)
+            self._merging.clear()
+            with self._changing():
+                merge = self._open.merge_insert(self.table.id).when_matched_update_all().when_not_matched_insert_all()
                 merge.execute(rows, on_bad_vectors="null")
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove rows."""
-        with self._wrapped("write"):
-            for start in range(0, len(ids), _DELETED_AT_ONCE):
-                self._open.delete(self._of_ids(ids[start : start + _DELETED_AT_ONCE]))
+        self._flush()
+        for start in range(0, len(ids), _DELETED_AT_ONCE):
+            some = ids[start : start + _DELETED_AT_ONCE]
+            with self._changing():
+                self._open.delete(self._of_ids(some))
 
     def finish(self) -> None:
-        """Index a table that was made, once all rows are there."""
+        """Let all rows arrive; index a table that was made."""
+        self._flush()
         if not self._is_made:
             return
         from lancedb import index as kinds
@@ -270,6 +377,7 @@ class LanceStore(PointStore):
         for column, kind, parameters in wanted_indexes(self._config, self.table.schema.names):
             try:
                 self._open.create_index(column, config=getattr(kinds, kind)(**parameters))
+                self._ours.add(self._open.version)
             except (RuntimeError, ValueError, TypeError, AttributeError) as error:
                 said = (str(error).splitlines() or [""])[0]
                 self.address.reach.notice(f"{self.address}: no index {kind} on {column} was made again: {said:.200}")
@@ -292,117 +400,6 @@ def _capabilities(table: Table) -> Capabilities:
         holds_id=lambda identifier: "\0" not in identifier,
         is_named=len(columns) > 1,
         names=frozenset(columns),
-        holds_vector=lambda item: _is_held(columns[item.space.name], item),
+        holds_vector=lambda item: is_held(columns[item.space.name], item),
         alters=HALF if any(each.dtype == "<f2" for each in table.vectors) else NOTHING,
     )
-
-
-def _is_held(column: VectorColumn, item: Vector) -> bool:
-    import numpy as np
-
-    if column.dtype != "<f2":
-        return True
-    with np.errstate(over="ignore"):
-        return bool(np.isfinite(np.frombuffer(item.row, "<f4").astype("<f2")).all())
-
-
-# -- rows --------------------------------------------------------------------------------------------------------------
-
-
-def _points(table: Table, batch: Any) -> Iterator[Point]:
-    names = [table.id, *table.members]
-    names += [name for name in (table.payload, table.struct, table.reserved) if name is not None]
-    cells = {name: batch.column(name).to_pylist() for name in names}
-    rows = [_rows(each, batch.column(each.column)) for each in table.vectors]
-    for at in range(batch.num_rows):
-        row = {name: held[at] for name, held in cells.items()}
-        identifier = row[table.id]
-        try:
-            yield _point(table, row, [each[at] for each in rows])
-        except InvalidData as error:
-            yield BadPoint.of("" if identifier is None else str(identifier), error)
-
-
-def _rows(column: VectorColumn, array: Any) -> list[bytes | None]:
-    """Return the numbers of each vector, None for none."""
-    values = array.flatten().to_numpy(zero_copy_only=False).astype(column.dtype, copy=False).tobytes()
-    size = column.dims * int(column.dtype[2])
-    found: list[bytes | None] = []
-    start = 0
-    for is_there in array.is_valid().to_pylist():
-        found.append(values[start : start + size] if is_there else None)
-        start += size if is_there else 0
-    return found
-
-
-def _point(table: Table, cells: dict[str, Any], rows: Sequence[bytes | None]) -> Point:
-    identifier = cells.pop(table.id)
-    if isinstance(identifier, bool) or not isinstance(identifier, (str, int)) or identifier == "":
-        raise InvalidData(f"the id is {identifier!r:.60}, expected a text or a number", code="id-missing")
-    payload: dict[str, Any] = {}
-    if table.payload is not None and (text := cells.pop(table.payload)) is not None:
-        held = _parse(text)
-        payload = held if isinstance(held, dict) else {table.payload: text}
-    if table.struct is not None:
-        struct = cells.pop(table.struct) or {}
-        payload |= {name: plain(value) for name, value in struct.items() if value is not None}
-    payload |= {name: plain(value) for name, value in cells.items() if value is not None}
-    found: list[Found] = [
-        exact_vector(each.name, row, each.dtype, each.column)
-        for each, row in zip(table.vectors, rows, strict=True)
-        if row is not None
-    ]
-    return Point(str(identifier), with_exact(payload, found, []), single_vectors(found))
-
-
-def _parse(text: str) -> Any:
-    try:
-        return canonical.parse(text.encode())
-    except (InvalidData, UnicodeEncodeError):
-        return None
-
-
-def _arrow(table: Table, points: Sequence[Point]) -> Any:
-    """Return points as rows of a table."""
-    import pyarrow as pa
-
-    columns: dict[str, list[Any]] = {name: [] for name in table.schema.names}
-    for identifier, payload, _ in points:
-        left = dict(payload)
-        columns[table.id].append(identifier if table.has_text_id else int(identifier))
-        if table.reserved is not None:
-            columns[table.reserved].append(left.pop(RESERVED, None))
-        for name, kind in table.members.items():
-            columns[name].append(_take(left, name, kind))
-        if table.struct is not None:
-            struct = {name: _take(left, name, kind) for name, kind in table.fields.items()}
-            columns[table.struct].append(struct if any(value is not None for value in struct.values()) else None)
-        if table.payload is not None:
-            columns[table.payload].append(canonical.encode(left).decode() if left else None)
-    held = {each.column: _vectors(each, points) for each in table.vectors}
-    arrays = [
-        held[each.name] if each.name in held else pa.array(columns[each.name], each.type) for each in table.schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=table.schema)
-
-
-def _take(left: dict[str, Any], name: str, kind: Any) -> Any:
-    """Take the value that a column holds out of a payload."""
-    value = left.get(name)
-    made = cell(value, kind) if value is not None else ABSENT
-    if made is ABSENT:
-        return None
-    del left[name]
-    return made
-
-
-def _vectors(column: VectorColumn, points: Sequence[Point]) -> Any:
-    import numpy as np
-    import pyarrow as pa
-
-    rows = [next((row for space, row in point.vectors if space.name == column.name), None) for point in points]
-    blank = bytes(4 * column.dims)
-    numbers = np.frombuffer(b"".join([row if row is not None else blank for row in rows]), "<f4")
-    with np.errstate(over="ignore"):
-        values = pa.array(numbers.astype(column.dtype, copy=False))
-    return pa.FixedSizeListArray.from_arrays(values, column.dims, mask=pa.array([row is None for row in rows]))

@@ -23,6 +23,9 @@ from vexrepo.objects.vector import Vector
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.remotes.stores.record_forms import Form, Forms
 
+# Rows that are worked on together: few enough that the interpreter does not look for garbage while their objects live,
+# many enough that it does not matter what a batch costs.
+AT_ONCE: Final = 128
 Column: TypeAlias = Sequence[Any]
 _TEXT: Final[frozenset[type]] = frozenset((str, type(None)))
 _KINDS: Final[tuple[frozenset[type], ...]] = (

@@ -16,7 +16,7 @@ from orjson import dumps
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.points import TEXTS, Fields, encode_usual, is_usual
-from vexrepo.remotes.stores.record_columns import Columns
+from vexrepo.remotes.stores.record_columns import AT_ONCE, Columns
 
 Named: TypeAlias = tuple[Record, str]  # a record and its native id
 # Types of members that are carried, of plain records; a float may be an integer that the parser gave up on.
@@ -44,19 +44,21 @@ class ColumnWriter:
         self._folds = folds
         self._odd = fields.taken | {*TEXTS, payload}
 
-    def columns(self, records: Sequence[Named]) -> tuple[list[Columns], list[Named]]:
+    def columns(self, records: Sequence[Named]) -> tuple[Columns, list[Named]]:
         """Return the columns of those records, each with its native id, that are plain; and the others."""
-        values = orjson.loads(b"[" + b",".join([record.body for record, _ in records]) + b"]")
-        others: list[Named] = []
-        found = []
-        for shape, places in self._shaped(records, values):
-            made = None
-            if shape is not None:
-                made = self._made(shape, [records[at] for at in places], [values[at] for at in places], others)
-            if made is None:
-                others += [records[at] for at in places]
-            else:
-                found.append(made)
+        found, others = Columns([], [], [], [], [], [], [], []), list[Named]()
+        for start in range(0, len(records), AT_ONCE):
+            some = records[start : start + AT_ONCE]
+            values = orjson.loads(b"[" + b",".join([record.body for record, _ in some]) + b"]")
+            for shape, places in self._shaped(some, values):
+                made = None
+                if shape is not None:
+                    made = self._made(shape, [some[at] for at in places], [values[at] for at in places], others)
+                if made is None:
+                    others += [some[at] for at in places]
+                else:
+                    for whole, part in zip(found, made, strict=True):
+                        whole.extend(part)  # type: ignore[attr-defined]
         return found, others
 
     def _shaped(

@@ -23,6 +23,7 @@ from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.point_store import PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields, Point
+from vexrepo.remotes.stores.record_columns import AT_ONCE
 from vexrepo.remotes.stores.record_splitting import Named
 from vexrepo.remotes.stores.sqlite_extension import connect
 from vexrepo.remotes.stores.sqlite_vec_making import config_of, make_tables, make_vec0
@@ -207,7 +208,7 @@ class SqliteVecStore(PointStore):
             return
         with self._reading() as db:
             reader = RecordReader(db, self.layout, self.fields())
-            yield from map(reader.records, reader.rows(READ_ROWS))
+            yield from map(reader.records, reader.rows(AT_ONCE))
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the rows of some ids."""

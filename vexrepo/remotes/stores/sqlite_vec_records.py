@@ -94,11 +94,10 @@ class RecordWriter:
         last = max(self._last, self._highest(quote(self._layout.number), quote(self._layout.rows)))
         if last > _LAST_NUMBER:
             return records
-        made, others = self._columns.columns(records)
-        for columns in made:
-            numbers = range(last + 1, last + 1 + len(columns.id))
-            self._db.executemany(self._insert, zip(numbers, *columns[:-1], strict=True))
-            if columns.vector[0] is not None:
-                self._db.executemany(self._insert_vector, zip(numbers, columns.vector, strict=True))
-            last += len(numbers)
+        columns, others = self._columns.columns(records)
+        numbers = range(last + 1, last + 1 + len(columns.id))
+        self._db.executemany(self._insert, zip(numbers, *columns[:-1], strict=True))
+        vectors = [each for each in zip(numbers, columns.vector, strict=True) if each[1] is not None]
+        if vectors:
+            self._db.executemany(self._insert_vector, vectors)
         return others
