@@ -107,6 +107,14 @@ def test_what_names_a_point_is_read_as_it_says(carried: str) -> None:
     assert quickly(point, can) == read_point(point, can, Fields())
 
 
+@given(records, NAMES)
+def test_what_is_carried_is_canonical(record: Record, store: str) -> None:
+    can = STORES[store]
+    for point in (through(record, can), write_point(record, mapped_id(record.key, can), can, Fields(), 4)):
+        carried = point.payload.get(RESERVED)
+        assert carried is None or canonical.decode(carried.encode())["v"] == 1
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_tricky_records_come_back(store: str) -> None:
     can = STORES[store]

@@ -25,6 +25,8 @@ from vexrepo.remotes.stores.carry import ABSENT, is_same
 
 RESERVED: Final = "_vex"
 VERSION: Final = 1
+_LAST: Final = f'"v":{VERSION}}}'  # of what is carried
+_NAMED: Final = frozenset(("k",))
 MOST_KEPT: Final = 1024  # characters of what is carried, where it is kept to be encoded and parsed once
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 TEXTS: Final = ("text", "content", "document", "page_content", "data", "memory", "body", "chunk", "passage")
@@ -137,8 +139,12 @@ def write_point(
 
 
 def _encode_carried(absent: dict[str, Any], decimals: tuple[str, ...], rest: dict[str, Any]) -> str:
-    if not rest and is_usual(absent):
-        return encode_usual(absent, decimals)
+    if rest.keys() <= _NAMED and is_usual(absent):
+        usual = encode_usual(absent, decimals)
+        if not rest:
+            return usual
+        named = canonical.encode(rest["k"]).decode()  # behind "a" and "f", before "v"
+        return f'{usual[: -len(_LAST)]}"k":{named},{_LAST}'
     return _encode_anew(absent, decimals, rest)
 
 

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from vexrepo.objects.vector import MAIN, Space, Vector
@@ -234,6 +235,7 @@ class Schema:
         )
 
 
+@lru_cache(4096)
 def _is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and name not in _TAKEN and not name.startswith("__")
 
