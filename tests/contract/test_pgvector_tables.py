@@ -287,6 +287,29 @@ def test_tables_of_others_are_understood(database: str, ddl: str, insert: str, e
     assert read(where)[expected["id"]] == expected
 
 
+def test_columns_that_the_server_makes_itself_are_neither_read_nor_written(database: str) -> None:
+    run(
+        database,
+        """CREATE TABLE vex_memories (id text PRIMARY KEY, content text, vector vector(3), metadata jsonb,
+             halves halfvec(3) GENERATED ALWAYS AS (vector::halfvec(3)) STORED,
+             words text GENERATED ALWAYS AS (upper(content)) STORED,
+             payload jsonb GENERATED ALWAYS AS ('{}') STORED)""",
+    )
+    records = [*memory(), from_json({"id": "z", "vectors": {"halves": [1.0, 2.0, 3.0]}, "metadata": {"words": "w"}})]
+    with PgvectorStore.open(address(database)) as store:
+        store.write(plan_between([], records))
+        check_holds(store, records)
+        changed = memory(text="changed")
+        store.write(plan_between(records, changed))
+        check_holds(store, changed)
+        assert set(store.held_spaces() or ()) == {""}
+    (row,) = run(database, "SELECT halves::text, words FROM vex_memories WHERE id = 'm04'")
+    assert row == ("[1,1,0.099975586]", "CHANGED")
+    with pytest.raises(StoreError) as raised:
+        read(address(database, vector="halves"))
+    assert raised.value.code == "store-schema" and "can be written" in str(raised.value)
+
+
 def test_columns_can_be_named(database: str) -> None:
     run(
         database,

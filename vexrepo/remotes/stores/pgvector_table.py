@@ -151,17 +151,18 @@ def _understand(
             f"?id=COLUMN (columns: {', '.join(columns)})",
             code="store-schema",
         )
-    vectors = _vectors(columns, options, where)
+    given = {name: column for name, column in columns.items() if not column.is_made}
+    vectors = _vectors(given, options, where)
     taken = {identifier, RESERVED, *(each.column for each in vectors)}
-    payload = _first(PAYLOAD_NAMES, [each.name for each in columns.values() if each.is_json and each.name not in taken])
+    payload = _first(PAYLOAD_NAMES, [each.name for each in given.values() if each.is_json and each.name not in taken])
     named = options.get("text")
-    texts = [each.name for each in columns.values() if each.is_text and each.name not in taken]
+    texts = [each.name for each in given.values() if each.is_text and each.name not in taken]
     known = [name for name in texts if name in TEXT_NAMES]
     text = named or _first(TEXT_NAMES, known) or (texts[0] if len(texts) == 1 and payload is None else None)
     members = {
         name: column
-        for name, column in columns.items()
-        if name not in taken and name != payload and column.vector is None and not column.is_made
+        for name, column in given.items()
+        if name not in taken and name != payload and column.vector is None
     }
     return Table(
         schema,
@@ -184,7 +185,7 @@ def _vectors(columns: dict[str, Column], options: Mapping[str, str], where: str)
     main = options.get("vector")
     if main is not None and main not in found:
         raise StoreError(
-            f"{where} has no column {main!r} of type vector, halfvec or sparsevec; it has "
+            f"{where} has no column {main!r} of type vector, halfvec or sparsevec that can be written; it has "
             f"{', '.join(found) or 'no such column at all'}",
             code="store-schema",
         )
