@@ -51,7 +51,7 @@ TABLE: Final = "vex_memories"
 MAX_ID_BYTES: Final = 2000  # an index row of PostgreSQL holds about 2,700
 LOCK_WAIT: Final = "10s"
 READ_ROWS: Final = 250
-SENT_ROWS: Final = 250
+SENT_ROWS: Final = 64
 _LIBPQ: Final = frozenset(
     {
         "host",
@@ -70,7 +70,7 @@ _OWN_PATH: Final = "pg_catalog, pg_temp"
 _PATH: Final = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::pg_catalog.text[]"
 # The rows with the transactions that wrote them: any change gives a row another place or another transaction.
 _STATE = """
-SELECT count(*), coalesce(sum(hashtextextended(ctid::text, xmin::text::bigint)::numeric), 0)::text
+SELECT count(*), coalesce(sum(hashtextextended(ctid::text, xmin::text::bigint)), 0)::text
 FROM {table}
 """
 
@@ -105,6 +105,7 @@ class PgvectorStore(PointStore):
         )
         self._stream: RowStream | None = None  # of new rows, as long as nothing else is asked of the server
         self._made = False
+        self._written: str | None = None  # the fingerprint after what was written
         self._method = address.options.get("index", "hnsw")
         if self._method not in ("hnsw", "ivfflat", "none"):
             raise UsageError(
@@ -302,16 +303,21 @@ class PgvectorStore(PointStore):
         if table is None:
             return Description(0)
         with self._transaction("read") as connection:
-            statement = _STATE if table.has_rows else "SELECT count(*), NULL FROM {table}"
-            count, state = self._one(statement)
+            count, mark = self._look()
             indexes = [index.to_json() for index in find_indexes(connection, self._place)]
         main = next((each.column for each in table.vectors if each.name == MAIN), None)
         config: dict[str, Any] = {"columns": dict(table.columns), "id": table.id.name, "indexes": indexes}
         if main is not None:
             config["vector"] = main
+        return Description(count, config, mark)
+
+    def _look(self) -> tuple[int, str | None]:
+        """Return the number of rows, and a fingerprint of which there are."""
+        table = self.table
+        count, state = self._one(_STATE if table.has_rows else "SELECT count(*), NULL FROM {table}")
         # A column that is added or dropped touches no row.
         columns = blake3(repr(table.columns).encode()).hexdigest(8)
-        return Description(count, config, f"{count}:{columns}:{state}" if state is not None else None)
+        return count, f"{count}:{columns}:{state}" if state is not None else None
 
     def _one(self, statement: str) -> tuple[Any, ...]:
         row = self._connection.execute(self._sql(statement)).fetchone()
@@ -398,6 +404,7 @@ class PgvectorStore(PointStore):
                 yield
                 self._end_stream()
                 self._make_indexes()
+                self._written = self._look()[1]  # as long as nobody else can write
             except BaseException:
                 self._is_known = False  # what was made is gone
                 if self._stream is not None:  # what is under way is given up
@@ -413,13 +420,13 @@ class PgvectorStore(PointStore):
 
     def write(self, plan: Plan) -> Written:
         """Bring the table to a plan, as a whole or not at all.  Raises: StoreError (store-changed)."""
-        self._made = False
+        self._made, self._written = False, None
         if plan.expected is None:
             self._names = None  # what was read before may have changed
             plan = replace(plan, expected=self.describe().fingerprint)
         self._plan = plan
         done = super().write(plan)
-        return replace(done, fingerprint=self.describe().fingerprint)
+        return replace(done, fingerprint=self._written)
 
     def prepare(self, wanted: Wanted) -> None:
         """Make the table."""

@@ -7,8 +7,7 @@ made a column at a time for a whole batch: what a loop would do for each is done
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice, repeat
 from typing import Any, Final, TypeAlias
 
@@ -28,7 +27,6 @@ Named: TypeAlias = tuple[Record, str]  # a record and its native id
 Strings: TypeAlias = Sequence[bytes]
 _MOST_KEPT: Final = 10_000  # forms of what is carried
 _NUL: Final = b"\\u0000"  # in JSON; no text of PostgreSQL holds it
-_sorted: Callable[[Any], bytes] = partial(dumps, option=orjson.OPT_SORT_KEYS)
 _length = struct.Struct(">i").pack
 
 
@@ -110,11 +108,18 @@ class RecordWriter:
 
     def _member(self, values: Sequence[dict[str, Any]], member: str, odd: set[int]) -> tuple[Strings, Strings]:
         """Take a member out of bodies, where it is a text, and return its fields."""
-        texts = [value.pop(member) if type(value.get(member)) is str else None for value in values]
-        if member != "created_at":
-            return _fields([text.encode() if text is not None else None for text in texts])
-        odd |= {at for at, text in enumerate(texts) if text is None and values[at].get(member) is not None}
-        return _fields([JSONB + dumps(text) if text is not None else None for text in texts])
+        texts = [value.pop(member, ABSENT) for value in values]
+        if set(map(type, texts)) != {str}:
+            for at, text in enumerate(texts):
+                if type(text) is not str:
+                    texts[at] = None
+                    if text is not ABSENT:
+                        values[at][member] = text  # carried
+                    if member == "created_at" and text is not ABSENT and text is not None:
+                        odd.add(at)
+        if member == "created_at":
+            return _fields([JSONB + dumps(text) if text is not None else None for text in texts])
+        return _fields([text.encode() if text is not None else None for text in texts])
 
     def _rest(self, values: Sequence[dict[str, Any]], is_decimal: Sequence[bool], odd: set[int]) -> Strings:
         """Return the fields, with their lengths, of what is carried: all that bodies say still."""
@@ -137,7 +142,7 @@ def _values(bodies: Sequence[bytes], odd: set[int]) -> list[dict[str, Any]]:
     """Return what bodies say, {} for those that jsonb or the fast parser may not keep: they are odd."""
     try:
         values = list(map(loads, bodies))
-        if _are_kept(b",".join(bodies), _sorted(values)[1:-1]):
+        if _are_kept(b",".join(bodies), dumps(values)[1:-1]):  # members come in the order they have in the body
             return values
     except orjson.JSONDecodeError:
         pass
@@ -146,7 +151,7 @@ def _values(bodies: Sequence[bytes], odd: set[int]) -> list[dict[str, Any]]:
         value: dict[str, Any] = {}
         try:
             value = loads(body)
-            is_kept = _are_kept(body, _sorted(value))
+            is_kept = _are_kept(body, dumps(value))
         except orjson.JSONDecodeError:  # a number that this parser does not take
             is_kept = False
         if not is_kept:
