@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import redis
 
 from tests.hosting.redis_server import redis_stack, valkey
+from vexrepo.objects.record import Record, from_json
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Store
+from vexrepo.remotes.stores.base import Store, collect
 from vexrepo.remotes.stores.redis import RedisStore
-from vexrepo.testing.stores import StoreContract
+from vexrepo.remotes.stores.redis_pages import hash_pages
+from vexrepo.testing.stores import StoreContract, check_holds
 
 
 class _Redis(StoreContract):
@@ -35,6 +38,34 @@ class _Searching(_Redis):
 
 class TestRedisHashes(_Searching):
     """Hashes with an index over them."""
+
+    def test_a_connection_that_ends_while_hashes_come_loses_nothing(self, tmp_path: Path) -> None:
+        with self.open_store(tmp_path) as store, redis.Redis(port=self.port) as other:
+            assert isinstance(store, RedisStore)
+            records = sorted(from_json({"id": f"m{n:05}", "text": f"note {n}"}) for n in range(1_500))
+            store.write(collect(records))
+            found: list[Record] = []
+            for batch in store.scan():
+                found += [each.record for each in batch]
+                other.client_kill_filter(_type="normal", skipme=True)
+            assert sorted(found) == records
+
+    def test_a_reader_that_leaves_early_leaves_no_answers_to_the_next(self, tmp_path: Path) -> None:
+        with self.open_store(tmp_path) as store:
+            records = sorted(from_json({"id": f"m{n:05}", "text": f"note {n}"}) for n in range(1_500))
+            store.write(collect(records))
+            for _ in range(3):
+                assert next(iter(store.scan()))
+            check_holds(store, records)
+
+    def test_keys_that_become_something_else_while_they_are_read_are_left_out(self, tmp_path: Path) -> None:
+        with self.open_store(tmp_path) as store, redis.Redis(port=self.port) as other:
+            assert isinstance(store, RedisStore)
+            store.write(collect(from_json({"id": name, "text": "note"}) for name in ("a", "b", "c")))
+            other.set(f"{store.prefix}b", "no hash")
+            other.delete(f"{store.prefix}c")
+            pages = hash_pages(store.client, [[f"{store.prefix}{name}".encode() for name in "abc"]], lambda keys: [])
+            assert [[key.decode() for key, _ in page] for page in pages] == [[f"{store.prefix}a"]]
 
 
 class TestRedisDocuments(_Searching):

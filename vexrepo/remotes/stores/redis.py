@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
@@ -37,13 +37,12 @@ from vexrepo.remotes.stores.redis_forms import (
     json_holds,
 )
 from vexrepo.remotes.stores.redis_index import VECTORS, Index, new_index, of_config, read_index
+from vexrepo.remotes.stores.redis_pages import Batch, Page, hash_pages
 from vexrepo.remotes.stores.redis_records import HashReader
 from vexrepo.storage.ahead import one_ahead
 
 if TYPE_CHECKING:
     import redis
-
-Page: TypeAlias = list[tuple[bytes, Any]]
 
 PREFIX: Final = "vex-memory:"  # the original tool's
 PORT: Final = 6379
@@ -328,7 +327,7 @@ class RedisStore(PointStore):
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all points in batches."""
-        return map(self._points, one_ahead(self._pages()))
+        return map(self._points, self._pages())
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the points of some ids; what makes none is left out."""
@@ -337,7 +336,7 @@ class RedisStore(PointStore):
 
     def read_records(self) -> Iterator[Sequence[Point | Record]]:
         """Yield all points in batches, but for the first those of hashes as records."""
-        pages = one_ahead(self._pages())
+        pages = self._pages()
         first = self._points(next(pages, []))
         fields = self.name_fields(first)
         if self.layout.keys == "json":
@@ -345,14 +344,23 @@ class RedisStore(PointStore):
         reader = HashReader(self.layout, fields)
         return chain((first,), (self._records(reader, page) for page in pages))
 
-    def _pages(self) -> Generator[Page, None, None]:
-        """Yield all keys and what is under each, in batches.  The first is small: fields are named after it."""
+    def _pages(self) -> Iterator[Page]:
+        """Yield all keys and what is under each, in batches."""
+        batches = self._batches()
+        if self.layout.keys == "json":
+            yield from one_ahead(self._page(keys) for keys in batches)
+            return
+        with self._asking():
+            yield from hash_pages(self.client, batches, self._page)
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield all keys in batches.  The first is small: fields are named after what is under them."""
         keys, most = self._keys(self.layout.keys), SAMPLE
         while batch := list(islice(keys, most)):
-            yield self._page(batch)
+            yield batch
             most = self.batch_points
 
-    def _page(self, keys: list[bytes]) -> Page:
+    def _page(self, keys: Batch) -> Page:
         """Return keys and what is under each; one that is gone, or replaced by something else, is left out."""
         is_document = self.layout.keys == "json"
         with self._asking():
