@@ -10,6 +10,7 @@ Mapping: remotes/STORES.md.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from threading import Lock
@@ -69,6 +70,7 @@ class MilvusStore(PointStore):
         self._layout: Layout | None = None
         self._is_known = self._is_ours_to_release = False
         self._is_loaded = False
+        self._loading: Future[None] | None = None
         self._writing = Lock()
         self._metric = address.options.get("metric", METRICS[0]).upper()
         if self._metric not in METRICS:
@@ -117,8 +119,13 @@ class MilvusStore(PointStore):
 
     def _load(self) -> None:
         """See that the collection is in the server's memory, where alone it can be read."""
-        if self._is_loaded:
-            return
+        begun, self._loading = self._loading, None
+        if begun is not None:
+            begun.result()
+        if not self._is_loaded:
+            self._load_now()
+
+    def _load_now(self) -> None:
         state = self._ask("get_load_state")["state"]
         if getattr(state, "name", "") != "Loaded":
             try:
@@ -265,7 +272,7 @@ class MilvusStore(PointStore):
                 ) from None
 
     def prepare(self, wanted: Wanted) -> None:
-        """Make the collection with its indexes, and load it."""
+        """Make the collection with its indexes, and begin to load it."""
         spaces = with_dims(wanted.spaces, self._dims, self.address)
         config = wanted.config
         schema = again(config) if config.get("fields") else new_schema(self.fields().text, self._metric)
@@ -275,8 +282,22 @@ class MilvusStore(PointStore):
         create(self.server, schema)
         self._is_known = False
         self._look()
-        self._load()
+        if self.address.is_path:
+            self._load_new()
+        else:  # a server takes a second or more, and takes rows meanwhile
+            pool = ThreadPoolExecutor(1, "vex-load")
+            self._loading = pool.submit(self._load_new)
+            pool.shutdown(wait=False)
+
+    def _load_new(self) -> None:
+        """Load a collection that was made; it stays loaded."""
+        self._load_now()
         self._is_ours_to_release = False
+
+    def finish(self) -> None:
+        """Wait until a collection that was made is loaded."""
+        if self._loading is not None:
+            self._load()
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing rows of their keys whole."""

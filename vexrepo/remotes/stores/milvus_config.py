@@ -88,7 +88,7 @@ def _function(told: Any) -> dict[str, Any]:
 
 
 def create(server: MilvusServer, schema: Mapping[str, Any]) -> None:
-    """Make the collection that a schema says.  Raises: StoreError."""
+    """Make the collection that a schema says, with its indexes; it is not loaded.  Raises: StoreError."""
     client = server.client
     from pymilvus import DataType, Function, FunctionType
 
@@ -129,8 +129,9 @@ def create(server: MilvusServer, schema: Mapping[str, Any]) -> None:
         client.create_collection(
             server.collection,
             schema=made,
-            index_params=indexes,
             consistency_level=schema.get("consistency", "Bounded"),
             timeout=server.timeout_s,
             **more,
         )
+        if indexes:
+            client.create_index(server.collection, indexes, timeout=server.timeout_s)
