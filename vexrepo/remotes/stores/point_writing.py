@@ -133,8 +133,12 @@ class PlanWriter:
         store, spool = self._store, Sorter(scratch)
         checks = store.checks_points()
         fills = store.fills(1)[0] if checks and self._is_there else self._can.fills
+        last = None  # the space of the only vector of what was looked at before: of most, it is the same object
         for record in records:
-            self._note_spaces((record,))
+            vectors = record.vectors
+            if len(vectors) != 1 or vectors[0].space is not last:
+                self._note_spaces((record,))
+                last = vectors[0].space if len(vectors) == 1 and vectors[0].space in self._settled else None
             if checks and store.needs_check(record):
                 native = self._names.of(record.key) or native_id(record.key, self._can)
                 dims = Wanted(self._spaces).dims or 1

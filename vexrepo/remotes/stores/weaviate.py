@@ -20,7 +20,7 @@ import orjson
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects import canonical
-from vexrepo.objects.record import Record, body_value
+from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.answer import Answer
 from vexrepo.remotes.http import segment
@@ -292,7 +292,11 @@ class WeaviateStore(HttpPointStore):
 
     def needs_check(self, record: Record) -> bool:
         """Whether a record has a member that has no property yet."""
-        value, known = body_value(record.body), self._schema.kinds
+        try:
+            value = orjson.loads(record.body)  # for its names alone: what is printed is canonical
+        except orjson.JSONDecodeError:  # a number beyond all doubles
+            return True
+        known = self._schema.kinds
         if RESERVED not in known:
             self._schema.note({RESERVED: ""})
         if any(name not in known and value.get(member) is not None for member, name in self.fields().members):
