@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.cli.quiet import make_quick, quiet_secrets
 from vexrepo.cli.app import vex as app
 
 
@@ -115,6 +116,13 @@ def two(vex: Vex, repo: Memory) -> Memory:
     repo.learn("m5", "The market opens at nine")
     assert vex("commit", "-m", "second").code == 0
     return repo
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passphrases cost nothing, and nobody's keyring is asked."""
+    make_quick(monkeypatch)
+    quiet_secrets(monkeypatch)
 
 
 def spawn(*args: str, python: tuple[str, ...] = (), **options: Any) -> subprocess.Popen[str]:

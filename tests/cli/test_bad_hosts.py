@@ -9,18 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.desks import PASSPHRASE, Desk, make_quick, quiet_secrets
+from tests.cli.desks import PASSPHRASE, Desk
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, Answer, HttpBackend, git, http_backend, make_bare
 from vexrepo.cli.surroundings import Edge
 from vexrepo.storage.files import Files
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 PAGE = b"<!DOCTYPE html><html><title>Sign in</title>please sign in</html>"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_quick(monkeypatch)
-    quiet_secrets(monkeypatch)
 
 
 @pytest.fixture

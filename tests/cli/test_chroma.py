@@ -8,16 +8,6 @@ from tests.cli.conftest import Memory, Vex
 from tests.contract.chroma_server import new_address, port
 
 
-def test_a_memory_is_committed_checked_out_and_clean(vex: Vex, memory: Memory) -> None:
-    address = str(new_address())
-    assert vex("init", "--store", str(memory.path)).code == 0
-    assert vex("commit", "-m", "first").code == 0
-    ran = vex("checkout", "main", "--to", address)
-    assert ran.code == 0, ran.err
-    ran = vex("diff", "main", address, "--exit-code")
-    assert ran.code == 0, ran.out + ran.err
-
-
 def test_flags_and_variables_name_a_collection(vex: Vex, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     name = new_address().location.rpartition("/")[2]
     flags = ("--url", f"http://127.0.0.1:{port()}", "--collection", name)

@@ -43,16 +43,6 @@ def test_a_memory_is_committed_changed_and_checked_out_back(vex: Vex, memory: Me
     assert vex("diff", "main~1", address, "--exit-code").code == 0
 
 
-def test_migrate_goes_to_and_from_it(vex: Vex, memory: Memory, service: Pinecone) -> None:
-    address, other = str(service.address("agent", "notes")), str(service.address("other"))
-    assert vex("migrate", "--from", str(memory.path), "--to", address).code == 0
-    ran = vex("migrate", "--from", address, "--to", other)
-    assert ran.code == 0, ran.err
-    assert vex("init", "--store", address).code == 0
-    ran = vex("diff", str(memory.path), other, "--exit-code")
-    assert ran.code == 0, ran.out + ran.err
-
-
 def test_flags_and_the_originals_variables_name_an_index(
     vex: Vex, memory: Memory, service: Pinecone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,16 +61,3 @@ def test_flags_and_the_originals_variables_name_an_index(
     ran = vex("export", "--from", "pinecone", "-o", "three.vmig.jsonl")
     assert ran.code == 2 and "names no index" in ran.err
     assert "pinecone" in vex("adapters").out
-
-
-def test_the_key_comes_from_the_environment_and_is_never_shown(
-    vex: Vex, memory: Memory, service: Pinecone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service.key = KEY
-    address = str(service.address("agent"))
-    ran = vex("import", str(memory.path), "--to", address)
-    assert ran.code == 1 and "PINECONE_API_KEY" in ran.err and "store-refused" in ran.err
-    monkeypatch.setenv("PINECONE_API_KEY", KEY)
-    ran = vex("import", str(memory.path), "--to", address, "--json")
-    assert ran.code == 0 and KEY not in ran.out + ran.err
-    assert vex("inspect", address).code == 0

@@ -11,20 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.desks import PASSPHRASE, Desk, make_quick, quiet_secrets
+from tests.cli.desks import PASSPHRASE, Desk
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, HttpBackend, http_backend, make_bare
 
 if os.name == "posix":
     import pexpect
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX"),
+    pytest.mark.usefixtures("quick"),
+]
 QUICK = str(Path(__file__).with_name("quick.py"))
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_quick(monkeypatch)
-    quiet_secrets(monkeypatch)
 
 
 @pytest.fixture

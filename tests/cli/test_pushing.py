@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.desks import PASSPHRASE, Desk, make_quick, quiet_secrets
+from tests.cli.desks import PASSPHRASE, Desk
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, git, http_backend, make_bare
 from tests.hosting.sshd import sshd
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_quick(monkeypatch)
-    quiet_secrets(monkeypatch)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(params=["folder", "http"])

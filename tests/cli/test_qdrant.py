@@ -24,20 +24,6 @@ def url(server: QdrantServer) -> str:
     return server.url
 
 
-def test_a_memory_is_committed_checked_out_and_clean(vex: Vex, memory: Memory, server: QdrantServer) -> None:
-    address = str(server.address())
-    assert vex("init", "--store", str(memory.path)).code == 0
-    assert vex("commit", "-m", "first").code == 0
-    ran = vex("checkout", "main", "--to", address)
-    assert ran.code == 0 and "4" in ran.out, ran.err
-    assert server.collections["agent"].made["vectors"] == {"size": 4, "distance": "Cosine"}
-    ran = vex("diff", "main", address, "--exit-code")
-    assert ran.code == 0, ran.out + ran.err
-    server.put("agent", [{"id": 5, "vector": [1.0, 0, 0, 0], "payload": {"text": "learnt"}}])
-    ran = vex("diff", "main", address, "--exit-code")
-    assert ran.code == 1 and "learnt" in ran.out
-
-
 def test_the_originals_flags_and_variables_name_a_collection(
     vex: Vex, memory: Memory, server: QdrantServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,22 +41,9 @@ def test_the_originals_flags_and_variables_name_a_collection(
     assert ran.code == 0 and '"text":"prefs"' in Path("three.vmig.jsonl").read_text()
 
 
-def test_the_key_comes_from_the_environment_and_is_never_shown(
-    vex: Vex, memory: Memory, server: QdrantServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.key = KEY
-    address = str(server.address())
-    ran = vex("import", str(memory.path), "--to", address)
-    assert ran.code == 1 and "QDRANT_API_KEY" in ran.err and "store-refused" in ran.err
-    monkeypatch.setenv("QDRANT_API_KEY", "wr0ng")
-    ran = vex("import", str(memory.path), "--to", address)
-    assert ran.code == 1 and "wr0ng" not in ran.out + ran.err
-    monkeypatch.setenv("QDRANT_API_KEY", KEY)
-    ran = vex("import", str(memory.path), "--to", address, "--json")
-    assert ran.code == 0 and KEY not in ran.out + ran.err
-    ran = vex("inspect", address + "?api_key=" + "k3y")
+def test_a_key_does_not_belong_in_an_address(vex: Vex, server: QdrantServer) -> None:
+    ran = vex("inspect", f"{server.address()}?api_key={KEY[:3]}")
     assert ran.code == 2 and "QDRANT_API_KEY" in ran.err
-    assert vex("inspect", address).code == 0
 
 
 def test_adapters_names_qdrant_and_what_is_missing_is_said(vex: Vex, folder: Path, server: QdrantServer) -> None:

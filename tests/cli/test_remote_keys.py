@@ -7,19 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.desks import PASSPHRASE, Desk, make_quick, quiet_secrets
+from tests.cli.desks import PASSPHRASE, Desk
 from tests.cli.test_secrets import memory_keyring
 from tests.hosting.http_backend import git, make_bare
 from vexrepo.repository import remotes
 from vexrepo.storage.passphrase import Cost
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 OTHER = "anvil meadow quartz ribbon saddle tundra"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_quick(monkeypatch)
-    quiet_secrets(monkeypatch)
 
 
 @pytest.fixture

@@ -7,16 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.desks import PASSPHRASE, Desk, make_quick, quiet_secrets
+from tests.cli.desks import PASSPHRASE, Desk
 from tests.contract.forges.fake import FakeToken
 from tests.contract.forges.gitea import FakeGitea
 from tests.hosting.http_backend import git, make_bare
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_quick(monkeypatch)
-    quiet_secrets(monkeypatch)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Agent(Desk):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.desks import make_quick, quiet_secrets
+from tests.cli.quiet import make_quick, quiet_secrets
 from vexrepo.cli.app import vex
 
 ROOT = Path(__file__).parents[2]

@@ -24,24 +24,6 @@ def url(server: WeaviateServer) -> str:
     return server.url
 
 
-def test_a_memory_is_committed_changed_and_checked_out_back(vex: Vex, memory: Memory, server: WeaviateServer) -> None:
-    address = str(server.address())
-    assert vex("init", "--store", address).code == 0
-    assert vex("commit", "--from", str(memory.path), "-m", "first").code == 0
-    ran = vex("checkout", "main")
-    assert ran.code == 0 and "4" in ran.out, ran.err
-    assert "clean" in vex("status").out or vex("diff", "--exit-code").code == 0
-    held = server.classes["Agent"].objects[""]
-    name, edited = next(iter(held.items()))
-    server.put("Agent", [{"id": name, "properties": {**edited.properties, "text": "edited by the agent"}}])
-    ran = vex("diff", "main", address, "--exit-code")
-    assert ran.code == 1 and "edited by the agent" in ran.out
-    assert vex("commit", "-m", "second").code == 0
-    ran = vex("checkout", "main~1", "--to", address)
-    assert ran.code == 0, ran.err
-    assert vex("diff", "main~1", address, "--exit-code").code == 0
-
-
 def test_migrate_goes_to_and_from_it(vex: Vex, memory: Memory, server: WeaviateServer) -> None:
     address = str(server.address(options={"tenant": "alice"}))
     assert vex("migrate", "--from", str(memory.path), "--to", address).code == 0
@@ -68,16 +50,3 @@ def test_flags_and_the_originals_variables_name_a_class(
     assert vex("import", str(memory.path), "--to", "weaviate", "--collection", "Kept", "--tenant", "bob").code == 0
     assert len(server.classes["Kept"].objects["bob"]) == 4
     assert "weaviate" in vex("adapters").out
-
-
-def test_the_key_comes_from_the_environment_and_is_never_shown(
-    vex: Vex, memory: Memory, server: WeaviateServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.key = KEY
-    address = str(server.address())
-    ran = vex("import", str(memory.path), "--to", address)
-    assert ran.code == 1 and "WEAVIATE_API_KEY" in ran.err and "store-refused" in ran.err
-    monkeypatch.setenv("WEAVIATE_API_KEY", KEY)
-    ran = vex("import", str(memory.path), "--to", address, "--json")
-    assert ran.code == 0 and KEY not in ran.out + ran.err
-    assert vex("inspect", address).code == 0

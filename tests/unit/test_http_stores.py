@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import parse_qs
 
 import orjson
 import pytest
 
+from tests.hosting.scripted import Request, Said, ScriptedServer
 from tests.property.strategies import attempt
 from vexrepo.errors import StoreError, UsageError
 from vexrepo.objects.record import Record, from_json
@@ -75,82 +76,53 @@ class Wire(HttpPointStore):
         self.ask("POST", f"/{self.collection}/delete", body=list(ids))
 
 
-class Server(ThreadingHTTPServer):
-    """Keeps points; ``script`` has answers (status, headers, body) that are given instead, in order."""
-
-    daemon_threads = True
+class Server(ScriptedServer):
+    """Keeps points."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
         self.points: dict[str, dict[str, Any]] = {}
         self.dims: int | None = None
-        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
-        self.asked: list[str] = []
         self.keys: set[str | None] = set()
         self.most_bytes = 1 << 30
         self.under_way = self.most_under_way = 0
-        self.lock = threading.Lock()
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        self.counting = threading.Lock()
+        super().__init__()
 
     def address(self, **more: Any) -> Address:
-        return Address("wire", f"//127.0.0.1:{self.server_address[1]}/agent", **more)
+        return Address("wire", f"//{self.host}/agent", **more)
 
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: Server
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def answer(self) -> None:
-        server = self.server
-        with server.lock:
-            server.under_way += 1
-            server.most_under_way = max(server.most_under_way, server.under_way)
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    def reply(self, request: Request) -> Said | None:
+        """Return the answer to a request, and count how many there are at once."""
+        with self.counting:
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
+            self.keys.add(request.headers.get("authorization"))
         try:
-            status, headers, said = self.answer_to(body)
+            return super().reply(request)
         finally:
-            with server.lock:
-                server.under_way -= 1
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(said)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said)
+            with self.counting:
+                self.under_way -= 1
 
-    do_GET = do_PUT = do_POST = answer
-
-    def answer_to(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        server = self.server
-        with server.lock:
-            server.asked.append(f"{self.command} {self.path.partition('?')[0]}")
-            server.keys.add(self.headers.get("Authorization"))
-            told = server.script.pop(0) if server.script else None
-        if told is not None:
-            return told
-        if len(body) > server.most_bytes:
+    def respond(self, request: Request) -> Said:
+        if len(request.body) > self.most_bytes:
             return 413, {}, b'{"error":"too large"}'
-        value: Any = orjson.loads(body) if body else None
-        if self.path == "/agent" and self.command == "PUT":
-            server.dims = value["dims"]
-        elif server.dims is None:
-            return 404, {}, b"{}"
-        elif self.path == "/agent/delete":
-            for each in value:
-                server.points.pop(each, None)
-        elif self.path == "/agent/points":
-            server.points |= {row["id"]: row for row in value}
-        elif self.path == "/agent":
-            return 200, {}, orjson.dumps({"count": len(server.points), "dims": server.dims})
-        else:
-            from urllib.parse import parse_qs, urlsplit
-
-            after = parse_qs(urlsplit(self.path).query, keep_blank_values=True)["after"][0]
-            rest = sorted(name for name in server.points if name > after)
-            return 200, {}, orjson.dumps([server.points[name] for name in rest[:40]])
+        value: Any = orjson.loads(request.body) if request.body else None
+        match request.method, request.path:
+            case "PUT", "/agent":
+                self.dims = value["dims"]
+            case _ if self.dims is None:
+                return 404, {}, b"{}"
+            case "POST", "/agent/delete":
+                for each in value:
+                    self.points.pop(each, None)
+            case "POST", "/agent/points":
+                self.points |= {row["id"]: row for row in value}
+            case "GET", "/agent":
+                return 200, {}, orjson.dumps({"count": len(self.points), "dims": self.dims})
+            case _:
+                after = parse_qs(request.query, keep_blank_values=True)["after"][0]
+                rest = sorted(name for name in self.points if name > after)
+                return 200, {}, orjson.dumps([self.points[name] for name in rest[:40]])
         return 200, {}, b"{}"
 
 
@@ -158,8 +130,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[Server]:
     found = Server()
     yield found
-    found.shutdown()
-    found.server_close()
+    found.end()
 
 
 def memory(count: int) -> list[Record]:
@@ -179,8 +150,7 @@ class TestWire(StoreContract):
         self.servers: dict[Path, Server] = {}
         yield
         for each in self.servers.values():
-            each.shutdown()
-            each.server_close()
+            each.end()
 
     def open_store(self, tmp_path: Path) -> Store:
         if tmp_path not in self.servers:
@@ -249,8 +219,7 @@ def test_trouble_has_a_code_and_what_to_do(server: Server, status: int, body: by
 
 def test_a_server_that_is_down_is_named(server: Server) -> None:
     address = server.address()
-    server.shutdown()
-    server.server_close()
+    server.end()
     with pytest.raises(StoreError) as raised:
         Wire.open(address)
     assert raised.value.code == "store-unreachable" and "is it running" in str(raised.value)
