@@ -82,5 +82,10 @@ def test_numbers_sizes_and_times():
     ]  # fmt: skip
     assert ago(second, 0) == "in the future"
     assert moment(10**30).year == 9999 and moment(-(10**30)).year == 1
-    assert describe("reading bytes", 120_000_000, 480_000_000, 2) == "reading 120 MB of 480 MB (25 %) · 60.0 MB/s"
-    assert describe("writing", 1500, 3000, 3) == "writing 1,500 of 3,000 (50 %) · 500/s"
+    assert describe("reading bytes", 120_000_000, 480_000_000, 2) == (
+        "reading 120 MB of 480 MB (25 %) · 60.0 MB/s · 6 s left"
+    )
+    assert describe("writing", 5_000, 1_000_000, 2, first=1_000).endswith("2,000/s · 8 min left")
+    assert describe("writing", 500, 50_000_000, 1).endswith("500/s · 27 h 47 min left")
+    assert describe("writing", 1_000, 1_000, 2) == "writing 1,000 of 1,000 (100 %) · 500/s"
+    assert describe("writing", 1500, 3000, 3) == "writing 1,500 of 3,000 (50 %) · 500/s · 3 s left"

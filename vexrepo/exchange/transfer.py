@@ -161,7 +161,14 @@ def transfer_from(
                 deque(stream.records(), maxlen=0)
                 done.edges = _count_edges(origin, goal, request)
                 return done
-            noted = Written(goal)
+            noted, arrived = Written(goal), 0
+
+            def advance_writing(count: int) -> None:
+                nonlocal arrived
+                arrived += count
+                if not goal.writes_whole:  # others are written while the source is read, which is told of
+                    advance("writing", arrived, done.selected)
+
             edges = list(origin.edges()) if origin.holds_edges and goal.holds_edges and _is_whole(request) else []
             plan = Plan(
                 upserts=noted.passing(stream.records),
@@ -172,6 +179,7 @@ def transfer_from(
                 edges=lambda: iter(edges),
                 config=origin.describe().config if origin.kind == goal.kind else {},
                 expected=expected,
+                advance=advance_writing,
                 now_us=now_us,
                 keep_unnamed=True,
                 link=request.link and goal.builds_edges and not edges,
@@ -277,6 +285,8 @@ class _Stream:
         self._seen = SeenKeys()
         self._stack = contextlib.ExitStack()
         self._total: int | None = None
+        self._size_bytes: int | None = None  # of a file that is read from its beginning to its end
+        self._place = 0
         self._is_ordered = False
         # Begun before the target is opened for writing.
         self._batches = iter(()) if self.keeps_lines and not to_records else self._begin()
@@ -305,6 +315,8 @@ class _Stream:
         scan = origin.scan_newest if request.limit is not None and request.nearest is None else origin.scan
         size = getattr(origin, "size_bytes", None)
         self._total = origin.describe().count if size is None else None
+        if isinstance(origin, JsonlStore) and request.limit is None:
+            self._size_bytes = origin.size_bytes
         if request.limit is None and origin.is_forkable and is_worthwhile() and _is_large(origin):
             # Parsing is about half of the work.
             beside = self._stack.enter_context(BesideScan(scan, report))
@@ -373,7 +385,10 @@ class _Stream:
                     yield item.place, item.record
                 else:
                     self._repeated(item)
-            self._advance("moving", done.read, self._total)
+            if self._size_bytes is not None:
+                self._advance("moving bytes", self._place, self._size_bytes)
+            else:
+                self._advance("moving", done.read, self._total)
 
     def _key(self, record: Record) -> bytes:
         """Return the key a record will have."""
@@ -383,6 +398,7 @@ class _Stream:
     def _counted(self, batches: Iterator[list[Sourced]]) -> Iterator[list[Sourced]]:
         for batch in batches:
             self._done.read += len(batch)
+            self._place = batch[-1].place if batch else self._place
             yield batch
 
     def _repeated(self, item: Sourced) -> None:

@@ -261,6 +261,7 @@ def migrate(edge: Edge, /, **given: Any) -> int:
 def _migrate_by_commit(edge: Edge, given: dict[str, Any], source: Address, target: Address, request: Request) -> int:
     """Fetch what the source holds into the repository around, and write that into the target."""
     from vexrepo.cli.storing import fetched_json, named_store, say_fetched
+    from vexrepo.history.ancestry import is_ancestor
     from vexrepo.repository.migrating import migrate as migrate_by_commit
 
     if given["policy"] is not None or given["grant_file"] is not None:
@@ -276,7 +277,9 @@ def _migrate_by_commit(edge: Edge, given: dict[str, Any], source: Address, targe
     if not given["as_json"]:
         say_fetched(edge, done.fetched, False)
         code = _report(edge, "migrated", done.moved, request, False)
-        say(quiet(f"  bring it into a branch: vex merge {plain(name)}"))
+        view = repository.view()
+        if view.commit is None or not is_ancestor(repository.commit_at, done.commit, view.commit):
+            say(quiet(f"  bring it into a branch: vex merge {plain(name)}"))
         return code
     emit(
         {
