@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 from vexrepo.objects.vector import Space, Vector, check_row
-from vexrepo.remotes.stores.points import RESERVED, VERSION
+from vexrepo.remotes.stores.point_carried import VERSION
+from vexrepo.remotes.stores.points import RESERVED
 
 
 class Found(NamedTuple):

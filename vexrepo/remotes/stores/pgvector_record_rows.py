@@ -21,7 +21,8 @@ from vexrepo.remotes.stores.pgvector_records import RecordReader
 from vexrepo.remotes.stores.pgvector_rows import JSONB
 from vexrepo.remotes.stores.pgvector_table import Table
 from vexrepo.remotes.stores.pgvector_wire import MAX_DIMS, NULL, PIECE_BYTES, swap_rows
-from vexrepo.remotes.stores.points import TEXTS, Fields, encode_usual, is_usual
+from vexrepo.remotes.stores.point_carried import encode_usual, is_usual
+from vexrepo.remotes.stores.points import TEXTS, Fields
 
 Named: TypeAlias = tuple[Record, str]  # a record and its native id
 Strings: TypeAlias = Sequence[bytes]

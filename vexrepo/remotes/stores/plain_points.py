@@ -12,7 +12,8 @@ from typing import Final
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN
 from vexrepo.remotes.stores.payload_records import PayloadReader, Plain
-from vexrepo.remotes.stores.points import MOST_KEPT, RESERVED, BadPoint, Fields, Point
+from vexrepo.remotes.stores.point_carried import MOST_KEPT
+from vexrepo.remotes.stores.points import RESERVED, BadPoint, Fields, Point
 
 _NAMED: Final = '"k":["'
 _END: Final = '"],"v":1}'

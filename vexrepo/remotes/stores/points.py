@@ -10,7 +10,6 @@ memory, and the edit counts.  Law: for every record, ``read(write(record)) == re
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ from typing import Any, Final, NamedTuple
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 from vexrepo.objects.record import Record, body_value, key_of, with_body
-from vexrepo.objects.vector import MAIN, Space, Vector, check_row
+from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.stores.capabilities import Capabilities
-from vexrepo.remotes.stores.carry import ABSENT, is_same
+from vexrepo.remotes.stores.carry import ABSENT
+from vexrepo.remotes.stores.point_carried import Carried, apply_patch, encode_carried, make_patch, parse_carried
 
 RESERVED: Final = "_vex"
 VERSION: Final = 1
-_LAST: Final = f'"v":{VERSION}}}'  # of what is carried
-_NAMED: Final = frozenset(("k",))
 MOST_KEPT: Final = 1024  # characters of what is carried, where it is kept to be encoded and parsed once
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 TEXTS: Final = ("text", "content", "document", "page_content", "data", "memory", "body", "chunk", "passage")
@@ -134,48 +132,8 @@ def write_point(
     if text_name(payload) not in (None, fields.text):
         rest["t"] = fields.text
     if rest or absent or decimals:
-        payload[RESERVED] = _encode_carried(absent, decimals, rest)
+        payload[RESERVED] = encode_carried(absent, decimals, rest)
     return Point(native, payload, tuple(held))
-
-
-def _encode_carried(absent: dict[str, Any], decimals: tuple[str, ...], rest: dict[str, Any]) -> str:
-    if rest.keys() <= _NAMED and is_usual(absent):
-        usual = encode_usual(absent, decimals)
-        if not rest:
-            return usual
-        named = canonical.encode(rest["k"]).decode()  # behind "a" and "f", before "v"
-        return f'{usual[: -len(_LAST)]}"k":{named},{_LAST}'
-    return _encode_anew(absent, decimals, rest)
-
-
-def _encode_anew(absent: dict[str, Any], decimals: tuple[str, ...], rest: dict[str, Any]) -> str:
-    carried = {**rest, "v": VERSION}
-    if absent:
-        carried["a"] = absent
-    if decimals:
-        carried["f"] = list(decimals)
-    return canonical.encode(carried).decode()
-
-
-def is_usual(absent: dict[str, Any]) -> bool:
-    """Whether what is carried is short: most records of a memory carry the same."""
-    values = absent.values()
-    return _SCALARS.issuperset(map(type, values)) and sum([len(v) for v in values if type(v) is str]) <= MOST_KEPT
-
-
-def encode_usual(absent: dict[str, Any], decimals: tuple[str, ...]) -> str:
-    """Return the reserved member of a record that only has members to be added; encoded once for all that say it."""
-    values = tuple(absent.values())
-    return _encode_known(
-        tuple(absent), values, tuple(map(type, values)), decimals
-    )  # true is no 1, though they are equal
-
-
-@functools.lru_cache(maxsize=512)
-def _encode_known(
-    names: tuple[str, ...], values: tuple[Any, ...], kinds: tuple[type, ...], decimals: tuple[str, ...]
-) -> str:
-    return _encode_anew(dict(zip(names, values, strict=True)), decimals, {})
 
 
 def placeholder(dims: int) -> Vector:
@@ -217,6 +175,28 @@ def _split(
         elif member != "id":
             absent[member] = held
     return payload, absent, patch
+
+
+def _difference(
+    payload: Mapping[str, Any], original: Mapping[str, Any], fields: Fields
+) -> tuple[dict[str, Any], list[list[Any]]]:
+    plain = _plain_value("", payload, fields)
+    absent: dict[str, Any] = {}
+    patch: list[list[Any]] = []
+    for name, now in original.items():
+        was = plain.pop(name, ABSENT)
+        if name == "id":
+            continue
+        if was is ABSENT:
+            absent[name] = now
+        elif was is not now:
+            patch += make_patch(was, now, (name,))
+    for name, was in plain.items():
+        if isinstance(was, dict):  # member by member, so that what an agent adds does not bring back the others
+            patch += [[[name, inner], [held], []] for inner, held in sorted(was.items())]
+            was = {}
+        patch.append([[name], [was], []])
+    return absent, patch
 
 
 @functools.lru_cache(maxsize=64)
@@ -300,7 +280,7 @@ def read_point(point: Point, can: Capabilities, fields: Fields) -> Record:
         elif isinstance(held, dict) and isinstance(found, dict):
             value[name] = {**held, **found}  # nothing of it could be held; what an agent put there since joins it
     for path, was, now in carried.patch:
-        _apply(value, path, was[0] if was else ABSENT, now[0] if now else ABSENT)
+        apply_patch(value, path, was[0] if was else ABSENT, now[0] if now else ABSENT)
     model = value.get("model")
     model = model if type(model) is str else None
     if len(vectors) == 1 and not carried.rows and not carried.is_placeholder:
@@ -310,24 +290,6 @@ def read_point(point: Point, can: Capabilities, fields: Fields) -> Record:
         read = _read_vectors(vectors, carried, model, can)
     _fit(value, read)
     return with_body(key_of(value), canonical.encode(value), read)
-
-
-class Carried(NamedTuple):
-    """What a reserved member says: see remotes/STORES.md."""
-
-    native: str | None
-    id: str | None
-    absent: dict[str, Any]
-    patch: list[list[Any]]
-    decimals: frozenset[str]
-    rows: list[tuple[Vector, bool]]  # carried vectors, and of each whether there was a native one
-    is_placeholder: bool
-    text: str | None
-
-    @property
-    def is_usual(self) -> bool:
-        """Whether it only adds members, and says how numbers were printed."""
-        return self.native is None and not (self.patch or self.rows or self.is_placeholder)
 
 
 def _plain_value(native: str, payload: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
@@ -365,77 +327,6 @@ def _carried(text: Any, native: str) -> Carried | None:
     found = parse_carried(text)
     if found is not None and found.native is not None and found.native != native:
         return None  # copied from another point
-    return found
-
-
-def parse_carried(text: Any) -> Carried | None:
-    """Return what a reserved member says, None where it is nothing of ours."""
-    if type(text) is not str:
-        return None
-    # What most points carry says the same of all: parsed once.  Long ones are rows, each its own.
-    return _parse_short(text) if len(text) <= MOST_KEPT else _parse(text)
-
-
-def _parse(text: str) -> Carried | None:
-    try:
-        value = canonical.parse(text.encode())
-    except (InvalidData, UnicodeEncodeError):
-        return None  # not ours, or damaged: the point reads as it natively does
-    if not isinstance(value, dict) or value.get("v") != VERSION:
-        return None
-    match value.get("k"):
-        case None:
-            native = identifier = None
-        case [str(native), str(identifier)]:
-            pass
-        case _:
-            return None
-    absent, patch, decimals = value.get("a", {}), value.get("b", []), value.get("f", [])
-    told = value.get("t")
-    is_right = isinstance(absent, dict) and "id" not in absent and (told is None or isinstance(told, str))
-    if not (is_right and _is_patch(patch) and _are_names(decimals)):
-        return None
-    try:
-        rows = _parse_rows(value.get("s", []))
-    except InvalidData:
-        return None
-    return Carried(native, identifier, absent, patch, frozenset(decimals), rows, "p" in value, told)
-
-
-_parse_short = functools.lru_cache(maxsize=512)(_parse)
-
-
-def _is_patch(patch: Any) -> bool:
-    if not isinstance(patch, list):
-        return False
-    for entry in patch:
-        match entry:
-            case [[str(), *path], [*was], [*now]] if len(was) <= 1 and len(now) <= 1:
-                if not _are_names(path):
-                    return False
-            case _:
-                return False
-    return True
-
-
-def _are_names(names: Any) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)
-
-
-def _parse_rows(entries: Any) -> list[tuple[Vector, bool]]:
-    """Return carried vectors, and of each whether there was a native one.  Raises: InvalidData."""
-    found: list[tuple[Vector, bool]] = []
-    for entry in entries if isinstance(entries, list) else [entries]:
-        match entry:
-            case [str(space), str(row), (0 | 1) as was_native]:
-                try:
-                    item = Vector(Space.decode(space.encode()), base64.b64decode(row, validate=True))
-                except (ValueError, binascii.Error) as error:
-                    raise InvalidData("a carried row is not base64", code="unsupported-value") from error
-                check_row(*item)
-                found.append((item, bool(was_native)))
-            case _:
-                raise InvalidData("not a carried vector", code="unsupported-value")
     return found
 
 
@@ -485,63 +376,3 @@ def _fit(value: dict[str, Any], vectors: Sequence[Vector]) -> None:
                 value["dims"] = space.dims
         else:
             value.pop("vectors", None)
-
-
-# -- patches -----------------------------------------------------------------------------------------------------------
-#
-# An entry is [path, was, is]: the members that lead to a value, what the native form said there, and what the record
-# says; each of the two is a list of one value, or empty where there is none.  What the native form says nothing of at
-# the top is in an object of its own, the same in most records.
-
-
-def _difference(
-    payload: Mapping[str, Any], original: Mapping[str, Any], fields: Fields
-) -> tuple[dict[str, Any], list[list[Any]]]:
-    plain = _plain_value("", payload, fields)
-    absent: dict[str, Any] = {}
-    patch: list[list[Any]] = []
-    for name, now in original.items():
-        was = plain.pop(name, ABSENT)
-        if name == "id":
-            continue
-        if was is ABSENT:
-            absent[name] = now
-        elif was is not now:
-            patch += _patch(was, now, (name,))
-    for name, was in plain.items():
-        if isinstance(was, dict):  # member by member, so that what an agent adds does not bring back the others
-            patch += [[[name, inner], [held], []] for inner, held in sorted(was.items())]
-            was = {}
-        patch.append([[name], [was], []])
-    return absent, patch
-
-
-def _patch(was: Any, now: Any, path: tuple[str, ...]) -> list[list[Any]]:
-    if was is not now and isinstance(was, dict) and isinstance(now, dict) and was:
-        found: list[list[Any]] = []
-        for name in sorted(was.keys() | now.keys()):
-            found += _patch(was.get(name, ABSENT), now.get(name, ABSENT), (*path, name))
-        return found
-    if was is now or is_same(was, now):
-        return []
-    return [[list(path), [] if was is ABSENT else [was], [] if now is ABSENT else [now]]]
-
-
-def _apply(value: dict[str, Any], path: Sequence[str], was: Any, now: Any) -> None:
-    holder = value
-    for name in path[:-1]:
-        inner = holder.get(name, ABSENT)
-        if inner is ABSENT:
-            if was is not ABSENT:
-                return  # an agent removed it
-            inner = {}
-        if not isinstance(inner, dict):
-            return  # an agent put something else there
-        holder[name] = inner = dict(inner)  # what was parsed once is shared between records
-        holder = inner
-    name = path[-1]
-    if is_same(holder.get(name, ABSENT), was):
-        if now is ABSENT:
-            holder.pop(name, None)
-        else:
-            holder[name] = now

@@ -11,7 +11,7 @@ from typing import Final
 from vexrepo.objects import canonical
 from vexrepo.objects.record import frame_vector, make_key
 from vexrepo.objects.vector import MAIN, Dtype, Space
-from vexrepo.remotes.stores.points import MOST_KEPT, parse_carried
+from vexrepo.remotes.stores.point_carried import MOST_KEPT, parse_carried
 
 MOST_FORMS: Final = 10_000  # that are kept
 _NULLABLE: Final = ("created_at", "metadata", "namespace", "text")

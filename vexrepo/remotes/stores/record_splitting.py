@@ -15,7 +15,8 @@ from orjson import dumps
 
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
-from vexrepo.remotes.stores.points import TEXTS, Fields, encode_usual, is_usual
+from vexrepo.remotes.stores.point_carried import encode_usual, is_usual
+from vexrepo.remotes.stores.points import TEXTS, Fields
 from vexrepo.remotes.stores.record_columns import AT_ONCE, Columns
 
 Named: TypeAlias = tuple[Record, str]  # a record and its native id

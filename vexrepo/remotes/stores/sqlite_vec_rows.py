@@ -17,7 +17,8 @@ from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 from vexrepo.objects.vector import Space, Vector, check_row
 from vexrepo.remotes.stores.carry import is_same
-from vexrepo.remotes.stores.points import RESERVED, VERSION, BadPoint, Point
+from vexrepo.remotes.stores.point_carried import VERSION
+from vexrepo.remotes.stores.points import RESERVED, BadPoint, Point
 from vexrepo.remotes.stores.sqlite_vec_table import Layout, Part, quote
 
 _IN: Final = 500  # ids in one question

@@ -28,8 +28,9 @@ from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
 from vexrepo.remotes.stores.json_numbers import cut_arrays, placed, single, take_numbers
+from vexrepo.remotes.stores.point_carried import VERSION
 from vexrepo.remotes.stores.point_store import Point, Wanted
-from vexrepo.remotes.stores.points import RESERVED, TEXTS, VERSION, BadPoint, Fields
+from vexrepo.remotes.stores.points import RESERVED, TEXTS, BadPoint, Fields
 from vexrepo.remotes.stores.weaviate_schema import (
     DEFAULT,
     DISTANCES,
