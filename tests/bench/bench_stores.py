@@ -8,7 +8,7 @@ knows its store and the memories, and has nothing to do but the transfer; vex ma
 them, and looks at each before the first is written.
 
 - read: a collection that vex wrote.  ``raw`` is what the engine sends, thrown away, where something does only that.
-  ``bare HTTP`` is the script without the store's own client, where that does much beside.
+  A second script goes without what the store's own client does beside, where that is much.
 - write: into a new collection, without an index of vectors where that can be said.
 - status: of a store that holds what the branch holds, beside the scan of it.  ``touched``: one memory was written as it
   is, so that no fingerprint can say that nothing changed.
@@ -101,7 +101,7 @@ def measure_read(peer: Peer, given: argparse.Namespace, count: int, title: str) 
 
     more: dict[str, Callable[[], float]] = {}
     if peers.has(peer, "read_bare"):
-        more["bare HTTP"] = lambda: by_hand(peer.read_bare)
+        more[peer.bare] = lambda: by_hand(peer.read_bare)
     if peers.has(peer, "raw"):
         more["raw"] = lambda: timed(lambda: peer.raw(name))
     found = turns(given.runs, vex=lambda: timed(lambda: scan(where, count)), by_hand=lambda: by_hand(peer.read), **more)
@@ -122,7 +122,7 @@ def measure_write(peer: Peer, given: argparse.Namespace) -> None:
         peer.drop("by_hand")
         return timed(lambda: write("by_hand", rows))
 
-    bare = {"bare HTTP": lambda: by_hand(peer.write_bare)} if peers.has(peer, "write_bare") else {}
+    bare = {peer.bare: lambda: by_hand(peer.write_bare)} if peers.has(peer, "write_bare") else {}
     found = turns(given.runs, vex=ours, by_hand=lambda: by_hand(peer.write), **bare)
     show("write", found, given.records, by_hand=peer.client)
     scan(peer.address("written"), given.records)

@@ -35,6 +35,7 @@ class Peer(ABC):
     """A running store, and its transfers as a script does them that knows this one store and these memories."""
 
     client: ClassVar[str]  # what the script uses, in words: "psycopg, binary COPY"
+    bare: ClassVar[str] = "bare HTTP"  # what the second script does without the client's own, where there is one
     environment: Mapping[str, str] = {}  # what a vex command needs to open the store
 
     @abstractmethod
@@ -57,10 +58,10 @@ class Peer(ABC):
         """
 
     def write_bare(self, name: str, rows: Sequence[Row]) -> None:  # noqa: B027 - only where the client does much beside
-        """As ``write``, with nothing between the script and HTTP.  Left as it is where that is what ``write`` does."""
+        """As ``write``, without what the client does beside.  Left as it is where ``write`` does without."""
 
     def read_bare(self, name: str) -> int:
-        """As ``read``, with nothing between the script and HTTP.  Left as it is where that is what ``read`` does."""
+        """As ``read``, without what the client does beside.  Left as it is where ``read`` does without."""
         raise AssertionError(name)
 
     def settle(self, name: str) -> None:  # noqa: B027 - most need nothing here
