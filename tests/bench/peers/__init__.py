@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -114,5 +115,9 @@ def as_json(row: Row) -> dict[str, Any]:
 def as_record(row: Row) -> Record:
     """Return a memory as vex has it."""
     value = as_json(row)
-    vector = Vector(Space("", "dense", MODEL, len(row.vector), "f32"), row.vector.tobytes())
-    return with_body(key_of(value), canonical.encode(value), (vector,))
+    return with_body(key_of(value), canonical.encode(value), (Vector(_space(len(row.vector)), row.vector.tobytes()),))
+
+
+@lru_cache
+def _space(dims: int) -> Space:
+    return Space("", "dense", MODEL, dims, "f32")  # one for all memories, as it is where they are read

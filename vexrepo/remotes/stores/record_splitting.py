@@ -34,6 +34,10 @@ class _Shape(NamedTuple):
     has_vector: bool
 
 
+def _shape(dtype: str | None, names: tuple[str, ...], kinds: tuple[type, ...]) -> _Shape | None:
+    return None if dtype is None else _Shape(names, kinds, (MAIN,) if dtype == "f32d" else (), bool(dtype))
+
+
 class ColumnWriter:
     """Makes columns of records.  ``payload``: the name of the column for metadata.
 
@@ -67,21 +71,20 @@ class ColumnWriter:
     ) -> Iterable[tuple[_Shape | None, Sequence[int]]]:
         """Yield the places of records that are alike, with what they have in common; None where they are not plain."""
         vectors = [record.vectors for record, _ in records]
-        spaces = {id(each[0].space): each[0].space for each in vectors if len(each) == 1}
-        plain = {key: space.dtype for key, space in spaces.items() if self._is_plain(space)}
+        spaces = {id(each[0].space): each[0].space for each in vectors if each}
+        dtypes = {key: space.dtype if self._is_plain(space) else None for key, space in spaces.items()}
+        # Of each: the dtype of its vector, "" without one, None where it has others.
+        held = ["" if not each else dtypes[id(each[0].space)] if len(each) == 1 else None for each in vectors]
+        if len(set(held)) == 1 and len(set(map(tuple, values))) == 1:
+            kinds = [set(map(type, column)) for column in zip(*map(dict.values, values), strict=True)]
+            if all(len(each) == 1 for each in kinds):  # as most are
+                yield _shape(held[0], tuple(values[0]), tuple(each.pop() for each in kinds)), range(len(records))
+                return
         groups: dict[Any, list[int]] = defaultdict(list)
-        for at, (held, value) in enumerate(zip(vectors, values, strict=True)):
-            dtype = plain.get(id(held[0].space)) if len(held) == 1 else None
-            if held and dtype is None:
-                groups[None].append(at)
-            else:
-                groups[dtype, tuple(value), tuple(map(type, value.values()))].append(at)
+        for at, (dtype, value) in enumerate(zip(held, values, strict=True)):
+            groups[dtype, tuple(value), tuple(map(type, value.values()))].append(at)
         for key, places in groups.items():
-            if key is None:
-                yield None, places
-            else:
-                dtype, names, kinds = key
-                yield _Shape(names, kinds, (MAIN,) if dtype == "f32d" else (), dtype is not None), places
+            yield _shape(*key), places
 
     def _is_plain(self, space: Space) -> bool:
         is_main = space.name == MAIN and space.kind == "dense" and space.dtype != "f64"
