@@ -108,6 +108,7 @@ def test_a_publish_that_is_cut_off_is_reported_as_what_became_of_it(
     for offset in offsets(total, 5, 700):
         code, tip = publish(Cuts(**{side: offset}, for_good=for_good))
         seen.add(code)
+        proxy.settle()  # what got through may not have begun to be served
         server.wait_until_idle()
         with directly(tmp_path) as host:
             now = host.read_tip()

@@ -27,11 +27,10 @@ class Listening:
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # so that who sends notices
         self.port = int(self._listener.getsockname()[1])
         self.ending = threading.Event()
         self.faults: list[str] = []
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._taking = threading.Thread(target=self._take, daemon=True)
@@ -54,6 +53,7 @@ class Listening:
             with self._lock:
                 self._open.discard(connection)
                 connection.close()
+                self._lock.notify_all()
 
     def run(self, action: Callable[[], None]) -> threading.Thread:
         """Do something in a thread; connections may end at any time, everything else that goes wrong is a fault."""
@@ -82,6 +82,11 @@ class Listening:
     def _serve(self, connection: socket.socket) -> None:
         with self.held(connection):
             self._talk(connection)
+
+    def wait_until_idle(self) -> None:
+        """Return when no connection is open any more, those that clients left included."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: not self._open, 240)
 
     def hang_up(self) -> None:
         """End the connections that are open."""

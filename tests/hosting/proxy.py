@@ -52,7 +52,9 @@ class Proxy(Listening):
     def __init__(self, target: int | str) -> None:
         self.target = target
         self.cuts = Cuts()
+        self._clients: set[socket.socket] = set()
         super().__init__(self._pass)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # so that who sends notices
 
     def begin(self, cuts: Cuts | None = None) -> Cuts:
         """Hang up and deal with what comes from now on as ``cuts`` say; clients may have kept connections."""
@@ -60,10 +62,19 @@ class Proxy(Listening):
         self.hang_up()
         return self.cuts
 
+    def settle(self) -> None:
+        """Hang up on clients, and return when the server has done what it was asked until then."""
+        with self._lock:
+            for each in self._clients & self._open:
+                shut(each)
+        self.wait_until_idle()
+
     def _pass(self, client: socket.socket) -> None:
         cuts = self.cuts
         if cuts.is_cut and cuts.for_good:
             return
+        with self._lock:
+            self._clients.add(client)
         with self.held(self._connect()) as server:
             asking = self.run(lambda: self._ask(client, server, cuts))
             try:

@@ -72,7 +72,9 @@ class Service(Listening):
             (int(x.split(b":")[1]) for x in head.split(b"\r\n") if x.lower().startswith(b"content-length")), 0
         )
         while len(body) < length:
-            body += connection.recv(65536)
+            if not (piece := connection.recv(65536)):
+                return b""
+            body += piece
         return head + b"\r\n\r\n" + body
 
 
