@@ -26,17 +26,25 @@ def hash_pages(client: redis.Redis, pages: Iterable[Batch], again: Callable[[Bat
     ``again`` asks for a page whose answers were lost: it knows how often to try, and what to say.
     Raises: redis.RedisError.
     """
-    with _Asking(client, again) as asking:
+    # Two connections in turns: redis-py keeps what a connection received until all of it is read.
+    lines = deque((_Line(client, again), _Line(client, again)))
+    try:
         for keys in pages:
-            asking.ask(keys)
-            if len(asking.waited_for) > 1:
-                yield asking.read()
-        while asking.waited_for:
-            yield asking.read()
+            line = lines[0]
+            if line.asked:
+                yield line.read()
+            line.ask(keys)
+            lines.rotate(-1)
+        for line in lines:
+            if line.asked:
+                yield line.read()
+    finally:
+        for line in lines:
+            line.close()
 
 
-class _Asking:
-    """Pages that were asked for on a connection of their own; whether they were sent on the one that is open now."""
+class _Line:
+    """A connection on which one page at a time is asked for: ``asked`` is which, empty for none."""
 
     def __init__(self, client: redis.Redis, again: Callable[[Batch], Page]) -> None:
         import redis.exceptions as of
@@ -45,39 +53,31 @@ class _Asking:
         self._refused = of.ResponseError
         self._client = client.client()  # type: ignore[no-untyped-call]
         self._again = again
-        self.waited_for: deque[tuple[Batch, bool]] = deque()
-
-    def __enter__(self) -> _Asking:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.waited_for:
-            self._drop()
-        self._client.close()
+        self._is_sent = False
+        self.asked: Batch = []
 
     def ask(self, keys: Batch) -> None:
         """Send the commands for a page."""
         words = b"".join([b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n" % (len(key), key) for key in keys])
+        self.asked = keys
         try:
             self._client.connection.send_packed_command([words])
-            self.waited_for.append((keys, True))
+            self._is_sent = True
         except self._lost:
             self._drop()
-            self.waited_for.append((keys, False))
 
     def read(self) -> Page:
-        """Return the page that was asked for first."""
-        keys, is_sent = self.waited_for.popleft()
-        if is_sent:
+        """Return the page that was asked for."""
+        keys, self.asked = self.asked, []
+        if self._is_sent:
             try:
-                return [
+                found = [
                     (key, dict(zip(held[::2], held[1::2], strict=True))) for key in keys if (held := self._answer())
                 ]
+                self._is_sent = False
+                return found
             except self._lost:
                 self._drop()
-            except self._refused:
-                self._drop()
-                raise
         return self._again(keys)
 
     def _answer(self) -> Any:
@@ -90,6 +90,12 @@ class _Asking:
 
     def _drop(self) -> None:
         """End the connection, and with it the answers that are under way; the next command opens it again."""
+        self._is_sent = False
         with contextlib.suppress(*self._lost):
             self._client.connection.disconnect()
-        self.waited_for = deque((keys, False) for keys, _ in self.waited_for)
+
+    def close(self) -> None:
+        """Give the connection back, without answers that nobody read."""
+        if self._is_sent:
+            self._drop()
+        self._client.close()
