@@ -84,8 +84,11 @@ def test_an_answer_of_another_form_is_left_as_it_is(said):
     assert take_numbers(said, MARK) is None
 
 
-def test_an_array_behind_the_mark_in_a_payload_is_not_taken_for_a_vector():
-    said = orjson.dumps([{"vector": [1.0], "payload": {"vector": [2, 3]}}, {"vector": [4.0], "payload": {}}])
+@pytest.mark.parametrize("name", ["vector", 'x"vector'])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_array_behind_the_mark_in_a_payload_is_not_taken_for_a_vector(name, is_first):
+    parts = [("payload", {name: [2, 3]}), ("vector", [1.0])]
+    said = orjson.dumps([dict(parts if is_first else parts[::-1]), {"vector": [4.0], "payload": {}}])
     taken = take_numbers(said, MARK)
     assert not is_taken(taken) or placed(taken[0], "vector", taken[1]) is None
     assert placed([{"vector": True}, 3, None], "vector", [b"1234"]) is None

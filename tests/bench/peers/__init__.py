@@ -5,9 +5,11 @@ A module has ``serve()``, a context manager that starts the engine, gives a ``Pe
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -73,6 +75,21 @@ class Peer(ABC):
 
     def raw(self, name: str) -> None:  # noqa: B027 - most need nothing here
         """Let the engine send a collection, and throw the bytes away.  Left as it is where nothing does that."""
+
+
+class FolderPeer(Peer):
+    """Collections of a kind that is kept in folders, each in one of its own, which both open for each transfer."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def address(self, name: str) -> Address:
+        return Address(self.kind, str(self._folder / name), {"collection": name})
+
+    def drop(self, name: str) -> None:
+        shutil.rmtree(self._folder / name, ignore_errors=True)
 
 
 def has(peer: Peer, method: str) -> bool:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.bench.peers import Peer, Row, chroma
+from tests.bench.peers import FolderPeer, Peer, Row, chroma
 from tests.contract import chroma_local
-from vexrepo.remotes.stores.address import Address
 
 
-class _Folder(Peer):
+class _Folder(FolderPeer):
+    kind = "chroma"
     client = "chromadb.PersistentClient"
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def address(self, name: str) -> Address:
-        return Address("chroma", str(self._folder / name), {"collection": name})
-
-    def drop(self, name: str) -> None:
-        shutil.rmtree(self._folder / name, ignore_errors=True)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,21 +10,12 @@ from pathlib import Path
 
 from qdrant_client import QdrantClient
 
-from tests.bench.peers import Peer, Row, qdrant
-from vexrepo.remotes.stores.address import Address
+from tests.bench.peers import FolderPeer, Peer, Row, qdrant
 
 
-class _Folder(Peer):
+class _Folder(FolderPeer):
+    kind = "qdrant"
     client = "qdrant-client, path=…"
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def address(self, name: str) -> Address:
-        return Address("qdrant", str(self._folder / name), {"collection": name})
-
-    def drop(self, name: str) -> None:
-        shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def write(self, name: str, rows: Sequence[Row]) -> None:
         with closing(QdrantClient(path=str(self._folder / name))) as client:

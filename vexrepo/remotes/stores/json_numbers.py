@@ -86,7 +86,8 @@ def _space(name: str, dims: int) -> Space:
 def cut_arrays(body: bytes, mark: bytes) -> tuple[bytes, list[bytes]]:
     """Return a text with the number of each flat array behind a mark in its place, and what is within their brackets.
 
-    The mark has quotes, so it is never found within a JSON text's own texts.
+    A JSON text's own texts have no such mark in them, since quotes are escaped there; but the name of a member may end
+    in it: ``placed`` tells.
     """
     kept: list[bytes] = []
     arrays: list[bytes] = []
