@@ -263,6 +263,27 @@ def test_a_write_that_fails_after_some_versions_restores_the_one_before(
         }.items()
 
 
+def test_all_rows_are_read_each_once_of_one_version_by_several_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lancedb
+
+    monkeypatch.setattr("vexrepo.remotes.stores.lancedb.READ_ROWS", 7)
+    monkeypatch.setattr("vexrepo.remotes.stores.lancedb._AHEAD_BYTES", 0)
+    path, wanted = tmp_path / "lance", memories(100)
+    with store(path, create=True) as opened:
+        for start in range(0, 100, 30):  # several files, with gaps
+            opened.write(plan_between(wanted[: max(0, start - 3)], wanted[: start + 30]))
+        opened.write(plan_between(wanted, [*wanted[:11], *wanted[13:50], *wanted[52:]]))
+    with store(path) as opened:
+        found, batches = list[Record](), opened.scan()
+        found += [each.record for each in next(batches)]
+        lancedb.connect(str(path)).open_table("memories").delete("id > 'm020'")
+        assert opened.describe().count == 19
+        found += [each.record for batch in batches for each in batch]
+    assert sorted(found) == sorted([*wanted[:11], *wanted[13:50], *wanted[52:]])
+
+
 def test_what_another_program_wrote_meanwhile_is_not_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

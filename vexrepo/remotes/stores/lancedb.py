@@ -38,6 +38,8 @@ from vexrepo.remotes.stores.record_splitting import Named
 
 TABLE: Final = "memories"
 READ_ROWS: Final = 2000
+_AHEAD_BYTES: Final = 48 << 20  # of rows, that the library may hold before they are asked for
+_ROW_BYTES: Final = 1000  # of a row, as a rule, without its vectors
 _DELETED_AT_ONCE: Final = 500
 _MERGED_ROWS, _MERGED_BYTES = 10_000, 64 << 20  # at once: each merge looks through the ids of the whole table
 
@@ -193,7 +195,7 @@ class LanceStore(PointStore):
             return Description(0)
         with self._wrapped("read"):
             self._open.checkout_latest()
-            count, version = self._open.count_rows(), self._open.version
+            count, mark = self._open.count_rows(), self._mark()
             indexes = describe_indexes(self._open)
         config: dict[str, Any] = {
             "columns": {each.name: str(each.type) for each in table.schema},
@@ -202,17 +204,19 @@ class LanceStore(PointStore):
         }
         if table.vectors:
             config["vector"] = table.vectors[0].column
+        return Description(count, config, mark)
+
+    def _mark(self) -> str:
+        """Return what changes with each version of the table, of the one that is open."""
         status = os.stat(self._path / f"{self._name}.lance" / "_versions")
-        return Description(count, config, f"{version}:{status.st_ino}:{status.st_mtime_ns}")
+        return f"{self._open.version}:{status.st_ino}:{status.st_mtime_ns}"
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all rows in batches."""
-        with self._wrapped("read"):
-            self._open.checkout_latest()
-            for batch in self._open.search().limit(None).to_batches(READ_ROWS):
-                yield list(read_points(self.table, batch))
+        for batch in self._batches():
+            yield list(read_points(self.table, batch))
 
     def read_records(self) -> Iterator[Sequence[Point | Record]]:
         """Yield all rows in batches, those of a table of ours as records."""
@@ -220,10 +224,27 @@ class LanceStore(PointStore):
             yield from super().read_records()
             return
         reader = RecordReader(self.table, self.fields())
+        for batch in self._batches():
+            yield from reader.batches(batch)
+
+    def _batches(self) -> Iterator[Any]:
+        """Yield the rows of the newest version in Arrow batches, by several queries: one for all reads far ahead."""
+        row_bytes = _ROW_BYTES + sum(int(each.dtype[2]) * each.dims for each in self.table.vectors)
+        at, most = 0, max(READ_ROWS, _AHEAD_BYTES // row_bytes)
         with self._wrapped("read"):
-            self._open.checkout_latest()
-            for batch in self._open.search().limit(None).to_batches(READ_ROWS):
-                yield from reader.batches(batch)
+            table = self._database.open_table(self._name)
+            table.checkout(table.version)  # stays so, whatever is written meanwhile
+            count = table.count_rows()
+            while at < count:
+                before = at
+                for batch in table.search().offset(at).limit(most).to_batches(READ_ROWS):
+                    at += batch.num_rows
+                    yield batch
+                if at == before:
+                    raise StoreError(
+                        f"the {self.collection_words()} gave {at} of {count} rows; run the command again",
+                        code="store-changed",
+                    )
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the rows of some ids."""
@@ -250,7 +271,11 @@ class LanceStore(PointStore):
         self.exists()
         self.check_expected(plan)
         done = super().write(plan)
-        return replace(done, fingerprint=self.describe().fingerprint)
+        if self._find() is None:
+            return done
+        with self._wrapped("read"):
+            self._open.checkout_latest()
+            return replace(done, fingerprint=self._mark())
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -40,6 +40,7 @@ from vexrepo.remotes.stores.sqlite_vec_table import (
 )
 
 READ_ROWS: Final = 1000
+_CACHE_KIB: Final = 8000  # rows are added where the last ones are: more would only be held
 _METRICS: Final = ("cosine", "l2", "l1")
 
 
@@ -244,6 +245,7 @@ class SqliteVecStore(PointStore):
                         "again",
                         code="store-changed",
                     )
+                db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 self._db = db
                 yield
         except BaseException:
