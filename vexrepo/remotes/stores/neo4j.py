@@ -462,6 +462,7 @@ class Neo4jStore(PointStore):
             rows.append({"id": native, "properties": properties})
         query = f"UNWIND $rows AS row MERGE (n:{quoted(self.label)} {{{self._id}: row.id}}) SET n = row.properties"
         self.graph.write(lambda ask: ask(query, {"rows": rows}))
+        rows.clear()  # objects of the driver hold one another, and with them what was sent, until a collector looks
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove nodes with their relationships; those that are edges of a snapshot wait for what it says of them."""
