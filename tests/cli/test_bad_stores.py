@@ -171,7 +171,8 @@ def test_a_connection_that_is_cut_while_it_is_written_to_loses_nothing(
     assert tells_what_to_do(ran), ran.err
     proxy.begin()
     ran = later(vex, live)("checkout", "main", "--to", address)
-    assert ran.code == 0 and "verified 320 of 320" in ran.out, ran.out + ran.err
+    # Of batches that are sent at once, the last may have come whole, and only its answer is lost.
+    assert ran.code == 0 and ("verified 320 of 320" in ran.out or "already holds" in ran.out), ran.out + ran.err
     ran = vex("diff", "main", address, "--exit-code")
     assert ran.code == 0, ran.out + ran.err
 
