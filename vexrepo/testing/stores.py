@@ -68,6 +68,7 @@ def tricky_values() -> list[dict[str, Any]]:
         {"id": "metadata-deep", "text": "a", "metadata": {"a": {"b": [{"c": None}, [], {}]}, "tags": {"x": [1]}}},
         {"id": "metadata-numbers", "text": "a", "metadata": {"n": [*_LIMITS, 1e300, -5e-324, 0.5, 1.0, -0.0, 0]}},
         {"id": "metadata-limits", "text": "a", "metadata": {f"n{at}": item for at, item in enumerate(_LIMITS)}},
+        {"id": "metadata-beyond-doubles", "text": "a", "metadata": {"n": 10**400}},
         {"id": "metadata-limits-known", "text": "a", "metadata": {"importance": 1 << 70, "updated_at": 1e300}},
         {"id": "metadata-names", "text": "a", "metadata": {"": 1, "a.b": 2, "$x": 3, "名": 4, "\0": 5, "id": 6}},
         {

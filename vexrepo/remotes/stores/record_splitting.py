@@ -54,7 +54,11 @@ class ColumnWriter:
         found, others = Columns([], [], [], [], [], [], [], []), list[Named]()
         for start in range(0, len(records), AT_ONCE):
             some = records[start : start + AT_ONCE]
-            values = orjson.loads(b"[" + b",".join([record.body for record, _ in some]) + b"]")
+            try:
+                values = orjson.loads(b"[" + b",".join([record.body for record, _ in some]) + b"]")
+            except orjson.JSONDecodeError:  # an integer above all doubles, which the fast parser does not take
+                others += some
+                continue
             for shape, places in self._shaped(some, values):
                 made = None
                 if shape is not None:
