@@ -359,6 +359,7 @@ def test_a_database_with_whole_side_rows_is_read_and_written(tmp_path: Path) -> 
     path = tmp_path / "agent.db"
     shutil.copy(GOLDEN / "carried-whole.db", path)
     records = [item for item in tricky_records() if len(item.body) < 3000 and len(item.key) < 1000]
+    records = [item for item in records if b"beyond-doubles" not in item.key]  # of a later date
     assert len(records) > 100 and run(
         path, "SELECT count(*) FROM vex_carry WHERE substr(projection, 1, 1) = x'01'"
     ) == [(0,)]

@@ -229,7 +229,12 @@ def _is_decimal(value: Any, size: int, scale: int) -> bool:
     if type(value) not in (int, float) or not holds_json(value):
         return False
     exact = Decimal(repr(value))
-    return exact == round(exact, scale) and abs(exact) < Decimal(10) ** (size - scale)
+    _, digits, exponent = exact.as_tuple()
+    assert isinstance(exponent, int)  # of a finite number
+    # Not by arithmetic, which rounds to 28 digits or raises.
+    while digits and not digits[-1]:
+        digits, exponent = digits[:-1], exponent + 1
+    return not digits or (exponent >= -scale and exact.adjusted() < size - scale)
 
 
 def _is_stamp(value: Any, *, zone: bool) -> bool:

@@ -38,6 +38,21 @@ def _shape(dtype: str | None, names: tuple[str, ...], kinds: tuple[type, ...]) -
     return None if dtype is None else _Shape(names, kinds, (MAIN,) if dtype == "f32d" else (), bool(dtype))
 
 
+def _parsed(records: Sequence[Named], others: list[Named]) -> tuple[Sequence[Named], Sequence[dict[str, Any]]]:
+    """Return records with what their bodies say; note those with an integer that the fast parser does not take."""
+    try:
+        return records, orjson.loads(b"[" + b",".join([record.body for record, _ in records]) + b"]")
+    except orjson.JSONDecodeError:
+        kept, values = list[Named](), list[dict[str, Any]]()
+        for each in records:
+            try:
+                values.append(orjson.loads(each[0].body))
+                kept.append(each)
+            except orjson.JSONDecodeError:
+                others.append(each)
+        return kept, values
+
+
 class ColumnWriter:
     """Makes columns of records.  ``payload``: the name of the column for metadata.
 
@@ -53,12 +68,7 @@ class ColumnWriter:
         """Return the columns of those records, each with its native id, that are plain; and the others."""
         found, others = Columns([], [], [], [], [], [], [], []), list[Named]()
         for start in range(0, len(records), AT_ONCE):
-            some = records[start : start + AT_ONCE]
-            try:
-                values = orjson.loads(b"[" + b",".join([record.body for record, _ in some]) + b"]")
-            except orjson.JSONDecodeError:  # an integer above all doubles, which the fast parser does not take
-                others += some
-                continue
+            some, values = _parsed(records[start : start + AT_ONCE], others)
             for shape, places in self._shaped(some, values):
                 made = None
                 if shape is not None:

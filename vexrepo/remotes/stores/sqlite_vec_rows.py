@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-import orjson
 from blake3 import blake3
 
 from vexrepo.errors import InvalidData
@@ -173,9 +172,10 @@ class RowReader:
         if len(self._parts) < 2 or '"z"' not in carried:
             return vectors
         try:
-            names = orjson.loads(carried).get("z")
-        except (orjson.JSONDecodeError, AttributeError):
+            value = canonical.parse(carried.encode())
+        except (InvalidData, UnicodeEncodeError):  # not ours
             return vectors
+        names = value.get("z") if isinstance(value, dict) else None
         fillers = set(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else set()
         return tuple(item for item in vectors if item.space.name not in fillers or any(item.row))
 
