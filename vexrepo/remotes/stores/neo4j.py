@@ -38,7 +38,7 @@ from vexrepo.remotes.stores.neo4j_schema import (
     read_schema,
 )
 from vexrepo.remotes.stores.neo4j_values import Kinds, holds
-from vexrepo.remotes.stores.payload_records import PayloadReader, Plain, single_rows
+from vexrepo.remotes.stores.payload_records import PayloadReader, Plain
 from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.storage.ahead import one_ahead
@@ -324,14 +324,9 @@ class Neo4jStore(PointStore):
         """Return the records of nodes, and points of those that are not plain."""
         main = self._vectors[MAIN]
         numbers = [_floats(each.get(main)) for each in nodes]
-        rows = iter(single_rows([each for each in numbers if each], loses=False))
-        plain: list[Plain | None] = []
-        for node, held in zip(nodes, numbers, strict=True):
-            row = next(rows) if held else None
-            is_plain = held is not None and (row is not None or not held)
-            plain.append(self._plain(node, row) if is_plain else None)
+        made = reader.records_of(nodes, numbers, self._plain, loses=False)
         found: list[Point | Record] = []
-        for node, record in zip(nodes, reader.records(plain), strict=True):
+        for node, record in zip(nodes, made, strict=True):
             found += self._points([node]) if record is None else (record,)
         return found
 

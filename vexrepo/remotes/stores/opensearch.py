@@ -28,7 +28,7 @@ from vexrepo.remotes.stores.base import Description
 from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
-from vexrepo.remotes.stores.payload_records import PayloadReader, Plain, single_rows
+from vexrepo.remotes.stores.payload_records import PayloadReader, Plain
 from vexrepo.remotes.stores.point_store import Point, Wanted
 from vexrepo.remotes.stores.points import RESERVED, TEXTS, Fields
 from vexrepo.remotes.stores.search_mapping import (
@@ -336,14 +336,11 @@ class OpenSearchStore(HttpPointStore):
     def _records(self, reader: PayloadReader, hits: Sequence[Hit]) -> list[Point | Record]:
         """Return the records of documents, and points of those that are not plain."""
         numbers = [self._numbers(hit) for hit in hits]
-        rows = iter(single_rows([each for each in numbers if each], loses=True))  # what was more is carried
-        plain: list[Plain | None] = []
-        for hit, held in zip(hits, numbers, strict=True):
-            row = next(rows) if held else None
-            is_plain = held is not None and (row is not None or not held)
-            plain.append(Plain(hit["_id"], self._without_vector(hit["_source"]), row) if is_plain else None)
-        made = reader.records(plain)
+        made = reader.records_of(hits, numbers, self._plain, loses=True)  # what was more is carried
         return [self._point(hit) if record is None else record for hit, record in zip(hits, made, strict=True)]
+
+    def _plain(self, hit: Hit, row: bytes | None) -> Plain:
+        return Plain(hit["_id"], self._without_vector(hit["_source"]), row)
 
     def _without_vector(self, source: Mapping[str, Any]) -> dict[str, Any]:
         payload = dict(source)

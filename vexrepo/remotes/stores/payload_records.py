@@ -6,13 +6,15 @@ ways give the same record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from vexrepo.objects import canonical
 from vexrepo.objects.record import Record
 from vexrepo.remotes.stores.points import RESERVED, Fields
 from vexrepo.remotes.stores.record_columns import ColumnReader, Columns
+
+Source = TypeVar("Source")
 
 _MEMBERS: Final = 5
 _LEAST, _MOST = -(1 << 63), 1 << 64  # of an integer that the fast encoder prints
@@ -43,6 +45,27 @@ class PayloadReader:
         for at, record in zip(places, made, strict=True):
             found[at] = record
         return found
+
+    def records_of(
+        self,
+        sources: Sequence[Source],
+        numbers: Sequence[list[Any] | None],
+        plain: Callable[[Source, bytes | None], Plain | None],
+        *,
+        loses: bool,
+    ) -> list[Record | None]:
+        """Return the record of what each point is made of, None for those that are not plain.
+
+        ``numbers``: of each main vector, see ``single_rows``; [] where there is none, None where it is not plain.
+        ``plain`` makes the point, with the row of its numbers.
+        """
+        rows = iter(single_rows([each for each in numbers if each], loses=loses))
+        points: list[Plain | None] = []
+        for source, held in zip(sources, numbers, strict=True):
+            row = next(rows) if held else None
+            is_plain = held is not None and (row is not None or not held)
+            points.append(plain(source, row) if is_plain else None)
+        return self.records(points)
 
     def _records(self, points: Sequence[Plain]) -> list[Record | None]:
         carried, text, namespace, model, created = self._names

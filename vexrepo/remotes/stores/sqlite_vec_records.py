@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN
+from vexrepo.remotes.stores.payload_records import are_finite
 from vexrepo.remotes.stores.points import Fields, Point
 from vexrepo.remotes.stores.record_columns import ColumnReader, Columns
 from vexrepo.remotes.stores.record_splitting import ColumnWriter, Named
-from vexrepo.remotes.stores.sqlite_vec_rows import RowReader, are_finite
+from vexrepo.remotes.stores.sqlite_vec_rows import RowReader
 from vexrepo.remotes.stores.sqlite_vec_table import Layout, quote
 
 _LAST_NUMBER: Final = 1 << 62
@@ -48,7 +49,7 @@ class RecordReader:
         vectors: Sequence[Any] = rest.pop(0) if self._has_vectors else [None] * len(rows)
         carried, _, payloads, *members = rest
         text, namespace, model, created = (members[at] for at in self._members)
-        if not are_finite([row for row in vectors if type(row) is bytes and not len(row) % 4]):
+        if not all(are_finite([row for row in vectors if type(row) is bytes and not len(row) % 4])):
             return [*self._reader.points(rows)]
         found = self._columns.records(Columns(identifiers, carried, payloads, text, namespace, model, created, vectors))
         if None not in found:

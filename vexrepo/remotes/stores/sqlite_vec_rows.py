@@ -16,6 +16,7 @@ from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 from vexrepo.objects.vector import Space, Vector, check_row
 from vexrepo.remotes.stores.carry import is_same
+from vexrepo.remotes.stores.payload_records import are_finite
 from vexrepo.remotes.stores.point_carried import VERSION
 from vexrepo.remotes.stores.points import RESERVED, BadPoint, Point
 from vexrepo.remotes.stores.sqlite_vec_table import Layout, Part, quote
@@ -49,13 +50,6 @@ def encode_vector(part: Part, row: bytes) -> bytes:
     if part.type == "bit":
         return np.packbits(np.frombuffer(row, "<f4").astype("u1"), bitorder="little").tobytes()
     return row
-
-
-def are_finite(rows: Iterable[bytes]) -> bool:
-    """Whether all numbers of rows of float32 are finite."""
-    import numpy as np
-
-    return bool(np.isfinite(np.frombuffer(b"".join(rows), "<f4")).all())
 
 
 def is_held(part: Part, vector: Vector) -> bool:
@@ -97,7 +91,7 @@ class RowReader:
     def points(self, rows: Sequence[Sequence[Any]]) -> list[Point]:
         """Return the points of rows; BadPoint for those whose vectors are not finite, too."""
         points = [self._read(row) for row in rows]
-        return points if are_finite([item.row for point in points for item in point.vectors]) else _checked(points)
+        return points if all(are_finite([item.row for point in points for item in point.vectors])) else _checked(points)
 
     def find(self, ids: Sequence[str]) -> list[Sequence[Any]]:
         """Return the rows of some ids."""
