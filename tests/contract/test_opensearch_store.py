@@ -337,6 +337,17 @@ def test_servers_without_an_order_of_shards_are_read_by_scroll(front: Front) -> 
     assert "DELETE /_search/point_in_time" in front.paths()
 
 
+def test_a_search_that_is_left_in_the_middle_is_ended_when_the_store_is_closed(front: Front) -> None:
+    index = new_index()
+    fill(front.address(index), memory(300))
+    front.sent.clear()
+    with OpenSearchStore.open(front.address(index)) as store:
+        left = store.scan()
+        next(left)
+    del left
+    assert front.paths().count("DELETE /_search/point_in_time") == 1
+
+
 def test_shards_that_do_not_answer_are_not_taken_for_forgotten_memories(front: Front) -> None:
     index = new_index()
     fill(front.address(index), memory(3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -38,11 +39,17 @@ def is_name(name: str) -> bool:
 
 
 class Graph:
-    """One database of a server.  Nothing is sent before it is asked; ``close`` ends the connections."""
+    """One database of a server.  Nothing is sent before it is asked; ``close`` ends the connections.
+
+    Threads may ask it, one at a time; ``close`` waits for the answer that one of them is in the middle of, because the
+    driver, closed meanwhile, would write its farewell into the message under way.
+    """
 
     def __init__(self, address: Address) -> None:
         """Raises: UsageError (bad-address), StoreError (store-unreadable: no driver)."""
         self.address = address
+        self._one_asks = threading.RLock()
+        self._is_closed = False
         place, _, path = address.location.removeprefix("//").partition("/")
         parts = urlsplit(f"//{place}")
         try:
@@ -91,9 +98,11 @@ class Graph:
         )
 
     def close(self) -> None:
-        """End the connections."""
-        if "_driver" in self.__dict__:
-            self._driver.close()
+        """End the connections; who asks after it gets StoreError (store-unreachable)."""
+        with self._one_asks:
+            self._is_closed = True
+            if "_driver" in self.__dict__:
+                self._driver.close()
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -116,7 +125,7 @@ class Graph:
 
             return work(ask)
 
-        with self._asking(), self._driver.session(database=self.database) as session:
+        with self._session() as session:
             done: T = getattr(session, method)(inside)
             return done
 
@@ -124,13 +133,21 @@ class Graph:
         """Return the rows of a statement about the schema; None where the server does not know such a statement."""
         import neo4j.exceptions as of
 
-        with self._asking(), self._driver.session(database=self.database) as session:
+        with self._session() as session:
             try:
                 return [each.values() for each in session.run(statement)]
             except of.Neo4jError as error:
                 if str(error.code).rpartition(".")[2] in _UNKNOWN:
                     return None
                 raise
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[neo4j.Session]:
+        with self._one_asks, self._asking():
+            if self._is_closed:
+                raise StoreError(f"{self.address} was closed", code="store-unreachable")
+            with self._driver.session(database=self.database) as session:
+                yield session
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:

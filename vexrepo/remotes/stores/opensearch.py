@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any, ClassVar, Final, TypeAlias
@@ -56,6 +57,14 @@ _BUSY: Final = frozenset((429, 503))
 _VECTORS_APART: Final = (9, 2)  # since this version of Elasticsearch vectors are no part of what is given back unasked
 
 
+@dataclass(eq=False, slots=True)
+class _Search:
+    """What the server keeps of a search between two pages: a point in time or, of an older one, a scroll."""
+
+    moment: str | None
+    scroll: str | None = None
+
+
 class OpenSearchStore(HttpPointStore):
     """The connector of one index."""
 
@@ -82,6 +91,7 @@ class OpenSearchStore(HttpPointStore):
         self._routes: dict[str, str] = {}
         self._similarity = self._one_of("similarity", SIMILARITIES[self.flavour])
         self._is_dynamic = self._one_of("dynamic", ("0", "1")) == "1"
+        self._searches: set[_Search] = set()  # that the server keeps for us
 
     def _one_of(self, option: str, values: tuple[str, ...]) -> str:
         found = self.address.options.get(option, values[0])
@@ -220,30 +230,30 @@ class OpenSearchStore(HttpPointStore):
         """Yield what is found at one point in time, in pages, of which the first is small."""
         self._check_source()
         self._refresh()
-        point_in_time = self._open()
-        scroll: str | None = None
+        search = _Search(self._open())
+        self._searches.add(search)
         after: list[Any] | None = None
         size = 64
         try:
             while True:
                 body: dict[str, Any] = {"size": size, "track_total_hits": False, **self._wanted_source()}
-                if point_in_time is not None:
-                    body |= {"pit": {"id": point_in_time, "keep_alive": _KEEP_ALIVE}, "sort": ["_shard_doc"]}
+                if search.moment is not None:
+                    body |= {"pit": {"id": search.moment, "keep_alive": _KEEP_ALIVE}, "sort": ["_shard_doc"]}
                     if after is not None:
                         body["search_after"] = after
                     answer = self.ask("POST", f"{self._above}/_search", body=body, also={400}, can_repeat=True)
                     if answer.status == 400 and after is None:  # before OpenSearch 3.3 it has no such order
-                        self._close(point_in_time, None)
-                        point_in_time = None
+                        self._forget(search)
+                        search.moment = None
                         continue
                     self._need(answer)
-                elif scroll is None:
+                elif search.scroll is None:
                     del body["track_total_hits"]
                     body["sort"] = ["_doc"]
                     query = {"scroll": _KEEP_ALIVE}
                     answer = self.ask("POST", f"{self._path}/_search", query=query, body=body, can_repeat=True)
                 else:  # asked again, it would leave out what the lost answer had
-                    body = {"scroll": _KEEP_ALIVE, "scroll_id": scroll}
+                    body = {"scroll": _KEEP_ALIVE, "scroll_id": search.scroll}
                     answer = self.ask("POST", f"{self._above}/_search/scroll", body=body, can_repeat=False)
                 found = answer.fields()
                 self._check_whole(answer, found.value)
@@ -252,20 +262,20 @@ class OpenSearchStore(HttpPointStore):
                 if not rows:
                     return
                 last, length = rows[-1].get("sort"), len(answer.body)
-                if point_in_time is None:
-                    scroll = found.need_text("_scroll_id")
+                if search.moment is None:
+                    search.scroll = found.need_text("_scroll_id")
                 else:
-                    point_in_time = found.text("pit_id") or point_in_time
+                    search.moment = found.text("pit_id") or search.moment
                 del answer, found, hits  # not held while the next page is on its way
                 yield rows
-                if point_in_time is None:
+                if search.moment is None:
                     continue
                 former, after = after, last
                 if not after or after == former:
                     raise self.http.nonsense(f"{self.address} gives the same page again and again")
                 size = max(1, min(_MOST_POINTS, 2 * size, size * _PAGE_BYTES // max(1, length)))
         finally:
-            self._close(point_in_time, scroll)
+            self._let_go(search)
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the documents of some ids, of those that can be searched now."""
@@ -302,15 +312,24 @@ class OpenSearchStore(HttpPointStore):
         )
         return answer.fields().text("pit_id") if answer.status == 200 else None
 
-    def _close(self, point_in_time: str | None, scroll: str | None) -> None:
-        """Let the server forget; where it cannot be told, it forgets by itself after some minutes."""
-        try:
-            if point_in_time is not None:
-                self._end(point_in_time)
-            if scroll is not None:
-                self.ask("DELETE", f"{self._above}/_search/scroll", body={"scroll_id": scroll}, also={404})
-        except StoreError:
-            pass
+    def _let_go(self, search: _Search) -> None:
+        if search in self._searches:  # else the store was closed meanwhile, and let it go
+            self._searches.discard(search)
+            self._forget(search)
+
+    def _forget(self, search: _Search) -> None:
+        """Let the server forget a search; where it cannot be told, it forgets by itself after some minutes."""
+        with contextlib.suppress(StoreError):
+            if search.moment is not None:
+                self._end(search.moment)
+            if search.scroll is not None:
+                self.ask("DELETE", f"{self._above}/_search/scroll", body={"scroll_id": search.scroll}, also={404})
+
+    def close(self) -> None:
+        """End the searches that were left in the middle, and the connections."""
+        for search in tuple(self._searches):
+            self._let_go(search)
+        super().close()
 
     def _end(self, point_in_time: str) -> None:
         self.ask("DELETE", f"{self._above}/_search/point_in_time", body={"pit_id": [point_in_time]}, also={404})
