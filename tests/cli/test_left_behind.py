@@ -1,8 +1,11 @@
 """A branch that moved on without its store: nothing is taken back by accident, and what the store learned stays."""
 
 import json
+from pathlib import Path
 
-from tests.cli.conftest import record
+import pytest
+
+from tests.cli.conftest import Memory, Vex, record
 
 
 def branch_off(vex, repo) -> None:
@@ -78,3 +81,58 @@ def test_options_that_contradict_each_other(vex, repo):
     for args in (["--force"], ["--namespace", "x"], ["--components", "x"]):
         ran = vex("checkout", "HEAD", "--merge", *args)
         assert ran.code == 2 and "--merge does not go with" in ran.err
+
+
+# -- a store that refuses what a branch brings it ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_model(vex: Vex, memory: Memory) -> Memory:
+    """The remote ``field``, where a memory with an embedding of another model was learned; the workspace is live."""
+    assert vex("init", "--store", "vektor:agent.db").code == 0
+    assert vex("import", str(memory.path), "--to", "vektor:agent.db").code == 0
+    assert vex("commit", "-m", "first").code == 0
+    field = Memory(memory.path.with_name("field.vmig.jsonl"))
+    assert vex("remote", "add", "field", "field.vmig.jsonl").code == 0
+    assert vex("push", "field").code == 0
+    field.records = {each["id"]: each for each in map(json.loads, field.path.read_text("utf-8").splitlines())}
+    field.records["m9"] = record("m9", "The agent in the field learnt this") | {"model": "another"}
+    field.write()
+    return field
+
+
+def test_a_pull_that_the_workspace_refuses_leaves_the_branch(vex: Vex, other_model: Memory) -> None:
+    before = vex("rev-parse", "HEAD").out
+    for _ in range(2):
+        refused = vex("pull", "field")
+        assert refused.code == 1 and "[store-model]" in refused.err and "main is where it was" in refused.err
+        assert vex("rev-parse", "HEAD").out == before
+        assert "nothing to commit" in vex("status").out
+    # Both ways out: taken all the same, or not into this store.
+    assert vex("pull", "field", "--no-checkout").code == 0 and vex("undo").code == 0
+    assert vex("pull", "field", "--mix-models").code == 0
+    assert "nothing to commit" in vex("status").out and vex("rev-parse", "HEAD").out != before
+
+
+def test_a_merge_that_the_workspace_refuses_leaves_the_branch(vex: Vex, other_model: Memory) -> None:
+    assert vex("fetch", "field").code == 0
+    assert vex("commit", "--allow-empty", "-m", "so that it is a merge").code == 0
+    before = vex("rev-parse", "HEAD").out
+    for command in (("merge", "field"), ("cherry-pick", "field")):
+        refused = vex(*command)
+        assert refused.code == 1 and "[store-model]" in refused.err and "main is where it was" in refused.err
+        assert vex("rev-parse", "HEAD").out == before
+        assert "nothing to commit" in vex("status").out
+    assert vex("merge", "field", "--mix-models").code == 0
+
+
+def test_a_hook_that_keeps_a_pull_out_of_the_workspace_leaves_the_branch(vex: Vex, repo: Memory) -> None:
+    Memory(repo.path.with_name("copy.vmig.jsonl")).learn("m9", "not for this agent")
+    hook = Path(".vex/hooks/pre-checkout")
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    before = vex("rev-parse", "HEAD").out
+    refused = vex("pull", "copy.vmig.jsonl", "--allow-unrelated-histories")
+    assert refused.code == 1 and "[hook-veto]" in refused.err and "main is where it was" in refused.err
+    assert vex("rev-parse", "HEAD").out == before and "nothing to commit" in vex("status").out

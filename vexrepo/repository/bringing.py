@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from vexrepo.errors import StoreError
+from vexrepo.errors import StoreError, VexError
 from vexrepo.history.diff import Change, diff_trees
 from vexrepo.history.walk import RecordAt, iter_leaves, read_leaves
 from vexrepo.objects.digest import CommitId
@@ -19,6 +20,14 @@ from vexrepo.repository.difference import diff_edges_with_store, diff_with_store
 from vexrepo.repository.restoring import Keys
 from vexrepo.repository.storerefs import with_seen
 from vexrepo.storage.oplog import View
+
+# What a store is refused for before anything is written into it.
+_REFUSALS: Final = frozenset(
+    (
+        *("unsaved-changes", "store-model", "store-dims", "store-cannot-hold", "store-read-only"),
+        *("check-veto", "hook-veto", "hook-timeout", "hook-not-runnable"),
+    )
+)
 
 
 def bring(
@@ -91,10 +100,31 @@ def _record(at: RecordAt | None) -> Record | None:
     return at.record if at else None
 
 
-def go_back(repository: Core, before: View, commit: CommitId) -> None:
+def bring_or_go_back(
+    repository: Core, before: View, commit: CommitId, address: Address, *, head: str | None = None
+) -> CheckedOut:
+    """As ``bring``, of a commit that the branch was just moved to; where the store refuses it, the branch goes back.
+
+    Without that, the store would seem to have forgotten what it never got.  ``before`` is what was before the move.  A
+    store that fails in another way (it cannot be reached) may have been written in part: it is left behind, and known
+    to be.
+
+    Raises: as ``bring``; a refusal says that the branch is where it was.
+    """
+    try:
+        return bring(repository, commit, address, head=head)
+    except VexError as error:
+        if error.code in _REFUSALS and _go_back(repository, before, commit):
+            error.args = (f"{error}.  {before.branch or 'HEAD'} is where it was",)
+        raise
+
+
+def _go_back(repository: Core, before: View, commit: CommitId) -> bool:
     """Put the current branch back to where it was in an earlier view, if it is still at ``commit``."""
     with repository.lock():
         view = repository.view()
         if (view.head, view.commit) == (before.head, commit) and before.commit != commit:
             where = view.with_ref(view.head, before.commit) if view.branch is not None else view.with_head(before.head)
             repository.record(where, "undo", f"back from {commit.short}")
+            return True
+    return False

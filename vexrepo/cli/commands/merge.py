@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vexrepo.history.policy import Policy
     from vexrepo.repository import Repository
     from vexrepo.repository.merging import MergeResult
+    from vexrepo.storage.oplog import View
 
 F = TypeVar("F", bound=Callable[..., Any])
 SHOWN = 20
@@ -144,6 +145,7 @@ def merge(
         return DONE
     # While a merge waits, what was learned meanwhile cannot be committed: it stays in the store.
     bring = _workspace(repository, no_checkout or dry_run, may_differ=go_on)
+    before = repository.view()
     if go_on:
         return finish(edge, repository, merging.proceed(repository), "the merge", bring, as_json)
     assert revision is not None
@@ -159,7 +161,7 @@ def merge(
         keep_conflicts=keep_conflicts,
         dry_run=dry_run,
     )
-    return finish(edge, repository, result, revision, bring, as_json)
+    return finish(edge, repository, result, revision, bring, as_json, before=before)
 
 
 def _of_one_commit(function: F) -> F:
@@ -209,9 +211,9 @@ def _act(edge: Edge, act: Callable[..., MergeResult], verb: str, given: dict[str
     repository = edge.repository(signs=not dry_run)
     bring = _workspace(repository, given["no_checkout"] or dry_run)
     rules = policy_of(repository, given["policy"], given["types"], given["fields"])
-    commit = repository.resolve(revision)
+    before, commit = repository.view(), repository.resolve(revision)
     result = act(repository, commit, revision, rules, message=given["message"] or "", dry_run=dry_run)
-    return finish(edge, repository, result, revision, bring, given["as_json"], verb=verb)
+    return finish(edge, repository, result, revision, bring, given["as_json"], verb=verb, before=before)
 
 
 def _workspace(repository: Repository, leave: bool, *, may_differ: bool = False) -> bool:
@@ -241,12 +243,21 @@ def finish(
     as_json: bool,
     *,
     verb: str = "merge",
+    before: View | None = None,
 ) -> int:
-    """Bring the workspace along and report."""
+    """Bring the workspace along and report; where that is refused, the branch goes back to where it was ``before``.
+
+    Without, it stays: what was settled of a merge that waited would be lost.
+    """
     if bring and result.kind in ("merged", "fast-forward"):
         from vexrepo.repository.bringing import bring as bring_along
+        from vexrepo.repository.bringing import bring_or_go_back
 
-        bring_along(repository, result.commit, repository.workspace(), head=repository.view().head)
+        workspace, head = repository.workspace(), repository.view().head
+        if before is not None:
+            bring_or_go_back(repository, before, result.commit, workspace, head=head)
+        else:
+            bring_along(repository, result.commit, workspace, head=head)
     if as_json:
         emit(result_json(result))
         return exit_code_of(result)

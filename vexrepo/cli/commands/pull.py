@@ -179,7 +179,7 @@ def pull_and_bring(
     A store that was left behind by an earlier merge is brought along, too.  ``again`` keeps what the store holds.
     Raises: StateError (unsaved-changes), HostError, WrongKey, Tampered, StoreError.
     """
-    from vexrepo.repository.bringing import bring, go_back
+    from vexrepo.repository.bringing import bring_or_go_back
 
     before = repository.view()
     done = source.pull(**options)
@@ -187,15 +187,14 @@ def pull_and_bring(
         return done, None
     edge.unsure = "what was pulled is in the repository; `vex status` tells what the store holds"
     try:
-        return done, bring(repository, done.result.commit, workspace)
+        return done, bring_or_go_back(repository, before, done.result.commit, workspace)
     except StateError as error:
         if error.code != "unsaved-changes":
             raise
-        go_back(repository, before, done.result.commit)
         raise StateError(
             f"{done.name} brings other values for memories that were changed in {workspace} since the last commit; "
-            f"nothing was changed there, and {before.branch} is where it was.  Keep what it holds with `{again}`, then "
-            f"pull again: both are merged.  ({error})",
+            f"nothing was changed there.  Keep what it holds with `{again}`, then pull again: both are merged.  "
+            f"({error})",
             code="unsaved-changes",
         ) from None
 
