@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.property.strategies import attempt, record_values
-from vexrepo.exchange.transfer import Request, SeenKeys, transfer
+from vexrepo.exchange.request import Request
+from vexrepo.exchange.seen_keys import SeenKeys
+from vexrepo.exchange.transfer import transfer
 from vexrepo.formats import vmig
 from vexrepo.objects import record
 from vexrepo.objects.record import Record

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tests.contract.points import KINDS, SERVERS, MemoryStore, serve
 from tests.property.strategies import attempt
 from vexrepo.exchange import projecting
-from vexrepo.exchange.transfer import Request, transfer
+from vexrepo.exchange.request import Request
+from vexrepo.exchange.transfer import transfer
 from vexrepo.objects.record import Record, from_json
 from vexrepo.remotes.plugins import Plugins
 from vexrepo.remotes.stores.address import Address

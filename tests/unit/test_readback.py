@@ -9,7 +9,8 @@ import pytest
 from tests.contract.points import KINDS, SERVERS, MemoryStore, serve
 from tests.property.strategies import attempt
 from vexrepo.errors import StoreError
-from vexrepo.exchange.transfer import Request, transfer
+from vexrepo.exchange.request import Request
+from vexrepo.exchange.transfer import transfer
 from vexrepo.objects.digest import CommitId
 from vexrepo.objects.record import from_json, make_key
 from vexrepo.remotes.readback import SAMPLE, Verified, Written

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from vexrepo.errors import Refused
     from vexrepo.exchange.admission import Guard
-    from vexrepo.exchange.transfer import Request
+    from vexrepo.exchange.request import Request
     from vexrepo.hooks.check import Change
     from vexrepo.hooks.event import Event
     from vexrepo.hooks.quarantine import Quarantine

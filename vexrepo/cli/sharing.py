@@ -15,7 +15,7 @@ from vexrepo.cli.surroundings import Edge
 from vexrepo.errors import InvalidData, UsageError
 
 if TYPE_CHECKING:
-    from vexrepo.exchange.transfer import Request
+    from vexrepo.exchange.request import Request
     from vexrepo.objects.grant import SignedGrant
     from vexrepo.objects.selection import Selection
     from vexrepo.objects.trust import Trust

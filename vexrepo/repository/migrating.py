@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vexrepo.exchange.transfer import Advance, Request, Transferred, transfer_from
+from vexrepo.exchange.request import Advance, Request, Transferred
+from vexrepo.exchange.transfer import transfer_from
 from vexrepo.objects.digest import CommitId
 from vexrepo.remotes.stores.address import Address
 from vexrepo.repository.core import Core

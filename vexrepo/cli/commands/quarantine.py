@@ -145,7 +145,8 @@ def accept(edge: Edge, number: int, ids: tuple[str, ...], everything: bool, targ
     if bool(ids) == everything:
         raise click.UsageError("which memories?  --id ID, or --all")
     from vexrepo.cli.admission import quarantine_of
-    from vexrepo.exchange.transfer import Request, transfer
+    from vexrepo.exchange.request import Request
+    from vexrepo.exchange.transfer import transfer
     from vexrepo.hooks.quarantine import RECORDS
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository.restoring import Keys

@@ -30,7 +30,7 @@ from vexrepo.remotes.stores.flags import FLAGS
 
 if TYPE_CHECKING:
     from vexrepo.exchange.admission import Guard
-    from vexrepo.exchange.transfer import Request, Transferred
+    from vexrepo.exchange.request import Request, Transferred
     from vexrepo.remotes.readback import Verified
     from vexrepo.remotes.stores.address import Address
     from vexrepo.remotes.stores.flags import GivenFlags, Side
@@ -356,7 +356,7 @@ def _request(
     link: bool = False,
 ) -> Request:
     from vexrepo.exchange.projecting import find_adapter
-    from vexrepo.exchange.transfer import Request
+    from vexrepo.exchange.request import Request
 
     return Request(
         filters(edge, namespaces, given["components"], given["min_importance"], given["since"]),
