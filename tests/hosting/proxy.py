@@ -17,8 +17,9 @@ class Cuts:
 
     ``asked``: so many bytes of requests get through, then the connection ends on both sides.  ``answered``: so many
     bytes of answers get through, then the client's side ends; the server's goes on, so that it does what it was asked.
-    ``for_good``: no later connection is taken.  ``pause_s``: how long to wait before each 64 KiB of requests.
-    ``stalls_at``: after so many bytes of requests nothing is taken any more.
+    ``for_good``: no later connection is taken, and nothing more gets through those that are there.
+    ``pause_s``: how long to wait before each 64 KiB of requests.  ``stalls_at``: after so many bytes of requests
+    nothing is taken any more.
     """
 
     asked: int | None = None
@@ -36,7 +37,10 @@ class Cuts:
         with self.lock:
             most = self.asked if is_request else self.answered
             so_far = self.asked_bytes if is_request else self.answered_bytes
-            passed = size if most is None or self.is_cut else min(size, most - so_far)
+            if self.is_cut:
+                passed = 0 if self.for_good else size
+            else:
+                passed = size if most is None else min(size, most - so_far)
             if is_request:
                 self.asked_bytes += passed
             else:
@@ -98,8 +102,9 @@ class Proxy(Listening):
                 self.ending.wait(cuts.pause_s)
                 if cuts.stalls_at is not None and cuts.asked_bytes >= cuts.stalls_at:
                     self.ending.wait()
-                server.sendall(chunk[: cuts.let_through(len(chunk), is_request=True)])
-                if cuts.is_cut and not was_cut and cuts.asked is not None:
+                passed = cuts.let_through(len(chunk), is_request=True)
+                server.sendall(chunk[:passed])
+                if passed < len(chunk) or (cuts.is_cut and not was_cut and cuts.asked is not None):
                     shut(client)
                     break
         finally:
@@ -111,7 +116,7 @@ class Proxy(Listening):
             passed = cuts.let_through(len(chunk), is_request=False)
             with suppress(ConnectionError):  # a client that went away: the server does what it was asked
                 client.sendall(chunk[:passed])
-            if cuts.is_cut and not was_cut and cuts.answered is not None:
+            if passed < len(chunk) or (cuts.is_cut and not was_cut and cuts.answered is not None):
                 shut(client)
                 while server.recv(1 << 16):
                     pass
