@@ -14,7 +14,7 @@ from tests.contract.test_pgvector import ORIGINAL
 from tests.property.strategies import attempt
 from vexrepo.errors import StoreError, VexError
 from vexrepo.objects.record import Record, from_json
-from vexrepo.remotes.stores import pgvector
+from vexrepo.remotes.stores import pgvector, pgvector_session
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.jsonl import JsonlStore
 from vexrepo.remotes.stores.pgvector import PgvectorStore
@@ -452,7 +452,7 @@ def test_what_an_agent_writes_meanwhile_is_not_overwritten(database: str, tmp_pa
 
 
 def test_a_table_that_somebody_holds_is_waited_for_not_forever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pgvector, "LOCK_WAIT", "100ms")
+    monkeypatch.setattr(pgvector_session, "LOCK_WAIT", "100ms")
     where = address(database)
     fill(where, memory(3))
     with server().connect(database) as other, other.transaction():

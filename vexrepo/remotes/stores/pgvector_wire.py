@@ -89,11 +89,31 @@ def decode_rows(column: VectorColumn, fields: Sequence[bytes | None]) -> list[by
     import numpy as np
 
     size = 2 if column.type == "halfvec" else 4
+    widths = {0 if field is None else len(field) for field in fields}
+    if size == 4 and len(widths) == 1 and (alike := _decode_alike(fields, widths.pop())) is not None:  # type: ignore[arg-type]
+        return alike
     if any(field is not None and len(field) != 4 + size * (field[0] << 8 | field[1]) for field in fields):
         raise StoreError(f"the column {column.column} does not hold vectors as they are known", code="store-answer")
     rows = [b"" if field is None else field[4:] for field in fields]
     turned = [np.frombuffer(row, ">f2").astype("<f4").tobytes() for row in rows] if size == 2 else swap_rows(rows)
     return [None if field is None else row for field, row in zip(fields, turned, strict=True)]
+
+
+def _decode_alike(fields: Sequence[bytes], width: int) -> list[bytes | None] | None:
+    """Return the float32 numbers of vectors that are all of one length; None where they do not say so themselves."""
+    import numpy as np
+
+    if width < 4 or width & 3:
+        return None
+    found: list[bytes | None] = []
+    step = max(1, PIECE_BYTES // width)
+    for start in range(0, len(fields), step):
+        piece = b"".join(fields[start : start + step])
+        if not (np.frombuffer(piece, ">u2")[:: width // 2] == width // 4 - 1).all():
+            return None
+        swapped = np.frombuffer(piece, "<u4").byteswap().tobytes()
+        found += [swapped[at + 4 : at + width] for at in range(0, len(piece), width)]
+    return found
 
 
 def swap_rows(rows: Sequence[bytes]) -> list[bytes]:

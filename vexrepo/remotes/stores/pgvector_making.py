@@ -1,0 +1,82 @@
+"""Making a table that holds memories, widening it, and indexing its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vexrepo.errors import StoreError
+from vexrepo.objects.vector import Space
+from vexrepo.remotes.stores.pgvector_columns import Column
+from vexrepo.remotes.stores.pgvector_session import Session
+from vexrepo.remotes.stores.pgvector_table import Table, columns_to_make, default_index, indexes_of
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+def make_table(
+    session: Session, schema: str | None, name: str, spaces: Mapping[str, Space], config: Mapping[str, Any], where: str
+) -> None:
+    """Make a table with room for vectors, set up as ``config`` says; and the extension, if it is not there.
+
+    ``schema`` None is the first of the user's search path.  Raises: StoreError (store-schema where there is none).
+    """
+    from psycopg import sql
+
+    with session.transaction("make") as connection:
+        schemas = [*session.schemas, *([schema] if schema else [])]
+        if not schemas:
+            raise StoreError(f"{where} has no schema to be made in; name one with ?schema=NAME", code="store-schema")
+        home = sql.Identifier(schemas[0])
+        connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA {}").format(home))
+        columns = columns_to_make(spaces, config)
+        key = str(config.get("id", "id"))
+        key = key if key in columns else "id"
+        extension = sql.Identifier(_extension_schema(connection))
+        parts = [
+            sql.SQL("{} {}{}{}").format(
+                sql.Identifier(column),
+                extension + sql.SQL(".") if Column(column, kind).vector else sql.SQL(""),
+                sql.SQL(kind),
+                sql.SQL(" PRIMARY KEY" if column == key else ""),
+            )
+            for column, kind in columns.items()
+        ]
+        made = sql.Identifier(schema or schemas[0], name)
+        connection.execute(sql.SQL("CREATE TABLE {} ({})").format(made, sql.SQL(", ").join(parts)))
+
+
+def widen_table(session: Session, table: Table, spaces: Mapping[str, Space]) -> None:
+    """Add columns for vectors to a table that was made."""
+    from psycopg import sql
+
+    kinds = columns_to_make(spaces, {})
+    add = sql.SQL("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {schema}.{kind}")
+    with session.transaction("write") as connection:
+        schema = sql.Identifier(_extension_schema(connection))
+        for name in sorted(spaces.keys() & kinds.keys()):
+            connection.execute(
+                add.format(
+                    table=table.identifier(), name=sql.Identifier(name), schema=schema, kind=sql.SQL(kinds[name])
+                )
+            )
+
+
+def make_indexes(session: Session, table: Table, config: Mapping[str, Any], method: str) -> None:
+    """Index the vectors of a table that was made, as ``config`` says or else by the method."""
+    names = {each.column for each in table.vectors}
+    indexes = [index for index in indexes_of(config) if index.column in names]
+    if not indexes and not config and (index := default_index(table, method)) is not None:
+        indexes = [index]
+    connection = session.connection
+    for index in indexes:
+        connection.execute(index.statement(table, _extension_schema(connection)))
+
+
+def _extension_schema(connection: psycopg.Connection[Any]) -> str:
+    row = connection.execute(
+        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'vector'"
+    ).fetchone()
+    assert row is not None
+    return str(row[0])

@@ -1,0 +1,137 @@
+"""A connection to PostgreSQL, made when it is first needed, and what holds while something is asked over it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.pgvector_errors import connection_parameters, store_error
+from vexrepo.remotes.stores.pgvector_stream import RowStream
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import sql
+
+LIBPQ: Final = frozenset(
+    {
+        "host",
+        "port",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "sslnegotiation",
+        "channel_binding",
+        "gssencmode",
+        "options",
+    }
+)  # what an address may say of the connection
+LOCK_WAIT: Final = "10s"
+_OWN_PATH: Final = "pg_catalog, pg_temp"
+_PATH: Final = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::pg_catalog.text[]"
+
+
+class Session:
+    """The connection to one database, its transactions, and the rows that are on their way over it.
+
+    ``where`` is what people are told of the place.
+    """
+
+    def __init__(self, address: Address, where: str) -> None:
+        self._address = address
+        self._where = where
+        # The user's search path, as it is set and as the schemas that are there.
+        self._path: tuple[Any, ...] | None = None
+        self._stream: RowStream | None = None  # of new rows, as long as nothing else is asked of the server
+
+    @cached_property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The connection.  Raises: StoreError (store-unreachable, store-refused, …)."""
+        import psycopg
+
+        with self.wrapped("reach"):
+            return psycopg.connect(
+                **connection_parameters(self._address, LIBPQ),
+                autocommit=True,
+                prepare_threshold=None,  # poolers hand statements to connections that never saw them
+            )
+
+    @property
+    def schemas(self) -> Sequence[str]:
+        """The schemas of the user's search path that are there, once there was a transaction."""
+        return self._path[1] if self._path is not None else ()
+
+    @contextlib.contextmanager
+    def wrapped(self, doing: str) -> Iterator[None]:
+        """Raise what the server says as what it means to somebody who was ``doing`` something."""
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            raise store_error(error, doing, self._where) from None
+
+    @contextlib.contextmanager
+    def transaction(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
+        """Give the connection within a transaction, the one under way or a new one; settings end with it.
+
+        Names in a statement are those of the server's own functions, types and operators: what somebody else made
+        under such a name in a schema of the user's search path would run with the user's rights.
+        """
+        from psycopg.pq import TransactionStatus
+
+        with self.wrapped(doing):
+            connection = self.connection
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                self.end_stream()
+                yield connection
+                return
+            with connection.transaction():
+                if self._path is None:
+                    self._path = connection.execute(_PATH).fetchone()
+                connection.execute(
+                    f"SET LOCAL search_path = {_OWN_PATH}; "
+                    f"SET LOCAL lock_timeout = '{LOCK_WAIT}'; SET LOCAL statement_timeout = 0; "
+                    "SET LOCAL timezone = 'UTC'; SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL bytea_output = 'hex'; "
+                    "SET LOCAL extra_float_digits = 1; SET LOCAL datestyle = 'ISO'"
+                )
+                yield connection
+
+    @contextlib.contextmanager
+    def as_the_user(self) -> Iterator[None]:
+        """Let triggers and defaults find what they find when the user writes."""
+        connection, set_path = self.connection, "SELECT pg_catalog.set_config('search_path', %s, true)"
+        assert self._path is not None
+        connection.execute(set_path, (self._path[0],))
+        yield
+        connection.execute(set_path, (_OWN_PATH,))  # not after an error: there is no transaction then
+
+    # -- rows on their way -------------------------------------------------------------------------------------------
+
+    def send(self, statement: sql.Composed, pieces: Sequence[bytes]) -> None:
+        """Send rows by a COPY that goes on until something else is asked of the server."""
+        with self.wrapped("write"):
+            if self._stream is None:
+                self._stream = RowStream(self.connection, statement, self.as_the_user())
+            for piece in pieces:
+                self._stream.write(piece)
+
+    def end_stream(self) -> None:
+        """Let the rows that are on their way arrive; nothing else can be asked before."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.end()
+
+    def cancel_stream(self) -> None:
+        """Give up what is on its way."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.cancel()
+
+    def close(self) -> None:
+        """End the connection."""
+        if "connection" in self.__dict__:
+            self.connection.close()
