@@ -234,6 +234,8 @@ CODES: dict[str, str] = {
     "sealed-damaged": "a sealed file is not as it was sealed",
     "sealed-for-others": "a sealed file has none of the user's identities as recipient",
     "unknown-quarantine": "nothing of that number is in quarantine",
+    "quarantine-changed": "what is in quarantine is not as it was put there",
+    "quarantine-replaces": "a memory in quarantine would replace another one that a store holds",
     # projection
     "unknown-adapter": "no projection adapter of that name is installed",
     "adapter-misfit": "a projection adapter does not fit a vector, or gives what it should not",

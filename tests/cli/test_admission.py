@@ -240,6 +240,63 @@ def test_what_is_accepted_never_replaces_a_file(vex: Vex, memory: Memory) -> Non
     assert len(Path("fresh.vmig.jsonl").read_text("utf-8").splitlines()) == 4
 
 
+def kept_apart(vex: Vex, memory: Memory) -> None:
+    """Entry 1 holds the sample for TARGET."""
+    assert vex("init", "--store", "other.vmig.jsonl").code == 0
+    refuse_m2(vex)
+    assert vex("import", memory.path.name, "--to", f"vektor:{TARGET}", "--quarantine").code == 1
+
+
+def test_what_the_agent_learned_since_is_not_replaced_by_what_is_accepted(vex: Vex, memory: Memory) -> None:
+    kept_apart(vex, memory)
+    assert vex("import", memory.path.name, "--to", f"vektor:{TARGET}", "--no-verify").code == 0
+    ran = vex("quarantine", "accept", "1", "--id", "m1")  # the very same memory
+    assert ran.code == 0, ran.err
+    with sqlite3.connect(TARGET) as database:
+        database.execute("UPDATE memories SET content = 'learned since' WHERE id = 'm2'")
+    for which in (["--id", "m2"], ["--all"]):
+        ran = vex("quarantine", "accept", "1", *which)
+        assert ran.code == 1 and "[quarantine-replaces]" in ran.err and "m2" in ran.err
+    with sqlite3.connect(TARGET) as database:
+        assert database.execute("SELECT content FROM memories WHERE id = 'm2'").fetchone() == ("learned since",)
+    assert vex("quarantine", "accept", "1", "--all", "--force").code == 0
+    with sqlite3.connect(TARGET) as database:
+        assert database.execute("SELECT content FROM memories WHERE id = 'm2'").fetchone() != ("learned since",)
+
+
+def test_what_was_changed_in_quarantine_is_not_accepted(vex: Vex, memory: Memory) -> None:
+    kept_apart(vex, memory)
+    path = Path(".vex/quarantine/1/records.vmig.jsonl")
+    path.write_text(path.read_text("utf-8").replace("async", "sync"), "utf-8")
+    for command in (["show", "1"], ["accept", "1", "--all"]):
+        ran = vex("quarantine", *command)
+        assert ran.code == 1 and "[quarantine-changed]" in ran.err
+    assert rows() == 0
+
+
+def test_one_unreadable_report_does_not_hide_the_others(vex: Vex, memory: Memory) -> None:
+    kept_apart(vex, memory)
+    assert vex("import", memory.path.name, "--to", f"vektor:{TARGET}", "--quarantine").code == 1
+    Path(".vex/quarantine/1/report.json").write_text("{", "utf-8")
+    ran = vex("quarantine", "list")
+    assert ran.code == 1 and "4 memories" in ran.out and "unreadable" in ran.out
+    ran = vex("quarantine", "list", "--json")
+    found = ran.json()
+    assert [each["number"] for each in found["entries"]] == [2]
+    assert [each["code"] for each in found["unreadable"]] == ["quarantine-unreadable"]
+
+
+@pytest.mark.parametrize("target", ["parquet:there.parquet", "numpy:there.npz", "mcp:there.jsonl"])
+def test_what_is_accepted_never_takes_the_place_of_a_files_memories(vex: Vex, memory: Memory, target: str) -> None:
+    memory.learn("late", "Learned last")
+    assert vex("import", memory.path.name, "--to", target).code == 0
+    count = vex("inspect", target, "--json").json()["records"]
+    kept_apart(vex, memory)
+    ran = vex("quarantine", "accept", "1", "--id", "m2", "--to", target)
+    assert (ran.code == 0) if target.startswith("mcp") else (ran.code == 2 and "[file-exists]" in ran.err), ran.err
+    assert vex("inspect", target, "--json").json()["records"] == count
+
+
 def test_quarantine_without_a_repository_is_the_users(vex: Vex, signed: Path) -> None:
     signed.write_text(signed.read_text("utf-8").replace("async", "sync"), "utf-8")
     ran = vex("import", str(signed), "--to", f"vektor:{TARGET}", "--quarantine")

@@ -387,3 +387,32 @@ def test_numbers_past_what_json_libraries_hold_are_completed_as_they_are(vex, fo
     (found,) = lines("out.vmig.jsonl")
     assert found["metadata"] == {"big": 123456789012345678901234567890}
     assert (found["modality"], found["source_store"], found["vector"], found["score"]) == ("text", "vektor", None, None)
+
+
+ENTITY = '{"type":"entity","name":"Ines","entityType":"person","observations":["likes hazelnuts"]}\n'
+RELATION = '{"type":"relation","from":"Ines","to":"Ines","relationType":"knows"}\n'
+
+
+def test_an_import_into_the_file_of_an_mcp_server_leaves_what_it_does_not_bring(vex, folder):
+    Path("memory.jsonl").write_text(ENTITY + RELATION, "utf-8")
+    Path("in.vmig.jsonl").write_text(PLAIN, "utf-8")
+    ran = vex("import", "in.vmig.jsonl", "--to", "mcp:memory.jsonl", "--json")
+    assert ran.code == 0 and ran.json()["written"] == 1, ran.err
+    found = lines("memory.jsonl")
+    assert [each.get("name") for each in found] == ["Ines", "a", None]
+    assert ENTITY in Path("memory.jsonl").read_text("utf-8") and RELATION in Path("memory.jsonl").read_text("utf-8")
+    Path("in.vmig.jsonl").write_text(PLAIN.replace("one", "other"), "utf-8")
+    assert vex("import", "in.vmig.jsonl", "--to", "mcp:memory.jsonl").code == 0
+    assert len(lines("memory.jsonl")) == 3 and "other" in Path("memory.jsonl").read_text("utf-8")
+
+
+def test_an_import_into_an_agent_file_leaves_what_it_does_not_bring(vex, folder):
+    agent = {"id": "agent-0", "name": "x", "block_ids": ["block-0"], "messages": [], "in_context_message_ids": []}
+    lists = {"groups": [], "files": [], "sources": [], "tools": [], "mcp_servers": []}
+    block = {"id": "block-0", "label": "human", "value": "Her name is Ines.", "limit": 20000}
+    Path("agent.af").write_text(json.dumps({"agents": [agent], "blocks": [block], **lists}), "utf-8")
+    Path("in.vmig.jsonl").write_text(PLAIN, "utf-8")
+    before = vex("inspect", "agent.af", "--json").json()["records"]
+    assert vex("import", "in.vmig.jsonl", "--to", "letta:agent.af").code == 0
+    assert vex("inspect", "agent.af", "--json").json()["records"] == before + 1 == 2
+    assert json.loads(Path("agent.af").read_text("utf-8"))["blocks"] == [block]

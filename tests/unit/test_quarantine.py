@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vexrepo.errors import InvalidData, UsageError
+from vexrepo.errors import InvalidData, Tampered, UsageError
 from vexrepo.hooks.quarantine import RECORDS, REPORT, Quarantine, Report
 from vexrepo.objects.record import Record, from_json
 from vexrepo.storage.files import Files
@@ -55,6 +55,48 @@ def test_memories_leave_one_by_one_and_the_number_stays(quarantine: Quarantine) 
     assert list(quarantine.records(quarantine.entry(1))) == memories("b", "c")
     assert quarantine.without(left, frozenset(keys.values())) is None
     assert quarantine.numbers() == []
+
+
+def test_a_number_is_never_used_again(quarantine: Quarantine) -> None:
+    for number in (1, 2):
+        assert quarantine.keep(REPORT_OF, memories("a")).number == number
+        quarantine.drop(number)
+    (quarantine.folder / "last").write_text("garbage", "utf-8")
+    assert quarantine.keep(REPORT_OF, memories("a")).number == 1  # better than none
+
+
+@pytest.mark.parametrize("change", [b"text of b", b"", b'{"id":"a","text":"text of a"}\n' * 2])
+def test_memories_that_were_changed_meanwhile_are_not_used(quarantine: Quarantine, change: bytes) -> None:
+    entry = quarantine.keep(REPORT_OF, memories("a", "b"))
+    content = entry.file.read_bytes()
+    entry.file.write_bytes(content.replace(b"text of a", change) if len(change) < 20 else change)
+    with pytest.raises(Tampered, match="not as it was put in quarantine") as caught:
+        next(quarantine.records(quarantine.entry(1)))
+    assert caught.value.code == "quarantine-changed"
+    with pytest.raises(Tampered):
+        quarantine.without(entry, frozenset())
+    quarantine.drop(1)
+
+
+def test_killed_between_two_files_an_entry_is_one_of_them(quarantine: Quarantine, monkeypatch: Any) -> None:
+    entry = quarantine.keep(REPORT_OF, memories("a", "b", "c"))
+    first = frozenset([memories("a")[0].key])
+    write = Files.write
+
+    def killed(self: Files, path: Path, content: Any, *, mode: int = 0o644) -> None:
+        if path.name == REPORT:
+            raise KeyboardInterrupt
+        write(self, path, content, mode=mode)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Files, "write", killed)
+        quarantine.without(entry, first)
+    assert list(quarantine.records(quarantine.entry(1))) == memories("a", "b", "c")
+    again = quarantine.without(quarantine.entry(1), first)
+    assert again is not None and again.records == 2
+    third = quarantine.without(again, frozenset([memories("b")[0].key]))
+    assert third is not None and list(quarantine.records(quarantine.entry(1))) == memories("c")
+    assert sorted(path.name for path in third.path.iterdir()) == ["records-3.vmig.jsonl", REPORT]
 
 
 def test_a_half_written_entry_is_none(quarantine: Quarantine) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vexrepo.errors import UsageError
 from vexrepo.exchange.admission import Guard, check_signature, pass_in, tell_of_import
@@ -38,7 +39,9 @@ def transfer(
     advance: Advance = silent,
     guard: Guard | None = None,
 ) -> Transferred:
-    """Write what a store holds into another; a file is written anew, other stores keep what is not overwritten.
+    """Write what a store holds into another; a vmig, Parquet or NumPy file is written anew, others keep what they have.
+
+    What a store has under the same key is replaced.
 
     ``guard`` decides first whether it may come in (None: it is one's own).
 
@@ -96,13 +99,17 @@ def transfer_from(
                     advance("writing", arrived, done.selected)
 
             edges = list(origin.edges()) if origin.holds_edges and goal.holds_edges and _is_whole(request) else []
+            stays = _Others([], [])
+            if goal.rewrites and goal.keeps_others:
+                expected = goal.describe().fingerprint  # before it is read: an agent may write to it meanwhile
+                stays = _others(goal, {each.key for each in _incoming(origin, request, before)}, edges)
             plan = Plan(
                 upserts=noted.passing(stream.records),
                 deletes=(),
-                records=stream.records,
+                records=lambda: chain(stays.records, stream.records()),
                 lines=stream.lines if isinstance(goal, JsonlStore) else None,
                 edge_upserts=edges,
-                edges=lambda: iter(edges),
+                edges=lambda: chain(stays.edges, edges),
                 config=origin.describe().config if origin.kind == goal.kind else {},
                 expected=expected,
                 advance=advance_writing,
@@ -112,12 +119,29 @@ def transfer_from(
                 is_at_hand=source.is_path,
             )
             written = goal.write(plan)
-            done.written, done.edges = written.upserted, len(edges) + written.linked
+            done.written, done.edges = written.upserted - len(stays.records), len(edges) + written.linked
             done.fingerprint = written.fingerprint
         done.verified = noted.verify(at_least=done.written)
         if isinstance(goal, JsonlStore):
             done.size_bytes = goal.size_bytes
     return done
+
+
+class _Others(NamedTuple):
+    """What a store that is written as a whole keeps."""
+
+    records: list[Record]
+    edges: list[Record]
+
+
+def _others(goal: Store, keys: set[bytes], edges: list[Record]) -> _Others:
+    """Return the memories of a store but those of some keys, and its edges but those that come.
+
+    Raises: InvalidData for one that cannot be read: it would be lost.
+    """
+    coming = {each.key for each in edges}
+    records = [item.record for batch in goal.scan() for item in batch if item.record.key not in keys]
+    return _Others(records, [each for each in goal.edges() if each.key not in coming])
 
 
 def iter_incoming(source: Address, request: Request) -> Iterator[Record]:

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vexrepo.cli.failures import DONE
+from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.lazy import Entry, LazyGroup
 from vexrepo.cli.options import as_json, example
 from vexrepo.cli.output import emit, heading, quiet, removed, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import iso, memories, plain, shorten
-from vexrepo.errors import UsageError
+from vexrepo.errors import InvalidData, StateError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vexrepo.hooks.quarantine import Entry as Kept
     from vexrepo.objects.record import Record
     from vexrepo.remotes.stores.address import Address
@@ -70,20 +72,29 @@ def _line(entry: Kept) -> str:
 @click.command("list", epilog=example("vex quarantine list"))
 @as_json
 @pass_edge
-def list_(edge: Edge, as_json: bool) -> None:
+def list_(edge: Edge, as_json: bool) -> int:
     """List what is in quarantine."""
     from vexrepo.cli.admission import quarantine_of
 
     kept = quarantine_of(edge)
-    entries = [kept.entry(number) for number in kept.numbers()]
+    entries, unreadable = [], []
+    for number in kept.numbers():
+        try:
+            entries.append(kept.entry(number))
+        except InvalidData as error:  # the others can be looked at all the same
+            unreadable.append((number, error))
     if as_json:
-        emit({"entries": [_json(entry) for entry in entries]})
-        return
+        lost = [{"number": number, "code": why.code, "message": str(why)} for number, why in unreadable]
+        emit({"entries": [_json(entry) for entry in entries], "unreadable": lost})
+        return FAILED if unreadable else DONE
     for entry in entries:
         say(_line(entry))
         say(f"   {plain(shorten(entry.report.reason, 200))}")
-    if not entries:
+    for number, why in unreadable:
+        say(f"{heading(str(number))}  {removed('unreadable')}: {plain(str(why))}  {quiet('[' + why.code + ']')}")
+    if not entries and not unreadable:
         say("nothing is in quarantine")
+    return FAILED if unreadable else DONE
 
 
 @click.command(epilog=example("vex quarantine show 1"))
@@ -134,20 +145,23 @@ def _parts(record: Record) -> tuple[str, str]:
 @click.option("--id", "ids", metavar="ID", multiple=True, help="This memory: ID or NAMESPACE/ID; may be repeated.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--to", "target", metavar="STORE", help="Into this store; default: where they were to go.")
+@click.option("-f", "--force", is_flag=True, help="Replace memories of the same ids that the store holds.")
 @as_json
 @pass_edge
-def accept(edge: Edge, number: int, ids: tuple[str, ...], everything: bool, target: str | None, as_json: bool) -> int:
+def accept(
+    edge: Edge, number: int, ids: tuple[str, ...], everything: bool, target: str | None, force: bool, as_json: bool
+) -> int:
     """Let memories in after all.
 
     They are written into the store they were meant for, or the workspace, and leave quarantine.  That you accept them
-    is your decision; no check is asked again.
+    is your decision; no check is asked again.  Where the store holds another memory of the same id by now, nothing is
+    written without --force.
     """
     if bool(ids) == everything:
         raise click.UsageError("which memories?  --id ID, or --all")
     from vexrepo.cli.admission import quarantine_of
     from vexrepo.exchange.request import Request
     from vexrepo.exchange.transfer import transfer
-    from vexrepo.hooks.quarantine import RECORDS
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository.restoring import Keys
 
@@ -155,8 +169,10 @@ def accept(edge: Edge, number: int, ids: tuple[str, ...], everything: bool, targ
     entry = kept.entry(number)
     keys = frozenset(_chosen(kept.records(entry), ids, number))
     address = _target(edge, entry, target)
+    if not force:
+        _check_replaces_none(address, (each for each in kept.records(entry) if each.key in keys), number)
     done = transfer(
-        Address("jsonl", str(entry.path / RECORDS)),
+        Address("jsonl", str(entry.file)),
         address,
         Request(selection=Keys(keys=keys), check_sidecar=False, link=True),
         now_us=edge.now_us(),
@@ -184,8 +200,31 @@ def _chosen(records: Any, ids: tuple[str, ...], number: int) -> list[bytes]:
     return [key for key, both in names.items() if set(both) & set(ids)]
 
 
+def _check_replaces_none(address: Address, records: Iterable[Record], number: int) -> None:
+    """Raise StateError (quarantine-replaces) where a store holds other memories under the same keys."""
+    from pathlib import Path
+
+    from vexrepo.exchange.reading import iter_others
+    from vexrepo.objects.record import key_name
+    from vexrepo.remotes.stores.registry import connector, open_store
+
+    if connector(address.kind).rewrites and not Path(address.location).exists():
+        return
+    with open_store(address, create=True) as store:
+        others = [key_name(record.key) for record in iter_others(store, records)]
+    if others:
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        raise StateError(
+            f"{address} holds another memory as {others[0]}{more}, which would be replaced; nothing was written: look "
+            f"at both (vex quarantine show {number}), then add --force, or accept others (--id)",
+            code="quarantine-replaces",
+        )
+
+
 def _target(edge: Edge, entry: Kept, target: str | None) -> Address:
     from pathlib import Path
+
+    from vexrepo.remotes.stores.registry import connector
 
     if target is not None:
         address = edge.address(target)
@@ -193,7 +232,8 @@ def _target(edge: Edge, entry: Kept, target: str | None) -> Address:
         address = edge.address(entry.report.target["address"])
     else:
         address = edge.repository().workspace()
-    if address.kind == "jsonl" and Path(address.location).exists():
+    found = connector(address.kind)
+    if found.rewrites and not found.keeps_others and Path(address.location).exists():
         raise UsageError(
             f"{address} is a file, which would be written anew with these memories only; name a store or a new file "
             "with --to",

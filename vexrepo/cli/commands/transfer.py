@@ -182,9 +182,10 @@ def export(edge: Edge, /, **given: Any) -> int:
 def import_(edge: Edge, /, **given: Any) -> int:
     """Write a vmig file's memories into a store.
 
-    Needs no repository.  A memory that is there already is replaced, others stay.  The file is compared with its
-    .vmig.meta.json first, if it has one.  All of it is written or nothing; with --on-error skip, records that cannot
-    be taken are listed and left out, and the exit code is 3.
+    Needs no repository.  A memory that is there already is replaced, others stay; a target that is itself a vmig,
+    Parquet or NumPy file is written anew.  The file is compared with its .vmig.meta.json first, if it has one.  All of
+    it is written or nothing; with --on-error skip, records that cannot be taken are listed and left out, and the exit
+    code is 3.
 
     The gate comes first: a signature beside the file has to be good, by a key you know (vex trust), and the checks and
     hooks of the repository around have to allow it.  What is refused goes nowhere; --quarantine keeps it for a look.
@@ -233,9 +234,10 @@ def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Addres
 def migrate(edge: Edge, /, **given: Any) -> int:
     """Write a store's memories into another store.
 
-    Needs no repository.  Edges between memories come along where both stores keep them.  A memory that is there
-    already is replaced, others stay; a file is written anew.  All of it is written or nothing.  The gate comes first,
-    as in vex import.  At the end the target's count is compared, and some of what an empty store got is read back.
+    Needs no repository.  Edges between memories come along where both stores keep them.  A memory that is there already
+    is replaced, others stay; a vmig, Parquet or NumPy file is written anew.  All of it is written or nothing.  The gate
+    comes first, as in vex import.  At the end the target's count is compared, and some of what an empty store got is
+    read back.
 
     With --record what the source holds is first committed to the repository around, as vex fetch SOURCE does, and the
     target gets what that commit has.  The source is read once, and an interrupted read can go on.

@@ -98,6 +98,7 @@ class Store(ABC):
 
     kind: ClassVar[str]
     rewrites: ClassVar[bool] = False  # can only be written as a whole
+    keeps_others: ClassVar[bool] = True  # a transfer leaves what it does not bring, though it is all written anew
     holds_edges: ClassVar[bool] = False
     reads_snapshot: ClassVar[bool] = False  # a scan sees one moment, whatever is written meanwhile
     resumes: ClassVar[bool] = False  # a scan goes on after a cursor: records come in an order that does not change

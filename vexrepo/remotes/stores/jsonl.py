@@ -33,6 +33,7 @@ class JsonlStore(Store):
 
     kind: ClassVar[str] = "jsonl"
     rewrites: ClassVar[bool] = True
+    keeps_others: ClassVar[bool] = False
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)

@@ -53,6 +53,7 @@ class NumpyStore(FileStore):
     """A file of arrays.  Places are numbers of rows, from 1."""
 
     kind: ClassVar[str] = "numpy"
+    keeps_others: ClassVar[bool] = False
     options: ClassVar[frozenset[str]] = frozenset({"id", "text", "vector"})
     expected: ClassVar[str] = "a file of arrays, .npz or .npy"
 

@@ -37,6 +37,7 @@ class ParquetStore(FileStore):
     """A file of rows.  Places are numbers of rows, from 1."""
 
     kind: ClassVar[str] = "parquet"
+    keeps_others: ClassVar[bool] = False
     options: ClassVar[frozenset[str]] = frozenset({"id", "text", "vector"})
     expected: ClassVar[str] = "a Parquet or Arrow file"
 
