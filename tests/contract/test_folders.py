@@ -1,14 +1,18 @@
 """Qdrant and Chroma in a folder: the connectors of servers keep the contract on engines in this process, too."""
 
+import base64
 import os
 import pickle
 import sqlite3
 import subprocess
 import sys
+import uuid
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from tests.contract import chroma_local, moving
@@ -185,9 +189,92 @@ def test_what_the_client_of_qdrant_wrote_is_read_replaced_and_removed(tmp_path: 
     client.close()
 
 
+def test_a_folder_of_qdrant_is_read_without_its_client_and_as_the_client_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qdrant_client import QdrantClient, models
+
+    live = qdrant(tmp_path)
+    multi = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    dense = {"": models.VectorParams(size=2, distance=models.Distance.DOT)}
+    dense["many"] = models.VectorParams(size=2, distance=models.Distance.DOT, multivector_config=multi)
+    client = QdrantClient(path=live.location)
+    client.create_collection(
+        "agent", vectors_config=dense, sparse_vectors_config={"words": models.SparseVectorParams()}
+    )
+    words = models.SparseVector(indices=[7, 1], values=[0.5, 0.25])
+    made: list[Any] = [{}, {"": [1.0, 2.5]}, {"": [1.0, 2.0], "many": [[1.0, 2.0], [3.0, 4.0]], "words": words}]
+    ids: list[Any] = [0, 5, 70_000, 1 << 40, (1 << 64) - 1, *(str(uuid.UUID(int=n)) for n in (0, 1, 1 << 127))]
+    payloads = [None, {"document": "x", "n": -1}, {"deep": {"a": [None, 0.1, True]}, "when": date(2026, 5, 1)}]
+    points = [
+        models.PointStruct(id=each, vector=made[at % 3], payload=payloads[at % 2 + at % 3 // 2])
+        for at, each in enumerate(ids)
+    ]
+    client.upsert("agent", points)
+    client.update_collection_aliases(
+        [models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name="agent", alias_name="other"))]
+    )
+    expected = {str(each.id): each for each in client.scroll("agent", limit=100, with_vectors=True)[0]}
+    client.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("qdrant_client.QdrantClient", None)
+        with QdrantStore.open(live) as store:
+            assert store.describe().count == len(ids)
+            found = {each.id: each for batch in store.read_points() for each in batch}
+        assert read(live) == read(qdrant(tmp_path, collection="other"))
+    assert found.keys() == expected.keys() == {str(each) for each in ids}
+    for name, each in expected.items():
+        assert found[name].payload == each.payload
+        held = each.vector if isinstance(each.vector, dict) else {"": each.vector}
+        assert {vector.space.name for vector in found[name].vectors} == held.keys()
+
+
+def test_points_of_qdrant_that_are_no_json_or_of_older_clients_are_read_by_its_client(tmp_path: Path) -> None:
+    live = qdrant(tmp_path)
+    fill(live, memory(4))
+    path = Path(live.location) / "collection" / "agent" / "storage.sqlite"
+
+    def change(place: int, edit: Any, key: Any = None) -> None:
+        with sqlite3.connect(path) as file:
+            (raw,) = file.execute("SELECT point FROM points WHERE rowid = ?", (place,)).fetchone()
+            point = pickle.loads(raw)
+            edit(point)
+            raw = pickle.dumps(point)
+            file.execute("UPDATE points SET point = ?, id = coalesce(?, id) WHERE rowid = ?", (raw, key, place))
+        file.close()
+
+    change(1, lambda point: point.payload.update(when=date(2026, 5, 1), pair=(1, 2)))
+    change(2, lambda point: setattr(point, "vector", {"": np.array([9.0, 0.5, 2.0, 0.25])}))
+    found = read(live)
+    assert found["m0"]["metadata"] == {"when": "2026-05-01", "pair": [1, 2]}
+    assert found["m1"]["vector"] == [9.0, 0.5, 2.0, 0.25] and len(found) == 4
+    upper = str(uuid.uuid4()).upper()
+    change(3, lambda point: setattr(point, "id", upper), base64.b64encode(pickle.dumps(upper, 5)).decode())
+    found = read(live)
+    assert len(found) == 4 and found[upper.lower()]["text"] == "note 2"
+
+
 class _Running:
     def __reduce__(self) -> Any:
         return os.mkdir, (f"{os.environ['VEX_HOME']}/ran",)
+
+
+def _changed(live: Address, *statements: Any) -> None:
+    with sqlite3.connect(Path(live.location) / "collection" / "agent" / "storage.sqlite") as file:
+        for each, *values in statements:
+            file.execute(each, values)
+    file.close()
+
+
+def _refused(live: Address, home: Path) -> str:
+    """Return why a folder is refused by all that is done with it."""
+    words = []
+    for what in (lambda: read(live), lambda: fill(live, memory(1))):
+        with pytest.raises(StoreError) as raised:
+            what()
+        assert raised.value.code == "store-corrupt" and not (home / "ran").exists()
+        words.append(str(raised.value))
+    return "\n".join(words)
 
 
 @pytest.mark.parametrize("name", ["os.mkdir", "damaged"])
@@ -197,13 +284,55 @@ def test_a_folder_of_qdrant_whose_files_would_run_something_is_not_opened(
     live = qdrant(tmp_path)
     fill(live, memory(2))
     raw = pickle.dumps({"payload": _Running()}) if name == "os.mkdir" else b"\x80\x04nonsense"
-    with sqlite3.connect(Path(live.location) / "collection" / "agent" / "storage.sqlite") as file:
-        file.execute("UPDATE points SET point = ? WHERE rowid = 1", (raw,))
-    file.close()
+    _changed(live, ("UPDATE points SET point = ? WHERE rowid = 1", raw))
+    assert ("mkdir" in _refused(live, home)) == (name == "os.mkdir")
+
+
+def test_a_key_in_a_file_of_qdrant_runs_nothing(tmp_path: Path, home: Path) -> None:
+    live = qdrant(tmp_path)
+    fill(live, memory(2))
+    _changed(live, ("UPDATE points SET id = ? WHERE rowid = 1", base64.b64encode(pickle.dumps(_Running())).decode()))
+    assert len(read(live)) == 2  # as the client does, which reads the keys of none
+    assert not (home / "ran").exists()
+
+
+@pytest.mark.parametrize("form", ["view", "computed", "nested", "other collection"])
+def test_a_folder_of_qdrant_that_shows_one_thing_and_runs_another_is_not_opened(
+    tmp_path: Path, form: str, home: Path
+) -> None:
+    live = qdrant(tmp_path)
+    fill(live, memory(2))
+    raw = pickle.dumps({"payload": _Running()})
+    if form == "view":
+        columns = "id, CASE WHEN abs(random()) % 64 = 0 THEN evil ELSE point END AS point, rowid"
+        _changed(
+            live,
+            ("ALTER TABLE points RENAME TO held",),
+            ("ALTER TABLE held ADD COLUMN evil BLOB",),
+            ("UPDATE held SET evil = ?", raw),
+            (f"CREATE VIEW points AS SELECT {columns} FROM held",),
+        )
+    elif form == "computed":
+        _changed(
+            live,
+            ("ALTER TABLE points RENAME TO held",),
+            ("CREATE TABLE points (id TEXT PRIMARY KEY, held BLOB, point BLOB AS (held))",),
+            ("INSERT INTO points (id, held) SELECT id, point FROM held",),
+        )
+    else:  # the client opens all collections that are named, and takes names with a slash, too
+        name = "a/b" if form == "nested" else "second"
+        fill(qdrant(tmp_path, collection="second"), memory(1))
+        folder, meta = Path(live.location) / "collection", Path(live.location) / "meta.json"
+        with sqlite3.connect(folder / "second" / "storage.sqlite") as file:
+            file.execute("UPDATE points SET point = ?", (raw,))
+        file.close()
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / "second").rename(folder / name)
+        meta.write_text(meta.read_text().replace('"second"', f'"{name}"'))
+        assert len(read(live)) == 2  # without a look at the other one
     with pytest.raises(StoreError) as raised:
-        read(live)
+        fill(live, memory(1))
     assert raised.value.code == "store-corrupt" and not (home / "ran").exists()
-    assert ("mkdir" in str(raised.value)) == (name == "os.mkdir")
 
 
 def test_what_the_client_of_chroma_wrote_is_read_and_replaced(tmp_path: Path) -> None:

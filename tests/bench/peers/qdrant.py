@@ -47,11 +47,11 @@ def write(client: QdrantClient, name: str, rows: Sequence[Row]) -> None:
         client.upsert(name, points, wait=True)
 
 
-def read(client: QdrantClient, name: str) -> int:
-    """Read memories with the official client."""
+def read(client: QdrantClient, name: str, limit: int = _BATCH) -> int:
+    """Read memories with the official client, in pages of up to ``limit``."""
     count, offset = 0, None
     while True:
-        points, offset = client.scroll(name, limit=_BATCH, offset=offset, with_payload=True, with_vectors=True)
+        points, offset = client.scroll(name, limit=limit, offset=offset, with_payload=True, with_vectors=True)
         found = [(each.id, each.payload, np.array(each.vector, "<f4")) for each in points]
         count += len(found)
         if offset is None:

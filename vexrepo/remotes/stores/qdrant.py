@@ -42,8 +42,6 @@ from vexrepo.remotes.stores.qdrant_config import (
 )
 
 _MOST_POINTS = 256  # of one page
-_MOST_LOCAL = 2048  # of one page of a folder
-_LOCAL_NUMBERS = 1 << 20  # in their vectors
 _PAGE_BYTES = 16 << 20  # of an answer; pages are made smaller beyond, so that none grows past what is read at once
 _VECTOR = b'"vector":['
 _COLLECTION = re.compile(r'[^<>:"/\\|?*\0]{1,255}')
@@ -162,8 +160,7 @@ class QdrantStore(HttpPointStore):
 
     def _pages(self, offset: Any) -> Iterator[list[Point]]:
         """Yield the points from one on in order of their ids; the next page is on its way while one is looked at."""
-        most = self._most_read
-        limit = most if self.is_folder else 64
+        limit = _MOST_POINTS if self.is_folder else 64
         with self.asking_ahead() as begin:
             coming = begin(self._page, offset, limit)
             while True:
@@ -173,7 +170,7 @@ class QdrantStore(HttpPointStore):
                     if following == offset:
                         raise self.http.nonsense(f"{answer.where} gives the same page again and again")
                     offset, size = following, max(1, answer.size_bytes)
-                    limit = max(1, min(most, 2 * limit, limit * _PAGE_BYTES // size))
+                    limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // size))
                     coming = begin(self._page, offset, limit)
                 yield [self._point(*each) for each in zip(points, rows, strict=True)]
                 if following is None:
@@ -184,14 +181,6 @@ class QdrantStore(HttpPointStore):
         body = {"ids": [_id(each) for each in ids], "with_payload": True, "with_vector": True}
         answer = self.ask("POST", f"{self._path}/points", body=body, can_repeat=True)
         return [self._point(each.value) for each in answer.fields().parts("result")]
-
-    @property
-    def _most_read(self) -> int:
-        """How many points a page may have: for each, the client of a folder sorts the ids of all that there are."""
-        if not self.is_folder:
-            return _MOST_POINTS
-        dims = sum(each.space.dims for each in self._traits.values())
-        return max(_MOST_POINTS, min(_MOST_LOCAL, _LOCAL_NUMBERS // max(1, dims)))
 
     def _page(self, offset: Any, limit: int) -> Answer:
         body = {"limit": limit, "with_payload": True, "with_vector": True}
@@ -225,7 +214,7 @@ class QdrantStore(HttpPointStore):
             )
         try:
             vectors = _read_vectors(value.get("vector")) if row is None else (single(MAIN, row),)
-        except (struct.error, TypeError, AttributeError, LookupError) as error:
+        except (struct.error, OverflowError, TypeError, AttributeError, LookupError) as error:
             raise InvalidData(
                 f"{self.address}: the vector of point {identifier} has something else than numbers in it",
                 code="vector-type",
