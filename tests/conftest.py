@@ -20,8 +20,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """Ctrl-C as it was: a command that it ended ignores it from then on, and what a later test starts would, too."""
-    before = signal.getsignal(signal.SIGINT)
+    """Ctrl-C as at a terminal, for what a test starts, too.
+
+    A shell lets what it runs in the background ignore it, and so does a command that it ended from then on.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 

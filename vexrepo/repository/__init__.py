@@ -24,8 +24,10 @@ from vexrepo.objects.trust import SignedBy, Trust
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.repository import difference as _difference
-from vexrepo.repository.core import Core, Surroundings
+from vexrepo.repository.core import Core
 from vexrepo.repository.difference import Difference, EdgeDifference, Shown
+from vexrepo.repository.refs import Refs
+from vexrepo.repository.surroundings import Surroundings
 from vexrepo.storage.oplog import BRANCHES
 
 if TYPE_CHECKING:  # what a command does not use it does not import
@@ -86,8 +88,8 @@ class Status:
         return not (self.learned or self.changed or self.forgotten or self.edges)
 
 
-class Repository(Core):
-    """A repository of agent memory.  See ``Core`` for opening it, refs and undo."""
+class Repository(Refs):
+    """A repository of agent memory.  See ``Core`` for opening it, ``Refs`` for branches, tags and undo."""
 
     def commit(
         self,

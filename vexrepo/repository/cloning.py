@@ -13,9 +13,10 @@ from typing import TypeVar
 from vexrepo.errors import StateError, UsageError
 from vexrepo.objects.digest import CommitId
 from vexrepo.repository.admitting import admit
-from vexrepo.repository.core import FIRST_BRANCH, FOLDER, Core, Surroundings
+from vexrepo.repository.core import FIRST_BRANCH, FOLDER, Core
 from vexrepo.repository.receiving import Received, receive
 from vexrepo.repository.remotes import Base, Reach, RefMove, Remote, visit
+from vexrepo.repository.surroundings import Surroundings
 from vexrepo.storage.lock import writer_lock
 from vexrepo.storage.oplog import BRANCHES, TAGS, Operation, View
 from vexrepo.storage.store import ObjectStore

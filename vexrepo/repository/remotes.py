@@ -28,7 +28,8 @@ from vexrepo.remotes.hosts.publishing import DEFAULT_COST, Means
 from vexrepo.remotes.hosts.registry import open_host
 from vexrepo.remotes.hosts.tips import decode_tip, encode_tip
 from vexrepo.remotes.hosts.vault import Vault
-from vexrepo.repository.core import Core, Surroundings
+from vexrepo.repository.core import Core
+from vexrepo.repository.surroundings import Surroundings
 from vexrepo.storage.files import Files
 from vexrepo.storage.pack import PackReader
 from vexrepo.storage.passphrase import Cost
