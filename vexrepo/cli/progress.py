@@ -16,13 +16,13 @@ class Progress:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._is_terminal = bool(getattr(stream, "isatty", lambda: False)())
+        self.is_shown = bool(getattr(stream, "isatty", lambda: False)())
         self._what = ""
         self._began = self._shown = 0.0
         self._width = self._first = 0
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
-        if not self._is_terminal:
+        if not self.is_shown:
             return
         now = time.monotonic()
         if what != self._what:

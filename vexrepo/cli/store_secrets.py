@@ -82,6 +82,7 @@ def _reach(edge: Edge) -> Reach:
         timeout_s=float(max(1, config["http.timeout_s"])),
         concurrency=max(1, edge.concurrency or config["http.concurrency"]),
         notice=edge.warn,
+        progress=edge.progress if edge.progress.is_shown else None,
     )
 
 

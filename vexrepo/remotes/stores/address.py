@@ -33,7 +33,8 @@ class Reach:
     """How servers are reached: ``proxy`` for a URL, certificates to trust (a PEM file in place of the system's).
 
     ``timeout_s`` is how long to wait for an answer, ``concurrency`` how many requests may be under way at once;
-    ``notice`` is told what a person should know of a store that did what it was asked.
+    ``notice`` is told what a person should know of a store that did what it was asked; ``progress`` (what, done, total)
+    of long work that a server does alone, maybe from another thread while its caller waits; None: nobody looks.
     """
 
     proxy: Callable[[str], str | None] = field(default=lambda url: None, repr=False)  # may hold a password
@@ -41,6 +42,7 @@ class Reach:
     timeout_s: float = 60.0
     concurrency: int = 4
     notice: Callable[[str], None] = field(default=lambda text: None, repr=False)
+    progress: Callable[[str, int, int | None], None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.pgvector_holding import OURS, capabilities_of, mapping_of
-from vexrepo.remotes.stores.pgvector_making import make_indexes, make_table, widen_table
+from vexrepo.remotes.stores.pgvector_indexing import make_indexes
+from vexrepo.remotes.stores.pgvector_making import make_table, widen_table
 from vexrepo.remotes.stores.pgvector_record_rows import RecordWriter
 from vexrepo.remotes.stores.pgvector_records import RecordReader
 from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter

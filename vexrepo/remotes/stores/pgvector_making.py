@@ -1,18 +1,16 @@
-"""Making a table that holds memories, widening it, and indexing its vectors."""
+"""Making a table that holds memories, and widening it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vexrepo.errors import StoreError
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.pgvector_columns import Column
+from vexrepo.remotes.stores.pgvector_indexing import extension_schema
 from vexrepo.remotes.stores.pgvector_session import Session
-from vexrepo.remotes.stores.pgvector_table import Table, columns_to_make, default_index, indexes_of
-
-if TYPE_CHECKING:
-    import psycopg
+from vexrepo.remotes.stores.pgvector_table import Table, columns_to_make
 
 
 def make_table(
@@ -33,7 +31,7 @@ def make_table(
         columns = columns_to_make(spaces, config)
         key = str(config.get("id", "id"))
         key = key if key in columns else "id"
-        extension = sql.Identifier(_extension_schema(connection))
+        extension = sql.Identifier(extension_schema(connection))
         parts = [
             sql.SQL("{} {}{}{}").format(
                 sql.Identifier(column),
@@ -54,29 +52,10 @@ def widen_table(session: Session, table: Table, spaces: Mapping[str, Space]) -> 
     kinds = columns_to_make(spaces, {})
     add = sql.SQL("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {schema}.{kind}")
     with session.transaction("write") as connection:
-        schema = sql.Identifier(_extension_schema(connection))
+        schema = sql.Identifier(extension_schema(connection))
         for name in sorted(spaces.keys() & kinds.keys()):
             connection.execute(
                 add.format(
                     table=table.identifier(), name=sql.Identifier(name), schema=schema, kind=sql.SQL(kinds[name])
                 )
             )
-
-
-def make_indexes(session: Session, table: Table, config: Mapping[str, Any], method: str) -> None:
-    """Index the vectors of a table that was made, as ``config`` says or else by the method."""
-    names = {each.column for each in table.vectors}
-    indexes = [index for index in indexes_of(config) if index.column in names]
-    if not indexes and not config and (index := default_index(table, method)) is not None:
-        indexes = [index]
-    connection = session.connection
-    for index in indexes:
-        connection.execute(index.statement(table, _extension_schema(connection)))
-
-
-def _extension_schema(connection: psycopg.Connection[Any]) -> str:
-    row = connection.execute(
-        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'vector'"
-    ).fetchone()
-    assert row is not None
-    return str(row[0])

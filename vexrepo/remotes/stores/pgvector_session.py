@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,14 +50,27 @@ class Session:
     @cached_property
     def connection(self) -> psycopg.Connection[Any]:
         """The connection.  Raises: StoreError (store-unreachable, store-refused, …)."""
+        return self.another()
+
+    def another(self) -> psycopg.Connection[Any]:
+        """Return one more connection, which the caller closes.  Raises: as ``connection``."""
         import psycopg
 
         with self.wrapped("reach"):
             return psycopg.connect(
-                **connection_parameters(self._address, LIBPQ),
+                **self._parameters,
                 autocommit=True,
                 prepare_threshold=None,  # poolers hand statements to connections that never saw them
             )
+
+    @cached_property
+    def _parameters(self) -> dict[str, Any]:  # kept: the password is asked for once
+        return connection_parameters(self._address, LIBPQ)
+
+    @property
+    def progress(self) -> Callable[[str, int, int | None], None] | None:
+        """Whom to tell of long work."""
+        return self._address.reach.progress
 
     @property
     def schemas(self) -> Sequence[str]:
