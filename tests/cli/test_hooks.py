@@ -1,6 +1,8 @@
 """Hooks at the events of a repository: a veto leaves everything as it was."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,46 @@ def test_a_hook_sees_what_a_commit_changes(vex: Vex, begun: Memory) -> None:
     assert [json.loads(line)["id"] for line in seen["after"].splitlines()] == ["m5", "m1"]
     assert {json.loads(line)["id"] for line in seen["was"].splitlines()} == {"m1", "m2"}
     assert seen["branch"] == "main" and seen["target"] == {"kind": "branch", "name": "main"}
+    assert seen["source"] == {"kind": "jsonl", "address": "jsonl:agent.vmig.jsonl"}
+    assert seen["repository"] == os.getcwd()
+    assert Path(seen["records"]).is_absolute() and Path(seen["before"]).is_absolute()
+
+
+def test_the_last_lines_of_a_hook_that_writes_megabytes_are_its_reason(vex: Vex, begun: Memory) -> None:
+    hook(vex, "pre-commit", "#!/bin/sh\nyes spam | head -c 3000000\necho one reason\necho another\nexit 3\n")
+    begun.learn("m5", "new")
+    ran = vex("commit", "-m", "x")
+    assert ran.code == 1 and "spam / one reason / another (exit code 3)  [hook-veto]" in ran.err
+    assert len(ran.err) < 500
+
+
+@pytest.mark.parametrize("place", ["pre-commit", "pre-commit.d/10-mine"])
+def test_a_hook_that_is_gone_behind_its_link_refuses(vex: Vex, begun: Memory, place: str) -> None:
+    path = Path(".vex/hooks") / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to("/nowhere/check")
+    begun.learn("m5", "new")
+    ran = vex("commit", "-m", "x")
+    assert ran.code == 1 and "[hook-not-runnable]" in ran.err and "link" in ran.err
+    assert "refuses everything" in vex("hook", "list").out
+    assert vex("hook", "remove", place).code == 0
+    assert vex("commit", "-m", "x").code == 0
+
+
+def test_a_folder_in_the_place_of_a_hook_refuses(vex: Vex, begun: Memory) -> None:
+    Path(".vex/hooks/pre-commit").mkdir(parents=True)
+    begun.learn("m5", "new")
+    ran = vex("commit", "-m", "x")
+    assert ran.code == 1 and "[hook-not-runnable]" in ran.err
+
+
+def test_a_misspelled_hook_is_listed_as_never_run(vex: Vex, begun: Memory) -> None:
+    hook(vex, "pre-commit", REFUSE)
+    shutil.copy(Path(".vex/hooks/pre-commit.d/mine"), ".vex/hooks/pre-comit")
+    Path(".vex/hooks/pre-imports.d").mkdir()
+    Path(".vex/hooks/README").write_text("read me", "utf-8")
+    assert vex("hook", "list", "--json").json()["never_run"] == ["pre-comit", "pre-imports.d"]
+    assert "pre-comit  never run" in vex("hook", "list").out
 
 
 def test_passing_the_hooks_by_is_recorded_in_the_commit(vex: Vex, begun: Memory) -> None:
@@ -89,7 +131,9 @@ def test_passing_the_hooks_by_is_recorded_in_the_commit(vex: Vex, begun: Memory)
     begun.learn("m5", "new")
     assert vex("commit", "-m", "x").code == 1
     assert vex("commit", "-m", "x", "--no-verify").code == 0
-    assert vex("show", "--json").json()["source"]["unverified"] is True
+    assert vex("show", "HEAD", "--json").json()["source"]["unverified"] is True
+    assert "passed by (--no-verify)" in vex("show", "HEAD").out
+    assert "passed by" not in vex("show", "HEAD~1").out
 
 
 def test_passing_by_can_be_forbidden(vex: Vex, begun: Memory) -> None:
@@ -100,7 +144,6 @@ def test_passing_by_can_be_forbidden(vex: Vex, begun: Memory) -> None:
 
 
 def test_hooks_after_the_fact_may_use_the_repository(vex: Vex, begun: Memory) -> None:
-    import shutil
     import sys
 
     python = f'PYTHONPATH="{Path(__file__).parents[2]}" {sys.executable} -m vexrepo.cli'

@@ -89,8 +89,10 @@ def test_a_recipient_is_taken_off_and_told_what_that_means(alice, bob, url):
     who = next(each for each in names(alice) if each.startswith("bob"))
     assert "would take" in alice.ok("remote", "recipient", "remove", "backup", who, "-n") and who in names(alice)
     out = alice.ok("remote", "recipient", "remove", "backup", who)
-    assert "vex remote rekey backup" in out and who not in names(alice)
-    assert bob("fetch").code == 12
+    assert "and what comes, until a new master key" in out and "vex remote rekey backup" in out
+    assert who not in names(alice)
+    ran = bob("fetch")
+    assert ran.code == 12 and "taken off since" in ran.err and "[no-passphrase]" in ran.err
 
 
 @pytest.mark.parametrize(

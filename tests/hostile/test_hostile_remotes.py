@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosting.team import REMOTE, Machine, Team, refusal
+from vexrepo.errors import Tampered
 from vexrepo.remotes.hosts.base import Tip
 from vexrepo.remotes.hosts.memory import MemoryHost, Place
 from vexrepo.repository.hostcare import check_host, compact_host
@@ -112,7 +113,8 @@ def test_any_flipped_bit_in_the_header_is_noticed(team: Team, victim: Victim) ->
     raw = content(team.place, "vexrepo")
     for at in range(0, len(raw), 7):
         codes = victim.codes(replaced(team.place, "vexrepo", flipped(at / len(raw), 1 << (at % 7))(raw)))
-        assert set(codes) <= {"host-tampered", "host-not-ours", "host-version", "wrong-passphrase"}
+        assert codes[0] != "host-not-ours"
+        assert set(codes) <= {"host-tampered", "host-replaced", "host-not-ours", "host-version", "wrong-passphrase"}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_files_in_each_others_place_are_noticed(team: Team, victim: Victim) -> N
 def test_a_missing_file_is_noticed(team: Team, victim: Victim) -> None:
     for path in ["head", *parts(team.place)]:
         assert victim.codes(replaced(team.place, path, None)) == ("host-tampered", "host-tampered")
-    assert victim.codes(replaced(team.place, "vexrepo", None)) == ("host-not-ours", "host-not-ours")
+    assert victim.codes(replaced(team.place, "vexrepo", None)) == ("host-replaced", "host-not-ours")
 
 
 def test_files_that_are_listed_and_not_given_are_noticed(team: Team, victim: Victim) -> None:
@@ -264,6 +266,24 @@ def test_a_check_names_each_file_that_is_wrong(team: Team) -> None:
         cut = replaced(honest, path, content(honest, path)[:-5])
         assert report(cut, read_data=False) == ["host-tampered"]
     assert report(honest, read_data=True) == []
+
+
+def test_what_cannot_be_read_for_a_damaged_file_is_one_problem_beside_it(team: Team) -> None:
+    one = team.machines[0]
+    team.place = replaced(team.place, parts(team.place)[0], None)
+    found = check_host(one.repository, REMOTE, one.reach, read_data=True).problems
+    assert [code for code, _ in found] == ["host-file-missing", "object-missing"]
+    assert not any("vex fsck" in words or "tmp" in words for _, words in found)
+
+
+def test_a_known_host_whose_header_is_gone_is_no_strangers(team: Team) -> None:
+    one = team.machines[0]
+    for header in (None, b"hello"):
+        team.place = replaced(team.place, "vexrepo", header)
+        for ask in (one.fetch, one.push):
+            with pytest.raises(Tampered, match="when it was last seen; now its header is missing or damaged") as caught:
+                ask()
+            assert caught.value.code == "host-replaced"
 
 
 def test_a_member_who_leaves_out_what_a_branch_needs_is_noticed(team: Team, victim: Victim) -> None:

@@ -47,6 +47,6 @@ def say_passed(passed: Passed) -> None:
         for line in ran.output.rstrip().splitlines():
             say(quiet(f"{ran.name}: ") + plain(line), err=True)
         if ran.dropped_bytes:
-            say(quiet(f"{ran.name}: {ran.dropped_bytes:,} bytes more were not kept"), err=True)
+            say(quiet(f"{ran.name}: {ran.dropped_bytes:,} bytes in the middle were not kept"), err=True)
         if not ran.allows:
             say(changed(f"the hook {ran.name} failed: ") + plain(ran.reason.splitlines()[-1]), err=True)

@@ -28,8 +28,8 @@ class Hook:
 
     @property
     def is_runnable(self) -> bool:
-        """Whether the file may be executed."""
-        return os.access(self.path, os.X_OK)
+        """Whether there is a file that may be executed."""
+        return self.path.is_file() and os.access(self.path, os.X_OK)
 
 
 class HookFolder:
@@ -40,16 +40,20 @@ class HookFolder:
         self._files = files
 
     def hooks(self, event: str) -> list[Hook]:
-        """Return all programs of an event in the order they run, those that are off included."""
+        """Return all programs of an event in the order they run, those that are off included.
+
+        A link to what is gone is one of them, and so is a folder in the place of a program: they refuse, where nothing
+        would let everything in.
+        """
         found = [
             Hook(event, event, path, not path.name.endswith(OFF))
             for path in (self.folder / event, self.folder / (event + OFF))
-            if path.is_file()
+            if os.path.lexists(path)
         ]
         below = self.folder / f"{event}.d"
         for path in sorted(below.iterdir()) if below.is_dir() else ():
             # Editors leave backups and hidden files beside what they edit.
-            if path.is_file() and _NAME.fullmatch(path.name) and not path.name.endswith("~"):
+            if not path.is_dir() and _NAME.fullmatch(path.name) and not path.name.endswith("~"):
                 name = path.name.removesuffix(OFF)
                 found.append(Hook(event, f"{event}.d/{name}", path, path.name == name))
         return found
@@ -57,6 +61,18 @@ class HookFolder:
     def all(self) -> list[Hook]:
         """Return the programs of all events."""
         return [hook for event in EVENTS for hook in self.hooks(event)]
+
+    def never_run(self) -> list[str]:
+        """Return what is named like no event, as one that is misspelled: programs, and folders that end with ``.d``."""
+        known = {name for event in EVENTS for name in (event, event + OFF, f"{event}.d")}
+        found = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [
+            path.name
+            for path in found
+            if path.name not in known
+            and _NAME.fullmatch(path.name)
+            and (path.name.endswith(".d") if path.is_dir() else os.access(path, os.X_OK))
+        ]
 
     def find(self, name: str) -> Hook:
         """Return a program by its name.  Raises: UsageError (unknown-hook)."""

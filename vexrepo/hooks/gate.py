@@ -93,7 +93,7 @@ class Gate:
             for ran in self._run(event, programs, changes, passed):
                 if not ran.allows:
                     raise Vetoed(
-                        f"the hook {ran.name} refused: {ran.reason}",
+                        f"the hook {ran.name} refused: {' / '.join(ran.reason.splitlines())}",
                         code=ran.code,
                         event=event.name,
                         findings=passed.findings,
@@ -114,11 +114,12 @@ class Gate:
         assert self.scratch is not None and self.folder is not None
         environ = environment_for(self.environ, event.name)
         with self.scratch() as scratch:
+            folder, scratch = self.folder.absolute(), scratch.absolute()  # a hook may go elsewhere
             records, before = scratch / "records.vmig.jsonl", scratch / "before.vmig.jsonl"
             passed.counts = _write(changes(), records, before)
             for program in programs:
-                line = events.to_line(event, self.folder, records, before, passed.counts, passed.findings)
-                ran = run_hook(program, line, self.folder, environ, self.timeout_s)
+                line = events.to_line(event, folder, records, before, passed.counts, passed.findings)
+                ran = run_hook(program, line, folder, environ, self.timeout_s)
                 passed.ran.append(ran)
                 yield ran
 

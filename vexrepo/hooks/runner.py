@@ -16,14 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-OUTPUT_BYTES: Final = 64 << 10
+OUTPUT_BYTES: Final = 64 << 10  # kept of what a program writes: the first three quarters of that, and the last one
+_LAST_BYTES: Final = OUTPUT_BYTES // 4
 REASON_LINES: Final = 10
 _ENDING_S: Final = 2.0  # for what is left in the pipe once the program has ended
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a hook ended: ``code`` is "" where it allowed, else why not (a code of ``errors.CODES``)."""
+    """How a hook ended: ``code`` is "" where it allowed, else why not (a code of ``errors.CODES``).
+
+    ``dropped_bytes`` are missing in the middle of ``output``.
+    """
 
     name: str
     code: str
@@ -49,6 +53,8 @@ def run_hook(program: Path, line: bytes, folder: Path, environ: Mapping[str, str
     It never raises for anything the program does: what cannot be run, is too slow or fails is a veto.
     """
     name = program.name if program.parent.suffix != ".d" else f"{program.parent.name}/{program.name}"
+    if not program.is_file():
+        return Ran(name, "hook-not-runnable", f"{program} is no file, or a link to none: remove it or mend it", "")
     if not os.access(program, os.X_OK):
         return Ran(name, "hook-not-runnable", f"{program} is not executable: chmod +x {program}", "")
     try:
@@ -104,11 +110,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Output:
-    """Keeps the first part of what a program writes and reads the rest away, so that it does not block."""
+    """Keeps the first and the last part of what a program writes, and reads the rest away, so that it does not block.
+
+    The last lines are those that say why.
+    """
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
-        self._kept = bytearray()
+        self._first = bytearray()
+        self._last = bytearray()
         self.dropped = 0
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -116,9 +126,12 @@ class _Output:
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             while block := os.read(self._pipe.fileno(), 1 << 16):
-                room = OUTPUT_BYTES - len(self._kept)
-                self._kept += block[:room]
-                self.dropped += max(0, len(block) - room)
+                room = OUTPUT_BYTES - _LAST_BYTES - len(self._first)
+                self._first += block[:room]
+                self._last += block[room:]
+                excess = max(0, len(self._last) - _LAST_BYTES)
+                self.dropped += excess
+                del self._last[:excess]
 
     def text(self) -> str:
         """Return what was written; called once the program has ended.
@@ -128,4 +141,5 @@ class _Output:
         self._thread.join(_ENDING_S)
         if not self._thread.is_alive():
             self._pipe.close()
-        return bytes(self._kept).decode("utf-8", "replace")
+        gap = b"\n" if self.dropped else b""
+        return bytes(self._first + gap + self._last).decode("utf-8", "replace")

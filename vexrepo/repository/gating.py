@@ -41,9 +41,15 @@ def as_changes(differences: Iterable[Difference]) -> Iterator[Change]:
 def branch_event(
     repository: Core, name: str, source: Mapping[str, Any], total: int, signature: Mapping[str, Any] | None = None
 ) -> Event:
-    """Return an event whose target is the current branch; of ``source`` what is text."""
+    """Return an event whose target is the current branch; ``source`` is that of a commit, of which it tells the text.
+
+    What a commit calls ``store`` is the ``address`` of an event.
+    """
     branch = repository.view().branch
     words = {key: value for key, value in source.items() if isinstance(value, str)}
+    if "store" in words:
+        store = words.pop("store")
+        words["address"] = store if ":" in store else f"{words.get('kind', '')}:{store}"
     return Event(name, words, {"kind": "branch", "name": branch or "HEAD"}, branch, total, signature)
 
 

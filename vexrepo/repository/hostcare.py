@@ -133,7 +133,15 @@ def _check_data(repository: Core, folder: Path, head: Head, report: HostReport) 
     checker.check_packs()
     checker.check_commits(sorted(set(head.refs.values())))
     found = checker.report
-    report.problems += found.problems
+    lacking = [each for each in found.problems if each[0] == "object-missing"]
+    others = [each for each in found.problems if each[0] != "object-missing"]
+    if report.problems and lacking:  # they are in the files that are named already
+        count = f"{len(lacking)} {'object' if len(lacking) == 1 else 'objects'}"
+        lacking = [("object-missing", f"{count} that its branches need cannot be read for that")]
+    # What the checker says is about a folder of ours that nobody knows.
+    report.problems += [
+        (code, words.partition("; ")[0].replace(str(folder), "the host's packs")) for code, words in lacking + others
+    ]
     report.objects, report.commits, report.records = found.objects, found.commits, found.records
 
 

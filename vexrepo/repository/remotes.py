@@ -226,6 +226,13 @@ def visit(
                     f"If you emptied it on purpose, `vex remote remove {remote.name}` and add it again",
                     code="host-rolled-back",
                 ) from error
+            if error.code == "host-not-ours" and before is not None:
+                raise Tampered(
+                    f"{remote.url} held the memory repository {before[:8]} when it was last seen; now its header is "
+                    "missing or damaged, or something else is there.  It was left as it is: ask whoever runs the host, "
+                    "or push from here into an empty repository (`vex remote add`)",
+                    code="host-replaced",
+                ) from error
             if error.code != "host-empty" or not makes:
                 raise
             vault = _make(host, means, reach)

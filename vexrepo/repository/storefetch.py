@@ -116,7 +116,7 @@ def _is_unchanged(repository: Core, view: View, remote: StoreRemote) -> bool:
 def _tell(repository: Core, remote: StoreRemote, old: CommitId | None, done: Committed) -> None:
     """Tell the hooks of ``post-import`` of what was fetched."""
     before, after = repository.records_root(old), done.snapshot.records
-    source = {"kind": remote.address.kind, "store": repository.store_name(remote.address)}
+    source = {"kind": remote.address.kind, "address": repository.store_name(remote.address)}
     target = {"kind": "branch", "name": f"{remote.name}/{HEAD}"}
     event = Event("post-import", source, target, None, after.count)
     tell(repository, event, lambda: iter_changes(repository.objects, before, after))

@@ -98,16 +98,16 @@ def _json(hook: Hook) -> dict[str, Any]:
 def list_(edge: Edge, as_json: bool) -> None:
     """List the hooks of this repository.
 
-    Built-in checks are listed with them, by event.
+    Built-in checks are listed with them, by event, and programs that never run because they are named like no event.
     """
     from vexrepo.hooks.event import EVENTS
 
     repository = edge.repository()
-    hooks = _folder(repository).all()
+    hooks, never_run = _folder(repository).all(), _folder(repository).never_run()
     checks = {event: [check.name for check in repository.around.checks(event)] for event in EVENTS}
     if as_json:
         named = {event: names for event, names in checks.items() if names}
-        emit({"hooks": [_json(each) for each in hooks], "checks": named})
+        emit({"hooks": [_json(each) for each in hooks], "checks": named, "never_run": never_run})
         return
     for event, meaning in EVENTS.items():
         here = [each for each in hooks if each.event == event]
@@ -118,8 +118,14 @@ def list_(edge: Edge, as_json: bool) -> None:
             say(f"  {name}  {quiet('built-in check')}")
         for each in here:
             state = added("on") if each.is_on else quiet("off")
-            broken = changed("  not executable: it refuses everything") if each.is_on and not each.is_runnable else ""
+            broken = (
+                changed("  not executable, or no file: it refuses everything")
+                if each.is_on and not each.is_runnable
+                else ""
+            )
             say(f"  {plain(each.name)}  {state}{broken}")
+    for name in never_run:
+        say(f"{changed(plain(name))}  never run: there is no event of this name ({', '.join(EVENTS)})")
     if not hooks and not any(checks.values()):
         say("no hooks; vex hook add EVENT FILE installs one")
 

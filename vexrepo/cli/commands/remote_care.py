@@ -162,8 +162,8 @@ def rekey(
     """Draw a new master key, for those who stay.
 
     All recipients but those left out get it, and a new passphrase is asked for (or comes from VEX_NEW_PASSPHRASE_FILE).
-    Everything at the host is sealed anew, so that nothing an earlier key opens is left there; who had one may have kept
-    copies of what they could read.
+    Everything at the host is sealed anew, so that its branch holds nothing that an earlier key opens.  Who had one may
+    have kept copies, and a host may keep files for a while that no branch has any more.
     """
     from vexrepo.remotes.hosts.members import Recipient
     from vexrepo.repository.hostcare import rekey_host

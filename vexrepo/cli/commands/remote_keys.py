@@ -33,7 +33,9 @@ _COMMANDS = {
     "list": Entry(f"{_HERE}:list_", "List who can open a remote."),
     "remove": Entry(f"{_HERE}:remove", "Take a key, or a passphrase, off a remote."),
 }
-_REKEY = "who had it can still open what is there now: shut them out with vex remote rekey {}"
+_REKEY = (
+    "who had it can still open what is there and what comes, until a new master key shuts them out: vex remote rekey {}"
+)
 
 
 @click.group(

@@ -10,7 +10,7 @@ import click
 from vexrepo.cli.changes import EdgeTotals, Totals, change_json, key_label, print_changes
 from vexrepo.cli.describe import commit_block, commit_json, content_words, decorations
 from vexrepo.cli.options import REVISION, as_json, example
-from vexrepo.cli.output import emit, heading, quiet, say
+from vexrepo.cli.output import changed, emit, heading, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import plain, shorten
 from vexrepo.errors import UsageError
@@ -86,6 +86,8 @@ def _commit(edge: Edge, repository: Repository, identifier: CommitId) -> None:
     source = commit.source.get("store")
     if isinstance(source, str):
         say("    " + quiet(f"from {plain(str(commit.source.get('kind', 'store')))} {plain(shorten(source, 100))}"))
+    if commit.source.get("unverified") is True:
+        say("    " + changed("checks and hooks were passed by (--no-verify)"))
     if not commit.parents:
         return
     say()

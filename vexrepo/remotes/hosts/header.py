@@ -168,12 +168,21 @@ def unlock(header: Header, offer: Unlock, url: str) -> Opened:
             f"{url} needs a passphrase: no key slot opens with {who}, and no passphrase was given",
             code="no-passphrase",
         )
-    for passphrase in offer.passphrases():
-        for slot in asked:
-            master = slot.unwrap(passphrase, header.host, header.epoch)
-            if master is not None:
-                return Opened(master, slot)
+    try:
+        for passphrase in offer.passphrases():
+            for slot in asked:
+                master = slot.unwrap(passphrase, header.host, header.epoch)
+                if master is not None:
+                    return Opened(master, slot)
+    except WrongKey as error:
+        if not tried:
+            raise
+        # Somebody whose key opened it yesterday should not look for a passphrase he never had.
+        raise WrongKey(
+            f"no key slot opens with {who} (never added, or taken off since), and {error}", code=error.code
+        ) from error
     raise WrongKey(
-        f"wrong passphrase for {url}: it opens none of its {len(asked)} passphrase slots; nothing was downloaded",
+        f"wrong passphrase for {url}: it opens none of its {len(asked)} passphrase slots (if you are sure of it, the "
+        "host's header may be damaged); nothing was downloaded",
         code="wrong-passphrase",
     )

@@ -83,9 +83,10 @@ class HostTampered(Tampered):
     """A file of a host is not what was put there; ``why`` says what is wrong with it, in few words."""
 
     def __init__(self, path: str, why: str) -> None:
+        mended = "`vex remote compact`" if path.startswith("packs/") else "push into an empty repository"
         super().__init__(
             f"the host's file {path} is not what was put there: {why}; nothing of it was used.  It was damaged or "
-            "exchanged at the host: push again from a machine that has everything, into an empty repository",
+            f"exchanged at the host: {mended} from a machine that has everything makes it whole",
             code="host-tampered",
         )
         self.why = why
