@@ -3,6 +3,7 @@
 Each server stands behind a proxy that cuts connections; those that answer by HTTP can be told what to say.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +202,33 @@ def test_a_connection_that_is_cut_while_it_is_read_changes_nothing(
     assert Path("out.vmig.jsonl").read_bytes() == Path("whole.vmig.jsonl").read_bytes()
     ran = later(vex, live)("commit", "--from", address, "-m", "whole")
     assert ran.code == 0 and "300 memories" in ran.out and vex("log", "--oneline").out.count("\n") == 1
+
+
+@pytest.mark.parametrize("live", ["qdrant", "opensearch", "pgvector"], indirect=True)
+def test_an_interrupted_import_says_what_the_store_may_hold_and_a_second_completes_it(
+    vex: Vex, memory: Memory, live: Live, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, kind = live.address(proxy.port), connector(live.kind)
+    learn(memory, 300, "first")
+    name = "insert_records" if kind.writes_whole else "upsert"
+    whole, batches = getattr(kind, name), itertools.count(1)
+
+    def interrupted(store: Any, some: Any) -> Any:
+        if next(batches) > 2:
+            raise KeyboardInterrupt
+        return whole(store, some)
+
+    with monkeypatch.context() as now:
+        now.setattr(kind, name, interrupted)
+        ran = vex("import", str(memory.path), "--to", address)
+    assert ran.code == 130 and "[interrupted]" in ran.err, ran.err
+    says = "is as it was" if kind.writes_whole else "may hold a part of what it was to get: the same command again"
+    assert f"{address} {says}" in ran.err
+    if kind.writes_whole:
+        assert vex("export", "--from", address, "-o", "out.vmig.jsonl").code == 1
+    assert vex("import", str(memory.path), "--to", address).code == 0
+    assert vex("export", "--from", address, "-o", "out.vmig.jsonl").code == 0
+    assert texts(Path("out.vmig.jsonl")) == memory.texts()
 
 
 @pytest.mark.parametrize("live", BY_HTTP, indirect=True)

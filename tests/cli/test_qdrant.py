@@ -46,9 +46,29 @@ def test_a_key_does_not_belong_in_an_address(vex: Vex, server: QdrantServer) -> 
     assert ran.code == 2 and "QDRANT_API_KEY" in ran.err
 
 
+def test_a_key_on_the_command_line_is_refused_with_the_variable_for_it(vex: Vex, server: QdrantServer) -> None:
+    for option, variable in (("--api-key", "QDRANT_API_KEY"), ("--password", "PGPASSWORD")):
+        ran = vex("export", "--from", "qdrant", "--url", url(server), option, KEY, "-o", "x.vmig.jsonl")
+        assert ran.code == 2 and variable in ran.err and KEY not in ran.err
+
+
 def test_adapters_names_qdrant_and_what_is_missing_is_said(vex: Vex, folder: Path, server: QdrantServer) -> None:
     assert "qdrant" in vex("adapters").out
     ran = vex("export", "--from", "qdrant", "--url", url(server), "-o", "x.vmig.jsonl")
     assert ran.code == 2 and "names no collection" in ran.err
     ran = vex("export", "--from", str(server.address("nothing")), "-o", "x.vmig.jsonl")
     assert ran.code == 1 and "store-missing" in ran.err
+
+
+def test_a_collection_that_scales_vectors_is_said_to(vex: Vex, memory: Memory, server: QdrantServer) -> None:
+    ran = vex("import", str(memory.path), "--to", str(server.address("scaled")), "--json").json()
+    assert ran["verified"] == {"count": 4, "sample": 4, "altered": 4}
+    assert "scales to length 1: 4 of the 4 that were read back" in ran["notes"][-1]
+    # What is of length 1 already loses a last digit at most: no word of it.
+    assert vex("export", "--from", str(server.address("scaled")), "-o", "unit.vmig.jsonl").code == 0
+    for source, address in (
+        ("unit.vmig.jsonl", server.address("unit")),
+        (str(memory.path), server.address("exact", {"distance": "Dot"})),
+    ):
+        ran = vex("import", source, "--to", str(address), "--json").json()
+        assert ran["verified"]["altered"] == 0 and not [each for each in ran["notes"] if "length" in each]

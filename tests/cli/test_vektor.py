@@ -84,3 +84,16 @@ def test_a_database_another_program_writes_to_is_told(vex, database):
     connection.execute("ROLLBACK")
     connection.close()
     assert ran.code in (0, 11) and "Traceback" not in ran.err
+
+
+def test_a_database_of_sqlite_vec_is_not_taken_for_one_without_vectors(vex, memory):
+    assert vex("import", str(memory.path), "--to", "sqlite-vec:agent.db").code == 0
+    before = Path("agent.db").read_bytes()
+    for args in (
+        ("export", "--from", "agent.db", "-o", "out.vmig.jsonl"),
+        ("import", str(memory.path), "--to", "agent.db"),
+        ("inspect", "agent.db"),
+    ):
+        ran = vex(*args)
+        assert ran.code == 1 and "name it sqlite-vec:agent.db" in ran.err and "[store-schema]" in ran.err, args
+    assert Path("agent.db").read_bytes() == before and not Path("out.vmig.jsonl").exists()

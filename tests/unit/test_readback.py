@@ -130,7 +130,7 @@ def test_a_store_that_shows_late_is_asked_again_for_a_while(monkeypatch: pytest.
 def test_a_store_that_is_not_asked_by_key_is_scanned(source: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryStore, "find_points", PointStore.find_points)
     done = transfer(source, serve("new", KINDS["scales"]), Request())
-    assert done.verified == Verified(600, SAMPLE)
+    assert done.verified == Verified(600, SAMPLE, altered=SAMPLE)
     monkeypatch.setattr("vexrepo.remotes.readback.SCANNED", 100)
     done = transfer(source, serve("other", KINDS["scales"]), Request())
     assert done.verified is not None and 0 < done.verified.sample < SAMPLE

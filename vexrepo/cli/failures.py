@@ -30,12 +30,14 @@ MEANINGS: dict[int, str] = {
     PIPE_CLOSED: "the program that read the output ended (`vex log | head`)",
 }
 _NO_TOKEN = (
-    "{} does not exist: every process here could read a token on the command line, and the shell keeps it.  Set "
-    "VEX_TOKEN (or VEX_TOKEN_<REMOTE>), use git's credential helper, or wait to be asked; revoke one that was typed"
+    "{} does not exist: every process here could read a token on the command line, and the shell keeps it.  For a Git "
+    "host set VEX_TOKEN (or VEX_TOKEN_<REMOTE>), use git's credential helper, or wait to be asked; for a store set the "
+    "variable of its own client (QDRANT_API_KEY, PINECONE_API_KEY, …); revoke one that was typed"
 )
 _NO_PASSPHRASE = (
-    "{} does not exist: every process here could read a passphrase on the command line, and the shell keeps it.  Set "
-    "VEX_PASSPHRASE or VEX_PASSPHRASE_FILE, remote.NAME.passphrase_command or passphrase_file, or wait to be asked"
+    "{} does not exist: every process here could read a passphrase on the command line, and the shell keeps it.  For a "
+    "Git host set VEX_PASSPHRASE or VEX_PASSPHRASE_FILE, remote.NAME.passphrase_command or passphrase_file, or wait to "
+    "be asked; for a store set the variable of its own client (PGPASSWORD, REDIS_PASSWORD, …)"
 )
 SECRET_OPTIONS = {
     **dict.fromkeys(("--token", "--api-key", "--access-token"), _NO_TOKEN),

@@ -77,6 +77,7 @@ class Edge:
         self.concurrency: int | None = None  # set by --concurrency
         self._warned: set[str] = set()
         self.unsure = ""  # what an interrupted command may leave behind
+        self.unsure_later = ""  # the same, once the repository was changed
 
     # -- time and place ----------------------------------------------------------------------------------------
 
@@ -372,11 +373,23 @@ class Edge:
         return self.address(text)
 
     def reads(self, address: Address) -> None:
-        """Say, for where the command is interrupted, that the reading of a store can go on."""
+        """Say, for where the command is interrupted, whether the reading of a store can go on."""
         from vexrepo.remotes.stores.registry import connector
 
         if connector(address.kind).resumes:
-            self.unsure = f"of {address}, most of what was read is kept: the same command goes on from there"
+            self.unsure = (
+                f"of {address}, every 10,000 memories that were read are kept: the same command goes on from there"
+            )
+        elif not address.is_path:
+            self.unsure = f"{address} cannot be read on from where it stopped: the same command reads it anew"
+
+    def writes(self, address: Address, again: str = "the same command again completes it") -> str:
+        """Return, for where the command is interrupted, what is true of a store that it writes."""
+        from vexrepo.remotes.stores.registry import connector
+
+        if connector(address.kind).writes_whole:
+            return f"{address} is as it was"
+        return f"{address} may hold a part of what it was to get: {again}"
 
     # -- interruption ------------------------------------------------------------------------------------------
 
@@ -398,7 +411,8 @@ class Edge:
             except OSError:
                 moved = True
         if moved:
-            return "interrupted after the repository was changed; `vex op log` shows how, `vex undo` takes it back"
+            told = "interrupted after the repository was changed; `vex op log` shows how, `vex undo` takes it back"
+            return told + (f"; {self.unsure_later}" if self.unsure_later else "")
         return "interrupted; nothing was committed" + (f"; {self.unsure}" if self.unsure else "")
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from vexrepo.errors import StoreError
 from vexrepo.objects.record import Record, key_name
 from vexrepo.remotes.stores.base import Store
+from vexrepo.remotes.stores.capabilities import is_near
 
 SAMPLE: Final = 256
 SCANNED: Final = 20_000  # memories of a store that cannot be asked by key
@@ -24,10 +25,15 @@ _WAITS_S: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # between looks at a store that sh
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was found: the store's own count afterwards (None: it has none), and how many memories were read back."""
+    """What was found: the store's own count afterwards (None: it has none), and how many memories were read back.
+
+    ``altered`` of those have other numbers in their vectors than they were given, as the store says it does; a last
+    digit does not count.
+    """
 
     count: int | None
     sample: int = 0
+    altered: int = 0
 
 
 class Written:
@@ -37,7 +43,7 @@ class Written:
         self._store, self._sleep = store, sleep
         self._is_looked_at = not (store.rewrites or store.checks_itself)
         self._kept: list[tuple[int, bytes, bytes, Record | None]] = []  # a heap: what is on top goes first
-        self._count = self._unseen = 0
+        self._count = self._unseen = self._altered = 0
 
     def passing(self, records: Callable[[], Iterator[Record]]) -> Callable[[], Iterator[Record]]:
         """Return what gives the same records, each noted on its way."""
@@ -68,7 +74,7 @@ class Written:
             trouble = self._wrong_count(found, count, at_least) or self._differs()
             if trouble is None:
                 checked = self._count if self._store.checks_itself else len(self._kept) - self._unseen
-                return Verified(found, checked)
+                return Verified(found, checked, self._altered)
             wait_s = next(waits, None)
             if wait_s is None:
                 raise trouble
@@ -91,7 +97,7 @@ class Written:
 
     def _differs(self) -> StoreError | None:
         """Return what is wrong with the first memory of the sample that is not there as it was written."""
-        self._unseen = 0
+        self._unseen = self._altered = 0
         left = {key: (identifier, record) for _, key, identifier, record in self._kept}
         if not left:
             return None
@@ -122,6 +128,8 @@ class Written:
             return None if self._store.alters else self._trouble(found.key, wrong)
         settled = self._store.settle(record, found)
         if settled.id == identifier:
+            is_altered = not (self._store.keeps_originals or all(map(is_near, record.vectors, found.vectors)))
+            self._altered += is_altered
             return None
         return self._trouble(found.key, f"{wrong} (its {_differing(record, settled)})")
 

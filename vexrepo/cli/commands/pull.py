@@ -185,7 +185,7 @@ def pull_and_bring(
     done = source.pull(**options)
     if workspace is None or done.result.kind == "conflicts":
         return done, None
-    edge.unsure = "what was pulled is in the repository; `vex status` tells what the store holds"
+    edge.unsure = edge.unsure_later = "what was pulled is in the repository; `vex status` tells what the store holds"
     try:
         return done, bring_or_go_back(repository, before, done.result.commit, workspace)
     except StateError as error:

@@ -183,9 +183,10 @@ def import_(edge: Edge, /, **given: Any) -> int:
     """Write a vmig file's memories into a store.
 
     Needs no repository.  A memory that is there already is replaced, others stay; a target that is itself a vmig,
-    Parquet or NumPy file is written anew.  The file is compared with its .vmig.meta.json first, if it has one.  All of
-    it is written or nothing; with --on-error skip, records that cannot be taken are listed and left out, and the exit
-    code is 3.
+    Parquet or NumPy file is written anew.  The file is compared with its .vmig.meta.json first, if it has one.  What is
+    wrong with a record is found before any is written; with --on-error skip, such records are listed and left out, and
+    the exit code is 3.  A store without transactions (most servers) that fails in the middle keeps what it got, and the
+    same command again completes it.
 
     The gate comes first: a signature beside the file has to be good, by a key you know (vex trust), and the checks and
     hooks of the repository around have to allow it.  What is refused goes nowhere; --quarantine keeps it for a look.
@@ -235,9 +236,10 @@ def migrate(edge: Edge, /, **given: Any) -> int:
     """Write a store's memories into another store.
 
     Needs no repository.  Edges between memories come along where both stores keep them.  A memory that is there already
-    is replaced, others stay; a vmig, Parquet or NumPy file is written anew.  All of it is written or nothing.  The gate
-    comes first, as in vex import.  At the end the target's count is compared, and some of what an empty store got is
-    read back.
+    is replaced, others stay; a vmig, Parquet or NumPy file is written anew.  What is wrong with a memory is found
+    before any is written.  A store without transactions (most servers) that fails in the middle keeps what it got, and
+    the same command again completes it.  The gate comes first, as in vex import.  At the end the target's count is
+    compared, and some of what was written is read back.
 
     With --record what the source holds is first committed to the repository around, as vex fetch SOURCE does, and the
     target gets what that commit has.  The source is read once, and an interrupted read can go on.
@@ -272,6 +274,7 @@ def _migrate_by_commit(edge: Edge, given: dict[str, Any], source: Address, targe
         )
     repository = edge.repository(signs=True, trusts=True)
     edge.reads(source)
+    edge.unsure_later = edge.writes(target)
     done = migrate_by_commit(repository, named_store(repository, source), target, request, advance=edge.progress)
     name = done.fetched.remote.name
     if done.seen:
@@ -421,7 +424,7 @@ def _run(
     from vexrepo.exchange.transfer import transfer
     from vexrepo.formats.signature_file import path_of
 
-    edge.unsure = "" if request.dry_run else f"{target} is as it was"
+    edge.unsure = "" if request.dry_run else edge.writes(target)
     done = transfer(source, target, request, now_us=edge.now_us(), advance=edge.progress, guard=guard)
     if target.kind == "jsonl" and not request.dry_run and not signs:
         path = Path(target.location)
@@ -490,6 +493,10 @@ def _verified_words(found: Verified) -> str:
     return f"verified: {', '.join(parts)}"
 
 
+def _verified_json(found: Verified) -> dict[str, Any]:
+    return {"count": found.count, "sample": found.sample, "altered": found.altered}
+
+
 def _space(done: Transferred) -> str:
     model = max(done.models, key=lambda name: done.models[name])
     dims = max(done.dims, key=lambda number: done.dims[number])
@@ -511,6 +518,6 @@ def _as_json(done: Transferred, request: Request) -> dict[str, Any]:
         "models": done.models,
         "dims": {str(dims): count for dims, count in done.dims.items()},
         "size_bytes": done.size_bytes,
-        "verified": {"count": done.verified.count, "sample": done.verified.sample} if done.verified else None,
+        "verified": _verified_json(done.verified) if done.verified else None,
         "notes": done.notes,
     }

@@ -174,6 +174,11 @@ class Store(ABC):
         """Whether some vectors come back otherwise than they were written; ``settle`` undoes it."""
         return False
 
+    @property
+    def keeps_originals(self) -> bool:
+        """Whether what it alters is as it was given once it is opened anew."""
+        return False
+
     def settle(self, saved: Record, found: Record) -> Record:
         """Return a record read here with the vectors of one that was saved, where the store only altered those."""
         return found

@@ -92,6 +92,11 @@ class QdrantStore(HttpPointStore):
 
         return QdrantFolder(self.address)
 
+    @property
+    def keeps_originals(self) -> bool:
+        """Whether it is a folder: the client scales what it has in memory, and writes what it was given."""
+        return self.address.is_path
+
     @cached_property
     def _path(self) -> str:
         above = "".join(f"/{segment(each)}" for each in self.path.split("/")[:-1] if each)

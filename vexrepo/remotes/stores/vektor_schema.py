@@ -134,6 +134,8 @@ def read_layout(db: sqlite3.Connection, path: str, table: str) -> Layout | None:
             "is this a VEKTOR database?",
             code="store-schema",
         )
+    if table == MEMORIES and "vector" not in roles:
+        _check_vectors(db, path)
     keys = [(name, (declared or "").upper()) for _, name, declared, _, _, pk in info if pk]
     identifier = roles.get("id")
     return Layout(
@@ -144,6 +146,21 @@ def read_layout(db: sqlite3.Connection, path: str, table: str) -> Layout | None:
         id_is_rowid=keys == [(identifier, "INTEGER")],
         id_is_unique=identifier is not None and _is_unique(db, table, identifier),
     )
+
+
+def _check_vectors(db: sqlite3.Connection, path: str) -> None:
+    """Raise StoreError (store-schema) where the vectors are beside the memories, in a table of sqlite-vec.
+
+    Read as a VEKTOR database, those memories would have none.
+    """
+    made = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+    beside = [name for name, sql in made if re.search(r"\bUSING\s+vec0\b", sql or "", re.IGNORECASE)]
+    if beside:
+        raise StoreError(
+            f"{path}: the table {MEMORIES} has no column for vectors, they are in {beside[0]:.60}, a table of "
+            f"sqlite-vec, and no VEKTOR database is made so; name it sqlite-vec:{path}",
+            code="store-schema",
+        )
 
 
 def roles_of(table: str, columns: Iterable[str]) -> dict[str, str]:
