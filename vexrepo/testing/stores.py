@@ -313,6 +313,14 @@ class StoreContract(ABC):
                 left = store.scan()
                 next(left)
             del left
+        with self.open_store(tmp_path) as store:  # looked at one by one while pages are under way
+            plan = plan_between(many, many)
+            store.write(replace(plan, upserts=lambda: iter(many[:1])))
+            read = []
+            for batch in store.scan():
+                read += [item.record.key for item in batch]
+                self._find(store, many[::97], many[::97])
+            assert sorted(read) == [each.key for each in many]
         self._move(tmp_path, many, many[100:])
 
     def test_an_import_is_read_as_written(self, tmp_path: Path) -> None:

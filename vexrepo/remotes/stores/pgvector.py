@@ -208,6 +208,7 @@ class PgvectorStore(PointStore):
             self._session.transaction("read") as connection,
             connection.cursor() as cursor,
             cursor.copy(statement or reader.statement()) as copy,
+            self._session.reading(connection),
         ):
             copy.set_types(reader.types())
             rows = copy.rows()

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL, made when it is first needed, and what holds while something is asked over it."""
+"""Connections to PostgreSQL, made when they are first needed, and what holds while something is asked over it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ _PATH: Final = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.cur
 class Session:
     """The connection to one database, its transactions, and the rows that are on their way over it.
 
+    A second one is made where something is asked while rows are read.
+
     ``where`` is what people are told of the place.
     """
 
@@ -45,12 +47,21 @@ class Session:
         self._where = where
         # The user's search path, as it is set and as the schemas that are there.
         self._path: tuple[Any, ...] | None = None
+        self._connections: list[psycopg.Connection[Any]] = []
+        self._busy: list[psycopg.Connection[Any]] = []  # those that rows come over
         self._stream: RowStream | None = None  # of new rows, as long as nothing else is asked of the server
 
-    @cached_property
+    @property
     def connection(self) -> psycopg.Connection[Any]:
-        """The connection.  Raises: StoreError (store-unreachable, store-refused, …)."""
-        return self.another()
+        """The connection to ask on: not one that rows come over, which are waited for for ever by whoever asks more.
+
+        Raises: StoreError (store-unreachable, store-refused, …).
+        """
+        for each in self._connections:
+            if each.closed or each not in self._busy:
+                return each
+        self._connections.append(self.another())
+        return self._connections[-1]
 
     def another(self) -> psycopg.Connection[Any]:
         """Return one more connection, which the caller closes.  Raises: as ``connection``."""
@@ -122,6 +133,15 @@ class Session:
         yield
         connection.execute(set_path, (_OWN_PATH,))  # not after an error: there is no transaction then
 
+    @contextlib.contextmanager
+    def reading(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        """Say that rows come over a connection, so that what is asked meanwhile is asked on another."""
+        self._busy.append(connection)
+        try:
+            yield
+        finally:
+            self._busy.remove(connection)
+
     # -- rows on their way -------------------------------------------------------------------------------------------
 
     def send(self, statement: sql.Composed, pieces: Sequence[bytes]) -> None:
@@ -145,6 +165,6 @@ class Session:
             stream.cancel()
 
     def close(self) -> None:
-        """End the connection."""
-        if "connection" in self.__dict__:
-            self.connection.close()
+        """End the connections."""
+        for each in self._connections:
+            each.close()
