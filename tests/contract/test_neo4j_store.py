@@ -209,6 +209,18 @@ def test_nodes_that_share_an_id_or_have_none_are_named() -> None:
     assert attempt(lambda: fill(live, memory(2)))[1] == "store-schema"  # ids cannot be made unique
 
 
+def test_nodes_looked_at_meanwhile_leave_problems_of_a_reading_its_own() -> None:
+    label = new_label()
+    ask(f"UNWIND range(1, 2) AS at CREATE (:{label} {{uuid: 'u1', name: 'n'}})")
+    ask(f"UNWIND range(1000, 3500) AS at CREATE (:{label} {{uuid: 'v' + toString(at), name: 'n'}})")
+    ask(f"UNWIND range(1, 2) AS at CREATE (:{label} {{uuid: 'w1', name: 'n'}})")
+    problems: list[str] = []
+    with Neo4jStore.open(address(label, id="uuid")) as store:
+        for _ in store.scan(lambda error: problems.append(error.code)):
+            assert [each.id for each in store.find_points(["v1001"])] == ["v1001"]
+    assert problems == ["duplicate-key", "duplicate-key"]
+
+
 def test_what_an_id_is_called_is_found_or_asked_for() -> None:
     label = new_label()
     ask(f"CREATE (:{label} {{uuid: 'u1', summary: 'one', name: 'x'}}), (:{label} {{uuid: 'u2', name: 'x'}})")

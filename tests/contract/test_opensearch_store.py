@@ -6,6 +6,7 @@ What only one of the two does, and the emulator does not, is held to the request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,21 @@ import pytest
 
 from tests.contract import moving
 from tests.contract.moving import fill, read
-from tests.contract.opensearch_server import KEY, PASSWORD, USER, Front, call, new_index, put
+from tests.contract.opensearch_server import KEY, PASSWORD, USER, Front, call, new_index, port, put
+from tests.hosting.scripted import Request, Said
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import from_json
 from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.http import Patience
-from vexrepo.remotes.stores import opensearch
+from vexrepo.remotes.stores import opensearch, point_store
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.jsonl import JsonlStore
 from vexrepo.remotes.stores.opensearch import OpenSearchStore
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.remotes.stores.search_mapping import capabilities, fits, holds, holds_name, read_vectors
 from vexrepo.repository import Repository, Surroundings
+from vexrepo.storage.ahead import Pool
 from vexrepo.testing.stores import check_holds, plan_between
 
 CLOCK = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
@@ -337,7 +340,10 @@ def test_servers_without_an_order_of_shards_are_read_by_scroll(front: Front) -> 
     assert "DELETE /_search/point_in_time" in front.paths()
 
 
-def test_a_search_that_is_left_in_the_middle_is_ended_when_the_store_is_closed(front: Front) -> None:
+def test_a_search_that_is_left_in_the_middle_is_ended_when_the_store_is_closed(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(point_store, "LEFT_S", 120)
     index = new_index()
     fill(front.address(index), memory(300))
     front.sent.clear()
@@ -346,6 +352,62 @@ def test_a_search_that_is_left_in_the_middle_is_ended_when_the_store_is_closed(f
         next(left)
     del left
     assert front.paths().count("DELETE /_search/point_in_time") == 1
+
+
+class Slow(Front):
+    """Gives some answer only once the store is being closed."""
+
+    def __init__(self, path: str) -> None:
+        self.slow = path
+        self.is_asked, self.may_answer = Event(), Event()
+        super().__init__()
+
+    def respond(self, request: Request) -> Said:
+        told = super().respond(request)
+        if request.path.endswith(self.slow):
+            self.is_asked.set()
+            assert self.may_answer.wait(120)
+        return told
+
+
+@pytest.mark.parametrize(
+    ("slow", "has_order", "ending"),
+    [
+        ("/_search/point_in_time", True, "DELETE /_search/point_in_time"),
+        ("/_search", True, "DELETE /_search/point_in_time"),
+        ("/_search", False, "DELETE /_search/scroll"),
+    ],
+)
+def test_a_search_that_begins_while_the_store_is_closed_is_ended(
+    monkeypatch: pytest.MonkeyPatch, slow: str, has_order: bool, ending: str
+) -> None:
+    index = new_index()
+    fill(Address("opensearch", f"//127.0.0.1:{port()}/{index}"), memory(300))
+    front = Slow(slow)
+    leave = Pool.leave
+
+    def then_answer(pool: Pool) -> None:
+        leave(pool)
+        front.may_answer.set()
+
+    monkeypatch.setattr(Pool, "leave", then_answer)
+    monkeypatch.setattr(point_store, "LEFT_S", 120)
+    if not has_order:
+        page = {"_scroll_id": "s1", "_shards": {"failed": 0}, "hits": {"hits": [{"_id": "m1", "_source": {}}]}}
+        front.answers["POST .*/_search/point_in_time"] = lambda body: (400, {"error": {"reason": "no"}})
+        front.answers[f"POST /{index}/_search"] = lambda body: (200, page)
+        front.answers["DELETE /_search/scroll"] = lambda body: (200, {"succeeded": True})
+    try:
+        store = OpenSearchStore.open(front.address(index))
+        reader = Thread(target=lambda: attempt(lambda: [*store.scan()]), daemon=True)
+        reader.start()
+        assert front.is_asked.wait(120)
+        store.close()
+        reader.join(120)
+    finally:
+        front.may_answer.set()
+        front.end()
+    assert front.paths().count(ending) == 1
 
 
 def test_shards_that_do_not_answer_are_not_taken_for_forgotten_memories(front: Front) -> None:

@@ -67,6 +67,17 @@ class TestRedisHashes(_Searching):
             pages = hash_pages(store.client, [[f"{store.prefix}{name}".encode() for name in "abc"]], lambda keys: [])
             assert [[key.decode() for key, _ in page] for page in pages] == [[f"{store.prefix}a"]]
 
+    def test_keys_looked_at_meanwhile_leave_problems_of_a_reading_its_own(self, tmp_path: Path) -> None:
+        with self.open_store(tmp_path) as store, redis.Redis(port=self.port) as other:
+            assert isinstance(store, RedisStore)
+            store.write(collect(from_json({"id": f"m{n:05}", "text": f"note {n}"}) for n in range(1_500)))
+            for n in range(30):
+                other.hset(f"{store.prefix}".encode() + b"\xff%d" % n, mapping={"text": "no id"})
+            problems: list[str] = []
+            for _ in store.scan(lambda error: problems.append(error.code)):
+                assert len(store.find_points(["m00001", "m00002"])) == 2
+            assert problems == ["not-utf8"] * 30
+
 
 class TestRedisDocuments(_Searching):
     """JSON documents with an index over them."""

@@ -19,7 +19,8 @@ class Cuts:
     bytes of answers get through, then the client's side ends; the server's goes on, so that it does what it was asked.
     ``for_good``: no later connection is taken, and nothing more gets through those that are there.
     ``pause_s``: how long to wait before each 64 KiB of requests.  ``stalls_at``: after so many bytes of requests
-    nothing is taken any more.
+    nothing is taken any more.  ``held_at``: what is beyond so many bytes of answers waits until ``may_answer`` is set;
+    ``is_held`` says that some does.
     """
 
     asked: int | None = None
@@ -27,6 +28,9 @@ class Cuts:
     for_good: bool = False
     pause_s: float = 0.0
     stalls_at: int | None = None
+    held_at: int | None = None
+    may_answer: threading.Event = field(default_factory=threading.Event)
+    is_held: threading.Event = field(default_factory=threading.Event)
     asked_bytes: int = 0
     answered_bytes: int = 0
     is_cut: bool = False
@@ -113,6 +117,10 @@ class Proxy(Listening):
     def _answer(self, client: socket.socket, server: socket.socket, cuts: Cuts) -> None:
         was_cut = cuts.is_cut
         while chunk := server.recv(1 << 16):
+            if cuts.held_at is not None and cuts.answered_bytes + len(chunk) > cuts.held_at:
+                cuts.is_held.set()
+                while not (cuts.may_answer.wait(0.05) or self.ending.is_set()):
+                    pass
             passed = cuts.let_through(len(chunk), is_request=False)
             with suppress(ConnectionError):  # a client that went away: the server does what it was asked
                 client.sendall(chunk[:passed])

@@ -348,6 +348,39 @@ def test_silence_ends_in_time(serve, client):
     assert len(service.requests) <= 1  # once the time is over nothing is begun again
 
 
+def test_a_client_that_is_closed_waits_for_no_answer_and_takes_no_connection_from_under_a_thread(serve, client):
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        is_asked.set()
+        assert may_answer.wait(60)
+        connection.sendall(answer(200, {"ok": True}))
+        assert connection.recv(1) == b""  # the client ends the connection, and only then
+
+    service = serve(slow)
+    made = client(service.url, network=Network(timeout_s=60))
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(made.ask("GET", "/").json()))
+    thread.start()
+    assert is_asked.wait(60)
+    made.close()
+    said = failing(HostError, "host-unreachable", lambda: made.ask("GET", "/"))
+    assert said.endswith("was closed")
+    assert found == []
+    may_answer.set()
+    thread.join(60)
+    assert found == [{"ok": True}]
+    service.wait_until_idle()
+
+
+def test_a_request_is_not_tried_again_once_the_client_was_closed(serve, client):
+    service = serve(answer(500, {}))
+    made = client(service.url, patience=Patience(sleep=lambda wait_s: made.close()))
+    assert failing(HostError, "host-unreachable", lambda: made.ask("GET", "/")).endswith("was closed")
+    assert len(service.requests) == 1
+    service.wait_until_idle()
+
+
 def test_an_answer_that_drips_for_ever_ends(serve, client):
     def drip(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")

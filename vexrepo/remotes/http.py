@@ -26,6 +26,7 @@ import orjson
 from vexrepo.errors import HostError, UsageError, VexError
 from vexrepo.remotes.answer import Answer, safe_words
 from vexrepo.remotes.certificates import trusted
+from vexrepo.storage.ahead import Shared
 
 MOST_BYTES: Final = 8 << 20  # of an answer, unpacked
 _CONNECT_S = 10.0
@@ -116,7 +117,10 @@ def segment(text: str) -> str:
 
 
 class HttpClient:
-    """A client of one service at one base URL; connections are kept between requests.  Used as a context manager."""
+    """A client of one service at one base URL; connections are kept between requests.  Used as a context manager.
+
+    Threads may ask it at once; closed meanwhile, its connections are ended by whoever asks last.
+    """
 
     def __init__(
         self,
@@ -147,6 +151,7 @@ class HttpClient:
                 )
             sent[credential.header] = credential.value
         self._client = self._connect(sent)
+        self._shared = Shared(self._client.close)
 
     def _connect(self, headers: Mapping[str, str]) -> httpx.Client:
         timeout = httpx.Timeout(self._network.timeout_s, connect=min(_CONNECT_S, self._network.timeout_s))
@@ -167,8 +172,11 @@ class HttpClient:
         self.close()
 
     def close(self) -> None:
-        """Release the connections."""
-        self._client.close()
+        """Release the connections, now or after the requests under way; nothing is asked any more, nor again."""
+        self._shared.close()
+
+    def _closed(self) -> VexError:
+        return self._failures.make(self._failures.unreachable, f"the connection to {self.origin} was closed")
 
     def ask(
         self,
@@ -197,6 +205,10 @@ class HttpClient:
         request = self._client.build_request(method, self.base_url + path, params=query, content=content, headers=sent)
         most = self._most_bytes if most_bytes is None else most_bytes
         repeats = method in _REPEATABLE if can_repeat is None else can_repeat
+        with self._shared.used(self._closed):
+            return self._ask(request, most, also, repeats=repeats)
+
+    def _ask(self, request: httpx.Request, most: int, also: Collection[int], *, repeats: bool) -> Answer:
         enough = time.monotonic() + self._network.timeout_s
         for attempt in count(1):
             try:
@@ -215,6 +227,8 @@ class HttpClient:
                 if wait is None:
                     self._raise_status(answer)
             self._patience.sleep(wait)
+            if self._shared.is_closed:
+                raise self._closed()
         raise AssertionError("count() does not end")
 
     def _follow(self, request: httpx.Request, most: int) -> Answer:

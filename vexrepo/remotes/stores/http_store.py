@@ -202,11 +202,12 @@ class HttpPointStore(PointStore):
         if self.is_folder:
             yield partial
             return
-        with reading_ahead() as pool:
+        with reading_ahead(1, self.readings) as pool:
             yield lambda ask, *given: pool.submit(ask, *given).result
 
     def close(self) -> None:
-        """End the connections."""
+        """End what is read, and the connections."""
+        super().close()
         if "http" in self.__dict__:
             self.http.close()
 

@@ -61,6 +61,7 @@ class LocalService(ABC):
         self._address = address
         self._folder = Path(address.location).absolute()
         self._engine: Any = None
+        self._is_closed = False
 
     # -- what an engine says -----------------------------------------------------------------------------------------
 
@@ -126,6 +127,8 @@ class LocalService(ABC):
 
     def _started(self) -> Any:
         if self._engine is None:
+            if self._is_closed:  # who was left in the middle would open the folder again, and nobody close it
+                raise StoreError(f"{self._address} was closed", code="store-unreachable")
             key = (self.kind, str(self._folder))
             if not self._is_there and self._folder.is_dir() and any(self._folder.iterdir()):
                 raise StoreError(
@@ -150,6 +153,7 @@ class LocalService(ABC):
     def close(self) -> None:
         """Let the folder go, if nobody else here has it open."""
         with self._lock:
+            self._is_closed = True
             if self._engine is None:
                 return
             key = (self.kind, str(self._folder))

@@ -10,7 +10,7 @@ Mapping: remotes/STORES.md.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from threading import Lock
@@ -38,9 +38,9 @@ from vexrepo.remotes.stores.milvus_fields import (
 )
 from vexrepo.remotes.stores.milvus_rows import Rows, any_of, literal
 from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
-from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted, cannot_hold
+from vexrepo.remotes.stores.point_store import LEFT_S, Point, PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import Fields
-from vexrepo.storage.ahead import one_ahead
+from vexrepo.storage.ahead import Pool, one_ahead
 
 _PAGE_BYTES: Final = 8 << 20  # of a page of rows with some 2 KB beside their vectors
 _LOAD_S: Final = 600.0  # a large collection takes minutes
@@ -142,7 +142,8 @@ class MilvusStore(PointStore):
         self._is_loaded = True
 
     def close(self) -> None:
-        """End the connection; what was loaded for us is released."""
+        """End what is read, and the connection; what was loaded for us is released."""
+        self.readings.end(None if self.address.is_path else LEFT_S)  # the engine of a file would go under it
         if self._is_ours_to_release:
             with suppress(StoreError):
                 self._ask("release_collection")
@@ -193,7 +194,7 @@ class MilvusStore(PointStore):
         """Yield points; the next page is on its way while one is worked on."""
         self._load()
         rows, where = Rows(self.layout), str(self.address)
-        for page in one_ahead(self._pages(last)):
+        for page in one_ahead(self._pages(last), self.readings):
             yield [rows.point(each, where) for each in page]
 
     def _pages(self, last: str | None) -> Generator[Any, None, None]:
@@ -285,9 +286,9 @@ class MilvusStore(PointStore):
         if self.address.is_path:
             self._load_new()
         else:  # a server takes a second or more, and takes rows meanwhile
-            pool = ThreadPoolExecutor(1, "vex-load")
+            pool = Pool(1)
+            self.readings.add(pool)
             self._loading = pool.submit(self._load_new)
-            pool.shutdown(wait=False)
 
     def _load_new(self) -> None:
         """Load a collection that was made; it stays loaded."""

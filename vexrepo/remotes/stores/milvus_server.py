@@ -52,6 +52,7 @@ class MilvusServer:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self._is_closed = False
         self.options = address.options
         host, _, path = address.location.removeprefix("//").partition("/")
         self.host = "" if address.is_path else host
@@ -99,6 +100,8 @@ class MilvusServer:
     @cached_property
     def client(self) -> Any:
         """The client; connects when it is asked.  Raises: UsageError (bad-address), StoreError."""
+        if self._is_closed:  # who was left in the middle of a file would open it again
+            raise self._closed()
         try:
             from pymilvus import MilvusClient
         except ImportError:
@@ -114,6 +117,7 @@ class MilvusServer:
                 token=self._token(),
                 db_name=self.options.get("database", ""),
                 timeout=min(_CONNECT_S, self.timeout_s),
+                dedicated=True,  # else the client keeps its connection, and the secret, as long as the process runs
                 **more,
             )
 
@@ -132,7 +136,7 @@ class MilvusServer:
             )
         try:
             with self.asking():
-                return make(uri=uri, timeout=self.timeout_s)
+                return make(uri=uri, timeout=self.timeout_s, dedicated=True)
         except BaseException:
             _FILES.close(path)
             raise
@@ -166,9 +170,11 @@ class MilvusServer:
 
     def close(self) -> None:
         """End the connection; a file can be opened by others again."""
-        if "client" in self.__dict__:
+        self._is_closed = True
+        client = self.__dict__.pop("client", None)
+        if client is not None:
             with contextlib.suppress(Exception), _QUIET:
-                self.client.close()
+                client.close()
             if self.address.is_path:
                 _FILES.close(self.address.location)
 
@@ -187,8 +193,15 @@ class MilvusServer:
         try:
             with _QUIET:
                 yield
-        except (MilvusException, RpcError) as error:
+        except (MilvusException, RpcError, ValueError) as error:
+            if self._is_closed:
+                raise self._closed() from None
+            if isinstance(error, ValueError):  # the client says so of a connection that is closed
+                raise
             raise self._error(getattr(error, "code", None), _said(error)) from None
+
+    def _closed(self) -> StoreError:
+        return StoreError(f"{self.address} was closed", code="store-unreachable")
 
     def _error(self, code: Any, said: str) -> StoreError:
         words = safe_words(said, (self.address.secret(PASSWORD),) if self.address.secret(PASSWORD) else ())

@@ -90,7 +90,6 @@ class Neo4jStore(PointStore):
         self.graph = Graph(address)
         self.kinds = Kinds()
         self._report: Callable[[InvalidData], None] | None = None
-        self._are_texts = False  # all ids that the last reading found
         try:
             self._look()
         except BaseException:
@@ -109,7 +108,8 @@ class Neo4jStore(PointStore):
         return name
 
     def close(self) -> None:
-        """End the connections."""
+        """End what is read, and the connections."""
+        super().close()
         self.graph.close()
 
     # -- what there is -----------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class Neo4jStore(PointStore):
 
     def describe(self) -> Description:
         """Return the count of the nodes, and the label's indexes."""
-        ((count,),) = self.graph.read(f"{self._match} RETURN count(n)")
+        count = self._count_all()
         if not self._is_there:
             return Description(count)
         indexes = sorted((each.to_json() for each in self._schema.indexes), key=orjson.dumps)
@@ -237,10 +237,13 @@ class Neo4jStore(PointStore):
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the nodes of some ids; what makes none is left out."""
-        self._report = lambda error: None
         natives = [self._native(each) for each in ids]
         rows = self.graph.read(f"{self._match} WHERE n.{self._id} IN $ids RETURN properties(n)", ids=natives)
-        return self._points([properties for (properties,) in rows])
+        found = []
+        for (properties,) in rows:
+            with contextlib.suppress(InvalidData):
+                found.append(self._point(properties))
+        return found
 
     def read_records(self) -> Iterator[Sequence[Point | Record]]:
         """Yield the nodes, those that are plain as records."""
@@ -251,12 +254,10 @@ class Neo4jStore(PointStore):
         """Yield the properties of nodes in pages, then say which have no id."""
         for rows in self._pages("properties(n)", after):
             yield [properties for (properties,) in rows]
-        if not self._are_texts and (count := self._count(_NO_ID)):
-            self._problem(
-                f"{self.address}: {count} nodes have no {self.id_name!r:.60} that is a text or a number, and so no id; "
-                "name another property with ?id=NAME",
-                "id-missing",
-            )
+
+    def _count_all(self) -> int:
+        ((count,),) = self.graph.read(f"{self._match} RETURN count(n)")
+        return int(count)
 
     def _count(self, condition: str) -> int:
         """Return how many nodes have an id of which a condition is true."""
@@ -266,7 +267,13 @@ class Neo4jStore(PointStore):
 
     def _pages(self, what: str, after: str | int | None = None) -> Iterator[list[Row]]:
         """Yield what is asked of all nodes that have an id, in pages; of those that share one the first."""
-        for found, twice in one_ahead(self._asked(what, after)):
+        for found, twice, without in one_ahead(self._asked(what, after), self.readings):
+            if without:
+                self._problem(
+                    f"{self.address}: {without} nodes have no {self.id_name!r:.60} that is a text or a number, and so "
+                    "no id; name another property with ?id=NAME",
+                    "id-missing",
+                )
             for identifier in twice:
                 self._problem(
                     f"{self.address}: more than one node has the {self.id_name} {identifier!r:.80}; the first of them "
@@ -276,17 +283,19 @@ class Neo4jStore(PointStore):
             if found:
                 yield found
 
-    def _asked(self, what: str, after: str | int | None) -> Generator[tuple[list[Row], list[Any]], None, None]:
-        """Yield pages as they are asked for, each with the ids that are there more than once."""
+    def _asked(self, what: str, after: str | int | None) -> Generator[tuple[list[Row], list[Any], int], None, None]:
+        """Yield pages as they are asked for, each with the ids that are there more than once.
+
+        The last says how many nodes have no id.
+        """
         column, ahead = f"n.{self._id}", int(self.id_name not in self._schema.unique)
-        self._are_texts = False
+        count = 0
         for least in ("", _LEAST):  # each is compared with its like only
             if isinstance(after, int) and least == "":
                 continue
-            if least == _LEAST:
-                self._are_texts = self._count(_NO_TEXT) == 0
-                if self._are_texts:
-                    return
+            # All are counted without a look at any of them; comparisons look at each.
+            if least == _LEAST and ((after is None and count == self._count_all()) or not self._count(_NO_TEXT)):
+                return
             last: Any = least
             sign = ">="
             if after is not None and type(after) is type(least):
@@ -305,11 +314,13 @@ class Neo4jStore(PointStore):
                     elif len(found) < _PAGE:
                         found.append(row)
                         last = identifier
+                count += len(found)
                 del rows  # not held while the next page is on its way
-                yield found, twice
+                yield found, twice, 0
                 if is_last:
                     break
                 sign = ">"
+        yield [], [], self._count(_NO_ID)
 
     def _problem(self, message: str, code: str) -> None:
         error = InvalidData(message, code=code)

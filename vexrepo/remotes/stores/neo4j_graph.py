@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from vexrepo.errors import StoreError, UsageError
 from vexrepo.remotes.stores.address import Address
+from vexrepo.storage.ahead import Shared
 
 if TYPE_CHECKING:
     import neo4j
@@ -41,15 +42,15 @@ def is_name(name: str) -> bool:
 class Graph:
     """One database of a server.  Nothing is sent before it is asked; ``close`` ends the connections.
 
-    Threads may ask it, one at a time; ``close`` waits for the answer that one of them is in the middle of, because the
-    driver, closed meanwhile, would write its farewell into the message under way.
+    Threads may ask it, one at a time.  The driver, closed while one of them is in the middle of an answer, would write
+    its farewell into the message under way: so it is closed by whoever asks last.
     """
 
     def __init__(self, address: Address) -> None:
         """Raises: UsageError (bad-address), StoreError (store-unreadable: no driver)."""
         self.address = address
         self._one_asks = threading.RLock()
-        self._is_closed = False
+        self._shared = Shared(self._end)
         place, _, path = address.location.removeprefix("//").partition("/")
         parts = urlsplit(f"//{place}")
         try:
@@ -98,11 +99,15 @@ class Graph:
         )
 
     def close(self) -> None:
-        """End the connections; who asks after it gets StoreError (store-unreachable)."""
-        with self._one_asks:
-            self._is_closed = True
-            if "_driver" in self.__dict__:
-                self._driver.close()
+        """End the connections, now or after the answer under way; who asks then gets StoreError (store-unreachable)."""
+        self._shared.close()
+
+    def _end(self) -> None:
+        if "_driver" in self.__dict__:
+            self._driver.close()
+
+    def _closed(self) -> StoreError:
+        return StoreError(f"{self.address} was closed", code="store-unreachable")
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -143,11 +148,13 @@ class Graph:
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[neo4j.Session]:
-        with self._one_asks, self._asking():
-            if self._is_closed:
-                raise StoreError(f"{self.address} was closed", code="store-unreachable")
-            with self._driver.session(database=self.database) as session:
-                yield session
+        with (
+            self._one_asks,
+            self._shared.used(self._closed),
+            self._asking(),
+            self._driver.session(database=self.database) as session,
+        ):
+            yield session
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:

@@ -91,7 +91,6 @@ class OpenSearchStore(HttpPointStore):
         self._routes: dict[str, str] = {}
         self._similarity = self._one_of("similarity", SIMILARITIES[self.flavour])
         self._is_dynamic = self._one_of("dynamic", ("0", "1")) == "1"
-        self._searches: set[_Search] = set()  # that the server keeps for us
 
     def _one_of(self, option: str, values: tuple[str, ...]) -> str:
         found = self.address.options.get(option, values[0])
@@ -217,11 +216,11 @@ class OpenSearchStore(HttpPointStore):
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield the documents as they are at one point in time."""
-        return map(self._points, one_ahead(self._pages()))
+        return map(self._points, one_ahead(self._pages(), self.readings))
 
     def read_records(self) -> Iterator[Sequence[Point | Record]]:
         """Yield the documents as they are at one point in time, but for the first page those of ours as records."""
-        pages = one_ahead(self._pages())
+        pages = one_ahead(self._pages(), self.readings)
         first = self._points(next(pages, []))
         reader = PayloadReader(self.name_fields(first))
         return chain((first,), (self._records(reader, page) for page in pages))
@@ -231,7 +230,6 @@ class OpenSearchStore(HttpPointStore):
         self._check_source()
         self._refresh()
         search = _Search(self._open())
-        self._searches.add(search)
         after: list[Any] | None = None
         size = 64
         try:
@@ -275,7 +273,7 @@ class OpenSearchStore(HttpPointStore):
                     raise self.http.nonsense(f"{self.address} gives the same page again and again")
                 size = max(1, min(_MOST_POINTS, 2 * size, size * _PAGE_BYTES // max(1, length)))
         finally:
-            self._let_go(search)
+            self._forget(search)
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the documents of some ids, of those that can be searched now."""
@@ -312,11 +310,6 @@ class OpenSearchStore(HttpPointStore):
         )
         return answer.fields().text("pit_id") if answer.status == 200 else None
 
-    def _let_go(self, search: _Search) -> None:
-        if search in self._searches:  # else the store was closed meanwhile, and let it go
-            self._searches.discard(search)
-            self._forget(search)
-
     def _forget(self, search: _Search) -> None:
         """Let the server forget a search; where it cannot be told, it forgets by itself after some minutes."""
         with contextlib.suppress(StoreError):
@@ -324,12 +317,6 @@ class OpenSearchStore(HttpPointStore):
                 self._end(search.moment)
             if search.scroll is not None:
                 self.ask("DELETE", f"{self._above}/_search/scroll", body={"scroll_id": search.scroll}, also={404})
-
-    def close(self) -> None:
-        """End the searches that were left in the middle, and the connections."""
-        for search in tuple(self._searches):
-            self._let_go(search)
-        super().close()
 
     def _end(self, point_in_time: str) -> None:
         self.ask("DELETE", f"{self._above}/_search/point_in_time", body={"pit_id": [point_in_time]}, also={404})

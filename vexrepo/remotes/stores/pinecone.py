@@ -14,10 +14,9 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 import numpy as np
@@ -50,6 +49,9 @@ from vexrepo.remotes.stores.pinecone_index import (
 from vexrepo.remotes.stores.point_store import Point, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import BadPoint
 from vexrepo.storage.ahead import reading_ahead
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _VERSION = "2025-10"  # of the interface
 _CONTROL = "api.pinecone.io"
@@ -263,7 +265,7 @@ class PineconeStore(HttpPointStore):
         count = 0
         at_once = max(1, self.address.reach.concurrency)
         under_way: deque[Future[list[Point]]] = deque()
-        with reading_ahead(at_once) as pool:
+        with reading_ahead(at_once, self.readings) as pool:
             for ids in self._pages(last):
                 under_way.append(pool.submit(self._fetch, ids))
                 if len(under_way) > at_once:

@@ -52,11 +52,13 @@ from vexrepo.remotes.stores.points import (
     told_text_name,
 )
 from vexrepo.remotes.stores.profiles import profile_fields
+from vexrepo.storage.ahead import Readings
 
 BATCH_POINTS: Final = 256
 BATCH_BYTES: Final = 8 << 20
 FOUND_AT_ONCE: Final = 100  # points that are asked for by id
 SAMPLE: Final = 256  # points that are looked at for what the text is called
+LEFT_S: Final = 5.0  # which a page that nobody wants any more may take before the store is closed all the same
 
 
 class PointStore(Store):
@@ -83,6 +85,7 @@ class PointStore(Store):
         self._last_names: Names | None = None  # those of the last write, for reading by key
         self._fields: Fields | None = None
         self.most_points = self.batch_points  # as many as are written at once, once the store said how many
+        self.readings = Readings()
 
     @classmethod
     def open(cls, address: Address, *, create: bool = False) -> Self:
@@ -95,6 +98,13 @@ class PointStore(Store):
             store.close()
             raise
         return store
+
+    def close(self) -> None:
+        """End what is read: a page may be under way for somebody who left in the middle.
+
+        A connector that has threads read calls it before it ends its connections.
+        """
+        self.readings.end(LEFT_S)
 
     # -- what a connector says -------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ from vexrepo.remotes.stores.redis_forms import (
 from vexrepo.remotes.stores.redis_index import VECTORS, Index, new_index, of_config, read_index
 from vexrepo.remotes.stores.redis_pages import Batch, Page, hash_pages
 from vexrepo.remotes.stores.redis_records import HashReader
-from vexrepo.storage.ahead import one_ahead
+from vexrepo.storage.ahead import Shared, one_ahead
 
 if TYPE_CHECKING:
     import redis
@@ -67,6 +67,7 @@ class RedisStore(PointStore):
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         self._report: Callable[[InvalidData], None] | None = None
+        self._shared = Shared(self._end)
         try:
             self._look()
         except BaseException:
@@ -132,6 +133,15 @@ class RedisStore(PointStore):
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
+        """Keep the connections open meanwhile, and turn the client's errors into ours."""
+        with self._shared.used(self._closed), self._wrapped():
+            yield
+
+    def _closed(self) -> StoreError:
+        return StoreError(f"{self.address} was closed", code="store-unreachable")
+
+    @contextlib.contextmanager
+    def _wrapped(self) -> Iterator[None]:
         """Turn the client's errors into ours; they name no secret."""
         import redis.exceptions as of
 
@@ -190,7 +200,11 @@ class RedisStore(PointStore):
                 raise
 
     def close(self) -> None:
-        """End the connections."""
+        """End what is read, and the connections."""
+        super().close()
+        self._shared.close()
+
+    def _end(self) -> None:
         if "client" in self.__dict__:
             self.client.close()
 
@@ -331,8 +345,8 @@ class RedisStore(PointStore):
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the points of some ids; what makes none is left out."""
-        self._report = lambda error: None
-        return self._points(self._page([(self.prefix + each).encode() for each in ids]))
+        page = self._page([(self.prefix + each).encode() for each in ids])
+        return self._points(page, lambda error: None)  # a scan under way has another one to report to
 
     def read_records(self) -> Iterator[Sequence[Point | Record]]:
         """Yield all points in batches, but for the first those of hashes as records."""
@@ -348,15 +362,17 @@ class RedisStore(PointStore):
         """Yield all keys and what is under each, in batches."""
         batches = self._batches()
         if self.layout.keys == "json":
-            yield from one_ahead(self._page(keys) for keys in batches)
+            yield from one_ahead((self._page(keys) for keys in batches), self.readings)
             return
-        with self._asking():
+        with self._wrapped():
             yield from hash_pages(self.client, batches, self._page)
 
     def _batches(self) -> Iterator[Batch]:
         """Yield all keys in batches.  The first is small: fields are named after what is under them."""
         keys, most = self._keys(self.layout.keys), SAMPLE
         while batch := list(islice(keys, most)):
+            if self._shared.is_closed:  # the client would connect again
+                raise self._closed()
             yield batch
             most = self.batch_points
 
@@ -386,16 +402,17 @@ class RedisStore(PointStore):
             found += (record,) if record is not None else self._points([each])
         return found
 
-    def _points(self, page: Page) -> list[Point]:
+    def _points(self, page: Page, report: Callable[[InvalidData], None] | None = None) -> list[Point]:
+        report = report or self._report
         found = []
         for key, held in page:
             try:
                 found.append(self._point(key, held))
             except InvalidData as error:
                 told = InvalidData(f"{self.address} key {key!r:.80}: {error}", code=error.code)
-                if self._report is None:
+                if report is None:
                     raise told from None
-                self._report(told)
+                report(told)
         return found
 
     def _point(self, key: bytes, answer: Any) -> Point:

@@ -209,13 +209,14 @@ class WeaviateStore(HttpPointStore):
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the objects of some ids, which are asked for one by one, several at a time."""
-        with reading_ahead(max(1, self.address.reach.concurrency)) as pool:
-            return [each for each in pool.map(self._find, ids) if each is not None]
+        with reading_ahead(max(1, self.address.reach.concurrency), self.readings) as pool:
+            asked = [pool.submit(self._one, each) for each in ids]
+            answers = [each.result() for each in asked]
+        return [self._exactly(each, [each.json()], [None])[0] for each in answers if each.status != 404]
 
-    def _find(self, identifier: str) -> Point | None:
+    def _one(self, identifier: str) -> Answer:
         path = f"{self._above}/objects/{self.collection}/{segment(identifier)}"
-        answer = self.ask("GET", path, query={"include": "vector", **self._of_tenant}, also={404})
-        return None if answer.status == 404 else self._exactly(answer, [answer.json()], [None])[0]
+        return self.ask("GET", path, query={"include": "vector", **self._of_tenant}, also={404})
 
     def _exactly(self, answer: Answer, objects: list[Any], rows: Sequence[bytes | None]) -> list[Point]:
         """Return the points of objects; zeros of vectors keep their sign, which the quick parser takes from them."""
