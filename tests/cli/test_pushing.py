@@ -77,6 +77,10 @@ def test_over_ssh_the_systems_ssh_and_its_keys_do_it(alice, bob, tmp_path):
         bob.ok("push")
         alice.ok("pull")
         assert "b1" in alice.texts()
+        alice.ok("remote", "add", "none", server.url(tmp_path / "none.git"))
+        ran = alice("push", "none")
+        assert ran.code == 1 and f"git init --bare {tmp_path / 'none.git'}" in ran.err and "--create" not in ran.err
+        alice.ok("remote", "remove", "none")
         ran = alice("push", VEX_SSH_COMMAND="ssh -o BatchMode=yes -i /nowhere")
         assert ran.code == 1 and ("host-refused" in ran.err or "host-unreachable" in ran.err)
 

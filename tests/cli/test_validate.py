@@ -117,3 +117,10 @@ def test_a_broken_plugin_does_not_hide_the_others(vex, folder, monkeypatch):
     monkeypatch.setitem(registry.BUILT_IN, "broken", "vexrepo.nothing_here:Store")
     ran = vex("adapters")
     assert ran.code == 0 and "cannot be loaded: ModuleNotFoundError" in ran.out and "jsonl" in ran.out
+
+
+def test_where_json_ends_being_json_is_said_once(vex, folder):
+    Path("a.vmig.jsonl").write_bytes(b'{"id":"a","text":"x\x00y"}\n{"id":"b","text":"x\n')
+    ran = vex("validate", "a.vmig.jsonl")
+    assert ran.code == 1 and "Invalid control character at column" in ran.out + ran.err
+    assert "at at" not in ran.out + ran.err

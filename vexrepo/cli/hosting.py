@@ -227,7 +227,18 @@ def way_out(remote: Remote) -> Iterator[None]:
     except HostError as error:
         if error.code != "host-missing":
             raise
-        raise HostError(f"{error}.  To make it: vex push {remote.name} --create", code=error.code) from error
+        raise HostError(f"{error}.  To make it: {_making(remote)}", code=error.code) from error
+
+
+def _making(remote: Remote) -> str:
+    """Return the command that makes a remote's repository: an account reached by ssh has no interface for that."""
+    from vexrepo.remotes.hosts.address import parse_git_address, scheme_of
+    from vexrepo.remotes.hosts.base import Access
+    from vexrepo.remotes.hosts.forges.registry import find_forge
+
+    if scheme_of(remote.url) == "ssh" and not remote.provider and find_forge(remote.url, Access()) is None:
+        return f"there, git init --bare {parse_git_address(remote.url).path}"
+    return f"vex push {remote.name} --create"
 
 
 def warnings_of(remote: Remote, access: Access) -> tuple[str, ...]:

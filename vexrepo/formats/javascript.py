@@ -55,7 +55,8 @@ def load(text: str, **hooks: Any) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError as error:
-        raise InvalidData(f"not JSON: {error.msg} at column {error.colno}", code="not-json") from None
+        what = error.msg.removesuffix(" at")  # some messages of Python's end so
+        raise InvalidData(f"not JSON: {what} at column {error.colno}", code="not-json") from None
 
 
 def _refuse(text: str) -> NoReturn:

@@ -249,7 +249,8 @@ def _parse_slowly(source: bytes) -> Json:
     except UnicodeDecodeError as error:
         raise InvalidData(f"bytes are not UTF-8 at byte {error.start}", code="not-utf8") from None
     except json.JSONDecodeError as error:
-        raise InvalidData(f"not JSON: {error.msg} at column {error.colno}", code="not-json") from None
+        what = error.msg.removesuffix(" at")  # some messages of Python's end so
+        raise InvalidData(f"not JSON: {what} at column {error.colno}", code="not-json") from None
     encode(value)  # depth and surrogates
     return value
 
