@@ -148,7 +148,8 @@ def test_other_dimensions_are_refused_before_anything_is_written(
     lines = [{"id": f"m{n}", "text": "other", "vector": [1.0, 2.0], "dims": 2} for n in range(120)]
     Path("two.vmig.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
     if live.has_dims:
-        refused(vex("import", "two.vmig.jsonl", "--to", address), "store-dims", "2", "4")
+        for dry in ((), ("--dry-run",)):
+            refused(vex("import", "two.vmig.jsonl", "--to", address, *dry), "store-dims", "2", "4")
     assert vex("export", "--from", address, "-o", "out.vmig.jsonl").code == 0
     assert texts(Path("out.vmig.jsonl")) == memory.texts()
 

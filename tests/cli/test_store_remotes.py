@@ -170,6 +170,37 @@ def test_a_store_that_moved_keeps_what_was_seen_of_it(vex: Vex, copy: Memory) ->
     assert "nothing to send" in vex("push", "copy").out
 
 
+def test_another_store_is_kept_beside_the_branch_before_it_is_overwritten(vex: Vex, repo: Memory) -> None:
+    other = Memory(repo.path.with_name("other.vmig.jsonl"))
+    other.learn("m9", "Only this store knows")
+    other.forget("m1")
+    refused = vex("checkout", "main", "--to", "other.vmig.jsonl")
+    assert refused.code == 1 and "Keep it: vex fetch jsonl:other.vmig.jsonl, then vex branch NAME store-" in refused.err
+    name = vex("fetch", "jsonl:other.vmig.jsonl", "--json").json()["remote"]
+    assert f"vex branch NAME {name}.  Drop it: --force" in refused.err
+    assert vex("branch", "kept", name).code == 0
+    assert vex("checkout", "main", "--to", "other.vmig.jsonl").code == 0 and other.texts() == repo.texts()
+    assert "Only this store knows" in vex("show", "kept:m9").out and vex("show", "main:m1").code == 0
+
+
+def test_a_dry_run_refuses_what_the_write_would(vex: Vex, repo: Memory) -> None:
+    for store in ("sqlite-vec:new.db", "vektor:new2.db"):
+        assert vex("push", store, "--dry-run").code == 0
+        assert vex("import", str(repo.path), "--to", store, "--dry-run").code == 0
+    assert not [*repo.path.parent.glob("new*")]
+    two = {"id": "m8", "text": "of two dimensions", "vector": [1.0, 2.0], "dims": 2}
+    repo.path.with_name("two.vmig.jsonl").write_text(json.dumps(two) + "\n")
+    assert vex("import", "two.vmig.jsonl", "--to", "sqlite-vec:two.db").code == 0
+    for args in (
+        ("push", "sqlite-vec:two.db", "--force"),
+        ("checkout", "main", "--to", "sqlite-vec:two.db", "--force"),
+        ("import", str(repo.path), "--to", "sqlite-vec:two.db"),
+    ):
+        for dry in (("--dry-run",), ()):
+            refused = vex(*args, *dry)
+            assert refused.code == 1 and "[store-dims]" in refused.err, (args, dry)
+
+
 # -- migrating by way of a commit --------------------------------------------------------------------------------------
 
 

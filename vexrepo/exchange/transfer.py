@@ -7,7 +7,6 @@ stops the transfer with nothing written unless it may be skipped.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -88,7 +87,8 @@ def transfer_from(
             if not (done.was_empty or goal.rewrites or request.mix_models):
                 expected = stream.refuse_others(goal)
             if request.dry_run:
-                deque(stream.records(), maxlen=0)
+                config = origin.describe().config if origin.kind == goal.kind else {}
+                goal.rehearse(Plan(stream.records, (), stream.records, config=config))
                 done.edges = _count_edges(origin, goal, request)
                 return done
             noted, arrived = Written(goal), 0

@@ -26,7 +26,7 @@ from vexrepo.repository.core import Core
 from vexrepo.repository.difference import diff_with_store
 from vexrepo.repository.gating import as_changes, pass_gate
 from vexrepo.repository.othermodels import ModelCheck
-from vexrepo.repository.storerefs import with_seen
+from vexrepo.repository.storerefs import tracking_name, with_seen
 from vexrepo.storage.oplog import View
 from vexrepo.storage.store import ObjectStore
 
@@ -47,6 +47,7 @@ class Against:
     outflow: Outflow
     known: Sequence[Snapshot]
     saved: IdTable | None
+    tracked_as: str | None = None  # None: it is the workspace
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def checkout(
             compare_edges(repository.objects, snapshot.edges, store, set(edges), outflow)
         elif store.holds_edges:
             compare_edge_changes(edge_changes, store, outflow)
-        against = Against(repository.objects, address, store, snapshot, intake, outflow, known, saved)
+        tracked_as = None if repository.is_workspace(address) else tracking_name(repository, name)
+        against = Against(repository.objects, address, store, snapshot, intake, outflow, known, saved, tracked_as)
         terms.check(against, not force and not dry_run)
         if not (store.rewrites or repository.around.mixes_models):
             models.check(outflow)
@@ -140,6 +142,9 @@ def checkout(
             done_there = store.write(replace(plan, upserts=noted.passing(plan.upserts)))
             written, fingerprint = done_there.upserted, done_there.fingerprint
         if dry_run:
+            if not outflow.is_empty:
+                plan = make_plan(repository.objects, snapshot, intake, outflow, scratch, accepts, lambda count: None)
+                store.rehearse(plan)
             return CheckedOut(commit, snapshot, outflow, 0, None)
         verified = noted.verify(None if selection else snapshot.records.count)
         if verified.count is None and store.rewrites:
@@ -198,7 +203,7 @@ def check_saved(against: Against, may_refuse: bool) -> None:
     """Raise StateError (unsaved-changes) where a store would lose what no commit has."""
     outflow = against.outflow
     if (outflow.unsaved or outflow.unsaved_edges) and may_refuse:
-        raise _unsaved(against.address, outflow)
+        raise _unsaved(against, outflow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +222,8 @@ class Terms:
     remote: str | None = None
 
 
-def _unsaved(address: Address, outflow: Outflow) -> StateError:
+def _unsaved(against: Against, outflow: Outflow) -> StateError:
+    address = against.address
     names = [key_name(key) for key in outflow.unsaved[:3]]
     more = len(outflow.unsaved) - len(names)
     listed = ", ".join(names) + (f" and {more} more" if more else "")
@@ -226,9 +232,12 @@ def _unsaved(address: Address, outflow: Outflow) -> StateError:
     parts += [_counted(edges, "edge", "edges")] if edges else []
     them = "it" if len(outflow.unsaved) + edges == 1 else "them"
     which = f" ({listed})" if names else ""
+    keep = f"vex commit --from {address} -m MESSAGE"
+    if against.tracked_as is not None:  # a commit of it to this branch would forget what it has not
+        keep = f"vex fetch {address}, then vex branch NAME {against.tracked_as}"
     return StateError(
         f"{address} holds {' and '.join(parts)} that no commit has{which} and would lose {them}.  "
-        f"Keep {them}: vex commit --from {address} -m MESSAGE.  Drop {them}: --force",
+        f"Keep {them}: {keep}.  Drop {them}: --force",
         code="unsaved-changes",
     )
 

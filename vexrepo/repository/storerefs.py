@@ -51,6 +51,11 @@ def configured(repository: Core) -> dict[str, str]:
     return {name: repository.store_name(repository.address(text)) for name, text in texts.items() if text}
 
 
+def tracking_name(repository: Core, store_name: str) -> str:
+    """Return the name under which a store is tracked, or would be."""
+    return next((name for name, each in configured(repository).items() if each == store_name), name_for(store_name))
+
+
 def last_seen(repository: Core, view: View, remote: StoreRemote) -> CommitId | None:
     """Return the commit a store was last seen to hold, None where it was never seen (or gc has removed that)."""
     noted = view.stores.get(repository.store_name(remote.address), {}).get("commit")

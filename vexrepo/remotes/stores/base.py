@@ -9,6 +9,7 @@ The contract suite every connector passes is ``vexrepo.testing.stores``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
@@ -168,6 +169,13 @@ class Store(ABC):
         Raises: StoreError (store-cannot-hold or store-changed before anything is written, store-locked, …),
         StorageFailure (disk-full, disk-error).
         """
+
+    def rehearse(self, plan: Plan) -> None:
+        """Take a plan's records, and write nothing: what can be known to be refused is, with what ``write`` raises.
+
+        Raises: StoreError (store-cannot-hold, store-dims, …).
+        """
+        deque(plan.upserts(), maxlen=0)
 
     @property
     def alters(self) -> bool:

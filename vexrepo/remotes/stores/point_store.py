@@ -384,6 +384,10 @@ class PointStore(Store):
                 self.can, self._fields = before  # what was made is gone
             raise
 
+    def rehearse(self, plan: Plan) -> None:
+        """Look at each record of a plan as ``write`` does, and write nothing."""
+        PlanWriter(self, plan).rehearse()
+
     @property
     def inserts(self) -> bool:
         """Whether points of new ids are to be told apart."""

@@ -103,6 +103,18 @@ class PlanWriter:
                 store.finish()
         return Written(upserted, len(plan.deletes))
 
+    def rehearse(self) -> None:
+        """Look at everything as ``write`` does, and write nothing; see ``PointStore.rehearse``.
+
+        What a collection could hold that is made again as one was elsewhere is known only once it is made.
+        """
+        store, plan = self._store, self._plan
+        store.fields()
+        is_known = self._is_there or not plan.config
+        count = sum(1 for _ in (self._each_looked_at(plan.upserts()) if is_known else plan.upserts()))
+        if not self._is_there and count and is_known:
+            store.check_creatable(Wanted(self._spaces))
+
     # -- looking at each record --------------------------------------------------------------------------------------
 
     def _is_one_pass(self, first: Sequence[Record]) -> bool:
@@ -130,7 +142,15 @@ class PlanWriter:
 
     def _spooled(self, records: Iterable[Record], scratch: Path) -> Iterator[Record]:
         """Return the records in order of their keys, once all have been looked at."""
-        store, spool = self._store, Sorter(scratch)
+        spool = Sorter(scratch)
+        for record in self._each_looked_at(records):
+            spool.add(record, 0)
+        spool.spill()
+        return (row.record for row in spool.sorted())
+
+    def _each_looked_at(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield records, each looked at.  Raises: StoreError (store-dims, store-cannot-hold, …)."""
+        store = self._store
         checks = store.checks_points()
         fills = store.fills(1)[0] if checks and self._is_there else self._can.fills
         last = None  # the space of the only vector of what was looked at before: of most, it is the same object
@@ -143,9 +163,7 @@ class PlanWriter:
                 native = self._names.of(record.key) or native_id(record.key, self._can)
                 dims = Wanted(self._spaces).dims or 1
                 store.check_point(write_point(record, native, self._can, store.fields(), dims, fills))
-            spool.add(record, 0)
-        spool.spill()
-        return (row.record for row in spool.sorted())
+            yield record
 
     def _note_spaces(self, records: Sequence[Record]) -> dict[str, Space]:
         """Note which vectors records need room for, and return what is new.  Raises: StoreError (store-dims)."""
