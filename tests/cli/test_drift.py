@@ -35,7 +35,8 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_file_is_looked_at_and_its_drift_said(vex: Vex, repo: Memory) -> None:
     assert vex("remote", "add", "copy", "copy.vmig.jsonl").code == 0
-    assert "copy: never seen; cannot be looked at: " in vex("status").out
+    assert "  copy: never seen, and not there (vex push copy makes it)\n" in vex("status").out
+    assert "  copy: never seen (vex status --remotes looks)\n" in vex("status", "--no-remotes").out
     assert vex("push", "copy").code == 0
     assert vex("status").out.endswith("  copy: the same\n")
     Path("copy.vmig.jsonl").write_text(

@@ -142,10 +142,12 @@ def say_stores(found: Iterable[Looked]) -> None:
 def _words(looked: Looked) -> str:
     name, drift, standing = plain(looked.remote.name), looked.drift, looked.standing
     words = standing.words() if standing is not None else f"{name}: never seen"
+    if standing is None and looked.error is not None and looked.error.code == "store-missing":
+        return f"{words}, and not there (vex push {name} makes it)"
     if looked.error is not None:
         return words + removed("; cannot be looked at: ") + f"{plain(str(looked.error))}  [{looked.error.code}]"
     if drift is None:
-        return words + quiet("  as last seen")
+        return words + (quiet("  as last seen") if standing is not None else " (vex status --remotes looks)")
     if drift.seen is None:
         held = f", {memories(drift.count)} there" if drift.count is not None else ""
         return f"{name}: never seen{held} (vex fetch {name})"

@@ -43,6 +43,12 @@ SECRET_OPTIONS = {
     **dict.fromkeys(("--token", "--api-key", "--access-token"), _NO_TOKEN),
     **dict.fromkeys(("--passphrase", "--password", "--pass"), _NO_PASSPHRASE),
 }
+_NO_EMBEDDING = (
+    "{} does not exist: vex makes no embeddings.  Embed the texts yourself and bring them in as a file (vex export, "
+    "then vex import); or turn the embeddings into the other model's (vex import or migrate with --adapter, see vex "
+    "adapters); or write them into a collection of their own"
+)
+MISSING_OPTIONS = SECRET_OPTIONS | dict.fromkeys(("--reembed", "--embed-model", "--ollama-url"), _NO_EMBEDDING)
 _BY_CODE = {
     "no-identity": WRONG_KEY,
     "key-unreadable": WRONG_KEY,
@@ -215,9 +221,9 @@ class _Shower:
             assert ctx is not None
             click.echo(ctx.get_help(), err=True, color=self._color)
             return
-        if isinstance(error, click.NoSuchOption) and error.option_name in SECRET_OPTIONS:
-            # What was typed is in the shell's history and the list of processes by now.
-            error = click.UsageError(SECRET_OPTIONS[error.option_name].format(error.option_name), ctx)
+        if isinstance(error, click.NoSuchOption) and error.option_name in MISSING_OPTIONS:
+            # A secret that was typed is in the shell's history and the list of processes by now.
+            error = click.UsageError(MISSING_OPTIONS[error.option_name].format(error.option_name), ctx)
         message = error.format_message().rstrip(".")
         message = message[:1].lower() + message[1:]
         self.block(message, "bad-option", f"see: {ctx.command_path} --help" if ctx else "")

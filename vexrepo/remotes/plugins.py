@@ -37,7 +37,7 @@ class Plugins:
                 return point.load()
         near = difflib.get_close_matches(name, self.names(), n=1)
         raise UsageError(
-            f"{self.missing} {name!r}; known: {', '.join(self.names())}"
+            f"{self.missing} {name!r}; known: {', '.join(self.names()) or 'none'}"
             + (f"; did you mean {near[0]}?" if near else ""),
             code=self.code,
         )

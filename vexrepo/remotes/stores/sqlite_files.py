@@ -191,6 +191,9 @@ def _new(path: str, timeout_s: float, connect: Connect) -> Iterator[sqlite3.Conn
         with open(scratch, "rb+") as file:
             files.sync(file, Path(scratch))
         _name(files, scratch, path)
+    except StoreError as error:
+        error.args = (str(error).replace(scratch, path),)  # nobody knows that other name
+        raise
     finally:
         with contextlib.suppress(OSError):
             os.unlink(scratch)
