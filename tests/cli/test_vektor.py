@@ -1,9 +1,12 @@
 """The same commands on an agent's SQLite database."""
 
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
+
+from tests.cli.conftest import record
 
 
 @pytest.fixture
@@ -97,3 +100,14 @@ def test_a_database_of_sqlite_vec_is_not_taken_for_one_without_vectors(vex, memo
         ran = vex(*args)
         assert ran.code == 1 and "name it sqlite-vec:agent.db" in ran.err and "[store-schema]" in ran.err, args
     assert Path("agent.db").read_bytes() == before and not Path("out.vmig.jsonl").exists()
+
+
+def test_a_model_far_behind_in_a_large_database_is_seen(vex, folder, monkeypatch):
+    monkeypatch.setattr("vexrepo.remotes.models.LOOKED_AT", 500)
+    rows = [record(f"m{n}", "one", "early" if n < 3000 else "late") for n in range(3010)]
+    Path("in.vmig.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    assert vex("import", "in.vmig.jsonl", "--to", "agent.db", "--skip-graph").code == 0
+    for namespace, code in (("late", 1), ("early", 1), ("other", 0)):
+        Path("one.vmig.jsonl").write_text(json.dumps(record("new", "new", namespace) | {"model": "another"}) + "\n")
+        ran = vex("import", "one.vmig.jsonl", "--to", "agent.db", "--skip-graph")
+        assert ran.code == code and ("[store-model]" in ran.err) == bool(code), (namespace, ran.err)

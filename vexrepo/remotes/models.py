@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from vexrepo.errors import StoreError
 from vexrepo.objects.record import Record, key_name, split_key
-from vexrepo.objects.vector import Space
+from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.point_store import PointStore
 
@@ -51,7 +51,8 @@ class Models:
 def models_of(store: Store) -> Models:
     """Return which models a store holds.
 
-    A store of points is read as a whole to be written, which this does in advance; of others the first memories count.
+    A store of points is read as a whole to be written, which this does in advance; of others the first memories count,
+    and what the store can tell of the rest.
     """
     found, count = Models(), 0
     for batch in store.scan(lambda error: None):
@@ -59,6 +60,8 @@ def models_of(store: Store) -> Models:
             found.note(item.record)
         count += len(batch)
         if count >= LOOKED_AT and not isinstance(store, PointStore):
+            for namespace, model in store.told_models():
+                found.hold(namespace, Space(MAIN, "dense", model, 1, "f32"))
             break
     return found
 

@@ -199,6 +199,10 @@ class Store(ABC):
                 code="store-changed",
             )
 
+    def told_models(self) -> Iterable[tuple[str, str]]:
+        """Return (namespace, model) of embeddings as far as the store can tell without being read as a whole."""
+        return ()
+
     def mapping(self) -> dict[str, str]:
         """Return which part of the store each member of a record is, in words, for people; {} where it goes without."""
         return {}

@@ -18,6 +18,7 @@ from vexrepo.remotes.stores import vektor_nearest as nearest
 from vexrepo.remotes.stores import vektor_schema as schema
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.vektor_carry import carried_models
 from vexrepo.remotes.stores.vektor_edges import EdgeReader, EdgeWriter
 from vexrepo.remotes.stores.vektor_graph import link
 from vexrepo.remotes.stores.vektor_memories import BATCH, MemoryRows, foreign_keys
@@ -104,6 +105,13 @@ class VektorStore(Store):
                 held = {row[0]: row for row in rows.at(some)}
                 batch = [held[number] for number in some if number in held]
                 yield [Sourced(record, row[0]) for row, record, _ in rows.read(batch, on_problem)]
+
+    def told_models(self) -> list[tuple[str, str]]:
+        """Return (namespace, model) of the memories that have an embedding, as they are noted beside them."""
+        if self._is_new():
+            return []
+        with files.reading(self._path, self.busy_timeout_s) as db:
+            return carried_models(db, schema.read_memories(db, self._path))
 
     def edges(self) -> Iterator[Record]:
         """Yield the edges of ``graph_edges`` and ``memory_edges``."""

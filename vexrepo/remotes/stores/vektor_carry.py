@@ -245,6 +245,28 @@ def _record(
     return Record(key, record_id(body, vectors), body, vectors)
 
 
+def carried_models(db: sqlite3.Connection, layout: Layout) -> list[tuple[str, str]]:
+    """Return the different (namespace, model) that are kept of memories with an embedding, without reading those."""
+    if "vector" not in layout.roles or not _is_there(db):
+        return []
+    space = f"m.{quote(layout.roles['namespace'])}" if "namespace" in layout.roles else "NULL"
+    vector, identifier = (f"m.{quote(layout.roles[role])}" for role in ("vector", "id"))
+    body = "json(CAST(c.body AS TEXT))"
+    found = db.execute(
+        f"SELECT DISTINCT coalesce(json_extract({body}, '$.namespace'), {space}, ''), json_extract({body}, '$.model') "
+        f"FROM {TABLE} c JOIN {layout.table} m ON m.{layout.rowid} = c.row "
+        f"WHERE c.tbl = ? AND CAST({identifier} AS TEXT) = c.native AND length({vector}) > 0 "
+        f"AND json_valid(CAST(c.body AS TEXT)) AND json_type(CAST(c.body AS TEXT), '$.model') = 'text'",
+        [layout.table],
+    )
+    return [(str(namespace), model) for namespace, model in found]
+
+
+def _is_there(db: sqlite3.Connection) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return db.execute(query, (TABLE,)).fetchone() is not None
+
+
 @functools.lru_cache(maxsize=256)
 def _with_model(space: Space, model: str) -> Space:
     return Space(space.name, space.kind, model, space.dims, space.dtype)
@@ -329,8 +351,7 @@ class CarryTable:
         self._db = db
         self._layout = layout
         self._id = quote(layout.roles["id"]) if "id" in layout.roles else layout.rowid
-        found = db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (TABLE,)).fetchone()
-        self.exists = found is not None
+        self.exists = _is_there(db)
 
     def find(self, natives: Sequence[str]) -> dict[str, list[Carried]]:
         """Return the side rows of some native ids (at most some hundreds), by id."""
@@ -433,6 +454,6 @@ class CarryTable:
 
 def remove_if_empty(db: sqlite3.Connection) -> None:
     """Drop the side table when nothing is carried any more."""
-    if db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (TABLE,)).fetchone():
+    if _is_there(db):
         if not db.execute(f"SELECT 1 FROM {TABLE} LIMIT 1").fetchone():
             db.execute(f"DROP TABLE {TABLE}")
