@@ -297,6 +297,25 @@ def test_what_is_accepted_never_takes_the_place_of_a_files_memories(vex: Vex, me
     assert vex("inspect", target, "--json").json()["records"] == count
 
 
+def test_an_import_never_takes_the_place_of_the_workspaces_memories(vex: Vex, repo: Memory) -> None:
+    Path("in.vmig.jsonl").write_text(json.dumps(record("new", "From elsewhere")) + "\n", "utf-8")
+    repo.learn("m5", "in no commit yet")
+    before = repo.path.read_bytes()
+    for command in (("import", "in.vmig.jsonl"), ("migrate", "--from", "in.vmig.jsonl")):
+        ran = vex(*command, "--to", str(repo.path))
+        assert ran.code == 2 and "[file-exists]" in ran.err and "vex pull" in ran.err
+    assert repo.path.read_bytes() == before
+    assert vex("commit", "-m", "mine").code == 0  # and the way out is one
+    assert vex("remote", "add", "other", "jsonl:in.vmig.jsonl").code == 0
+    assert vex("pull", "other", "--allow-unrelated-histories").code == 0
+    assert repo.texts().keys() == {"m1", "m2", "m3", "m4", "m5", "new"}
+
+
+def test_a_part_that_has_no_memory_is_said(vex: Vex, repo: Memory) -> None:
+    assert "has a memory in that part" in vex("checkout", "HEAD", "--namespace", "prfes").out
+    assert "already holds" in vex("checkout", "HEAD", "--namespace", "prefs").out
+
+
 def test_quarantine_without_a_repository_is_the_users(vex: Vex, signed: Path) -> None:
     signed.write_text(signed.read_text("utf-8").replace("async", "sync"), "utf-8")
     ran = vex("import", str(signed), "--to", f"vektor:{TARGET}", "--quarantine")

@@ -133,7 +133,8 @@ def _step(text: str, commit: CommitId, step: str, store: ObjectStore) -> CommitI
         parents = read_commit(store, commit).parents
         if number > len(parents):
             raise UsageError(
-                f"{text}: commit {commit.short} has {len(parents)} parents, not {number}", code="unknown-revision"
+                f"{text}: commit {commit.short} has {len(parents)} parent{'s' * (len(parents) != 1)}, not {number}",
+                code="unknown-revision",
             )
         return parents[number - 1]
     for gone in range(number):

@@ -179,6 +179,9 @@ def _print(
             verb = "is" if len(flow.unsaved) + len(flow.unsaved_edges) == 1 else "are"
             say(f"  {' and '.join(lost)} there {verb} in no commit and would be lost: commit first, or --force")
         return
+    if not parts and partial and not flow.kept:
+        say(f"neither {name} nor {done.commit.short} has a memory in that part; nothing to do")
+        return
     if not parts:
         line = f"{name} already holds {done.commit.short}" + (" in that part" if partial else "")
     elif partial:

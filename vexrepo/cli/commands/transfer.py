@@ -394,9 +394,10 @@ def _query(text: str | None) -> tuple[float, ...] | None:
 
 
 def _let_in(edge: Edge, given: dict[str, Any], source: Address, target: Address, request: Request) -> Transferred:
-    """Move what comes from elsewhere, if the gate lets it in.  Raises: Refused."""
+    """Move what comes from elsewhere, if the gate lets it in.  Raises: Refused, UsageError (file-exists)."""
     from vexrepo.cli.admission import guard_for, keep_apart
 
+    _check_no_workspace(edge, target)
     guard = guard_for(edge, source, given["policy"], given["grant_file"])
     try:
         done = _run(edge, source, target, request, guard=guard)
@@ -410,6 +411,21 @@ def _let_in(edge: Edge, given: dict[str, Any], source: Address, target: Address,
         grant = read_grant(Path(given["grant_file"])).grant
         done.notes.append(f"its signer's key counted by grant {grant.id}")
     return done
+
+
+def _check_no_workspace(edge: Edge, target: Address) -> None:
+    """Refuse to write the agent's own file anew: all it holds and no commit has would be gone."""
+    from vexrepo.remotes.stores.registry import connector
+
+    found = connector(target.kind)
+    is_anew = found.rewrites and not found.keeps_others and Path(target.location).exists()
+    if is_anew and edge.find() is not None and edge.repository().is_workspace(target):
+        raise UsageError(
+            f"{target} is the workspace of this repository, and would hold nothing but what comes in: a file is "
+            "written anew.  Name another file; or bring it in as commits: vex remote add NAME SOURCE, vex pull NAME "
+            "--allow-unrelated-histories",
+            code="file-exists",
+        )
 
 
 def _run(
