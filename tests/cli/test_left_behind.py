@@ -21,10 +21,14 @@ def branch_off(vex, repo) -> None:
 def test_a_commit_of_a_store_left_behind_is_refused(vex, repo):
     branch_off(vex, repo)
     assert vex("merge", "other", "--no-checkout").code == 0
+    at = vex("rev-parse", "HEAD~1").out.strip()
+    assert f"moved on from {at[:7]} to " in vex("status").out and "vex checkout HEAD --merge\n" in vex("status").out
+    assert vex("status", "--json").json()["left_behind_at"] == at
     ran = vex("commit", "-m", "would take it back")
     assert ran.code == 1 and "store-behind" in ran.err and "vex checkout HEAD --merge" in ran.err
     assert vex("checkout", "HEAD", "--merge").out == " → jsonl:agent.vmig.jsonl · 1 changed, 1 removed\n"
     assert repo.texts()["m1"] == "from the other branch" and "m2" not in repo.texts()
+    assert vex("status", "--json").json()["left_behind_at"] is None
     assert vex("status").out.startswith("On main, workspace jsonl:agent.vmig.jsonl: nothing to commit")
 
 

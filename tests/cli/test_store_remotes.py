@@ -1,6 +1,7 @@
 """Stores as remotes on the command line: named, pushed to, fetched and pulled from, undone."""
 
 import json
+import sqlite3
 
 import pytest
 
@@ -168,6 +169,25 @@ def test_a_store_that_moved_keeps_what_was_seen_of_it(vex: Vex, copy: Memory) ->
     copy.path.rename("moved.vmig.jsonl")
     assert vex("remote", "set-url", "copy", "moved.vmig.jsonl").code == 0
     assert "nothing to send" in vex("push", "copy").out
+
+
+def test_a_store_that_is_gone_or_empty_is_not_filled_again_unasked(vex: Vex, repo: Memory) -> None:
+    assert vex("remote", "add", "live", "vektor:live.db").code == 0 and vex("push", "live").code == 0
+    live = repo.path.with_name("live.db")
+    live.rename(live.with_name("moved.db"))
+    refused = vex("push", "live")
+    assert (
+        refused.code == 1
+        and "[store-moved]" in refused.err
+        and "live holds nothing any more, or is gone" in refused.err
+    )
+    assert "vex remote set-url" in refused.err and not live.exists()
+    assert vex("remote", "set-url", "live", "vektor:moved.db").code == 0
+    assert "nothing to send" in vex("push", "live").out
+    with sqlite3.connect("moved.db") as db:
+        db.execute("DELETE FROM memories")
+    assert "live holds nothing any more, or is gone" in vex("push", "live").err
+    assert vex("push", "live", "--force").code == 0 and "nothing to send" in vex("push", "live").out
 
 
 def test_another_store_is_kept_beside_the_branch_before_it_is_overwritten(vex: Vex, repo: Memory) -> None:

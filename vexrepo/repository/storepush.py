@@ -87,7 +87,7 @@ def push_store(
     def check(against: Against, may_refuse: bool) -> None:
         moved = found[0] = moved_since(against)
         if moved and may_refuse:
-            raise _moved(remote, seen[0], moved)
+            raise _moved(remote, seen[0], moved, is_empty=not against.intake.count)
 
     events = ("pre-push", "pre-checkout")
     terms = Terms(known, check, events, "push", remote.name)
@@ -205,7 +205,15 @@ def _diverged(repository: Core, remote: StoreRemote, old: CommitId, new: CommitI
     return StateError(f"{why}.  Nothing was written", code="not-fast-forward")
 
 
-def _moved(remote: StoreRemote, old: CommitId | None, moved: Moved) -> StateError:
+def _moved(remote: StoreRemote, old: CommitId | None, moved: Moved, *, is_empty: bool) -> StateError:
+    if is_empty and old is not None and moved.forgotten:
+        return StateError(
+            f"{remote.label} holds nothing any more, or is gone: of what it was last seen to hold, at {old.short}, "
+            f"{moved.forgotten:,} are not there.  Nothing was written.  Was it moved, or is that not its address: `vex "
+            "remote set-url`.  To fill it again: --force.  If it was emptied on purpose, to forget the same here: "
+            f"`vex pull {remote.label}`",
+            code="store-moved",
+        )
     parts = [
         f"{count:,} {word}"
         for count, word in ((moved.learned, "learned"), (moved.changed, "changed"), (moved.forgotten, "forgotten"))

@@ -60,10 +60,14 @@ def status(edge: Edge, store: str | None, remotes: bool | None, as_json: bool) -
         return
     address = edge.address(store) if store is not None else repository.workspace()
     found = repository.status(address)
+    from vexrepo.repository.commit import left_behind_at
+
+    behind = None if found.is_clean else left_behind_at(repository, address, view)
     if as_json:
         counts = {"learned": found.learned, "changed": found.changed, "forgotten": found.forgotten}
         counts["edges"] = found.edges
-        emit({**value, "store": repository.store_name(address), **counts, "clean": found.is_clean})
+        value |= {"store": repository.store_name(address), **counts, "clean": found.is_clean}
+        emit({**value, "left_behind_at": behind.hex() if behind else None})
         return
     what = "workspace " if store is None else ""
     start = f"On {on}, {what}{plain(str(address))}: "
@@ -79,6 +83,10 @@ def status(edge: Edge, store: str | None, remotes: bool | None, as_json: bool) -
                 counted(found.edges, "edge differs", "edges differ"),
             ]
         say(start + ", ".join(parts))
+    if behind is not None and view.commit is not None:
+        to = "" if store is None else f" --to {plain(str(address))}"
+        moved = f"the branch has moved on from {behind.short} to {view.commit.short} without this store"
+        say(f"  {moved}: bring it along with vex checkout HEAD --merge{to}")
     known.say()
 
 
