@@ -145,3 +145,13 @@ def test_adapters_say_what_a_vector_store_holds(vex, folder):
     found = {each["kind"]: each for each in vex("adapters", "--json").json()["stores"]}
     assert found["pgvector"]["holds"]["named_vectors"] is True and found["jsonl"]["holds"] is None
     assert "any JSON but texts with NUL" in vex("adapters").out
+
+
+@pytest.mark.parametrize("password", ["p/hunter2", "p?hunter2", "p#hunter2", "p@x:hunter2/y", "12/hunter2"])
+def test_a_password_that_is_not_encoded_is_not_taken_for_a_host(vex, folder, password):
+    for kind, variable, place in (
+        ("pgvector", "PGVECTOR_URL", "postgres://me:{}@h/db"),
+        ("redis", "REDIS_URL", "redis://:{}@h/0"),
+    ):
+        ran = vex("export", "--from", kind, "-o", "out.vmig.jsonl", env={variable: place.format(password)})
+        assert ran.code == 2 and variable in ran.err and "%2F" in ran.err and "hunter2" not in ran.err

@@ -194,6 +194,9 @@ class ServerUrl(NamedTuple):
     password: str
 
 
+_ENCODED: Final = "characters such as / ? # @ % in a password are written %2F %3F %23 %40 %25 there"
+
+
 def parse_server_url(url: str, where: str) -> ServerUrl:
     """Return the parts of a URL such as ``postgresql://user:password@host:5432/database?sslmode=require``.
 
@@ -203,11 +206,15 @@ def parse_server_url(url: str, where: str) -> ServerUrl:
 
     match = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*)://([^?#]*)(?:\?([^#]*))?", url.strip())
     if match is None:
-        raise UsageError(f"{where}: expected a URL, SCHEME://HOST:PORT/…", code="bad-address")
+        raise UsageError(f"{where}: expected a URL, SCHEME://HOST:PORT/…; {_ENCODED}", code="bad-address")
     scheme, rest, query = match[1].lower(), match[2].rstrip("/"), match[3] or ""
     host, slash, path = rest.partition("/")
     userinfo, at, place = host.rpartition("@")
     user, _, password = userinfo.partition(":")
+    ports = [each.rpartition("]")[2].partition(":")[2] for each in place.split(",")]
+    if "@" in path + query or not all(each.isdecimal() for each in ports if each):
+        # What follows may be the rest of a password, so it is not shown.
+        raise UsageError(f"{where}: its host and port cannot be told from the rest; {_ENCODED}", code="bad-address")
     options = dict(parse_qsl(query, keep_blank_values=True))
     written = options.pop("password", "")
     password = unquote(password) or written
