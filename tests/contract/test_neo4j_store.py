@@ -31,6 +31,7 @@ from vexrepo.remotes.stores.neo4j_graph import Graph
 from vexrepo.remotes.stores.neo4j_schema import INDEXES
 from vexrepo.remotes.stores.neo4j_values import Kinds, holds
 from vexrepo.repository import Repository, Surroundings
+from vexrepo.storage.ahead import Readings
 from vexrepo.testing.stores import check_holds, plan_between
 
 CLOCK = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
@@ -566,7 +567,7 @@ def test_what_a_server_says_has_a_code(failing: list[tuple[int, str]], said: str
 
 
 def test_errors_of_the_driver_have_codes() -> None:
-    graph = Graph(Address("neo4j", "//localhost/agent"))
+    graph = Graph(Address("neo4j", "//localhost/agent"), Readings())
     for error, code in (
         (neo4j.exceptions.NotALeader("no"), "store-refused"),
         (neo4j.exceptions.SessionExpired("gone"), "store-unreachable"),

@@ -73,12 +73,12 @@ class Pool:
         """Wait for threads that were left, until a moment of ``time.monotonic``; return whether they have ended."""
         for each in self._threads:
             each.join(None if until is None else max(0.0, until - time.monotonic()))
-        return not self.is_alive
+        return self.has_ended
 
     @property
-    def is_alive(self) -> bool:
-        """Whether a thread of it runs."""
-        return any(each.is_alive() for each in self._threads)
+    def has_ended(self) -> bool:
+        """Whether it was left, and none of its threads runs any more."""
+        return self._is_left and not any(each.is_alive() for each in self._threads)
 
     def _run(self) -> None:
         while (told := self._told.get()) is not None:
@@ -120,7 +120,7 @@ class Readings:
 
     def add(self, pool: Pool) -> None:
         """Note that a pool works for the store."""
-        self._pools = [each for each in self._pools if each.is_alive]
+        self._pools = [each for each in self._pools if not each.has_ended]
         self._pools.append(pool)
 
     def end(self, longest_s: float | None) -> bool:

@@ -87,7 +87,7 @@ class Neo4jStore(PointStore):
                 f"{address}: similarity is {self._similarity!r:.40}, expected {' or '.join(SIMILARITIES)}",
                 code="bad-address",
             )
-        self.graph = Graph(address)
+        self.graph = Graph(address, self.readings)
         self.kinds = Kinds()
         self._report: Callable[[InvalidData], None] | None = None
         try:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from vexrepo.errors import StoreError, UsageError
 from vexrepo.remotes.stores.address import Address
-from vexrepo.storage.ahead import Shared
+from vexrepo.storage.ahead import Pool, Readings, Shared
 
 if TYPE_CHECKING:
     import neo4j
@@ -43,13 +43,17 @@ class Graph:
     """One database of a server.  Nothing is sent before it is asked; ``close`` ends the connections.
 
     Threads may ask it, one at a time.  The driver, closed while one of them is in the middle of an answer, would write
-    its farewell into the message under way: so it is closed by whoever asks last.
+    its farewell into the message under way: so it is closed by whoever asks last.  Interrupted in the middle of one, it
+    asks the server to begin anew, and waits for the answer of one that hangs for ever: so a thread of its own asks, and
+    who waits for that can be interrupted.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, readings: Readings) -> None:
         """Raises: UsageError (bad-address), StoreError (store-unreadable: no driver)."""
         self.address = address
-        self._one_asks = threading.RLock()
+        self._asker = Pool(1)
+        readings.add(self._asker)
+        self._asker_id: int | None = None  # of its thread
         self._shared = Shared(self._end)
         place, _, path = address.location.removeprefix("//").partition("/")
         parts = urlsplit(f"//{place}")
@@ -130,15 +134,17 @@ class Graph:
 
             return work(ask)
 
-        with self._session() as session:
+        def ask(session: neo4j.Session) -> T:
             done: T = getattr(session, method)(inside)
             return done
+
+        return self._ask(ask)
 
     def declare(self, statement: str) -> list[Row] | None:
         """Return the rows of a statement about the schema; None where the server does not know such a statement."""
         import neo4j.exceptions as of
 
-        with self._session() as session:
+        def ask(session: neo4j.Session) -> list[Row] | None:
             try:
                 return [each.values() for each in session.run(statement)]
             except of.Neo4jError as error:
@@ -146,10 +152,21 @@ class Graph:
                     return None
                 raise
 
+        return self._ask(ask)
+
+    def _ask(self, work: Callable[[neo4j.Session], T]) -> T:
+        def inside() -> T:
+            self._asker_id = threading.get_ident()
+            with self._session() as session:
+                return work(session)
+
+        if threading.get_ident() == self._asker_id:  # in the middle of some other work
+            return inside()
+        return self._asker.submit(inside).result()
+
     @contextlib.contextmanager
     def _session(self) -> Iterator[neo4j.Session]:
         with (
-            self._one_asks,
             self._shared.used(self._closed),
             self._asking(),
             self._driver.session(database=self.database) as session,
