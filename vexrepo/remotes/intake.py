@@ -117,7 +117,7 @@ def take_in(
         if isinstance(store, JsonlStore)
         else [_read_on(store, reading, described, kept)]
         if kept is not None and store.resumes
-        else [_read_store(store, reading, scratch)]
+        else _read_scan(store, reading, scratch)
     )
     if before is not None and store.describe().fingerprint != before:
         if not store.reads_snapshot:
@@ -284,9 +284,27 @@ class _Collector:
         return self.part
 
 
-def _read_store(store: Store, reading: Reading, scratch: Path) -> Part:
+def _read_scan(store: Store, reading: Reading, scratch: Path) -> list[Part]:
+    """Read a store by scanning it, half of it in a second process where it gives that."""
+    with store.halved() as other:
+        if other is None:
+            return [_read_store(store, reading, scratch, "run")]
+        quiet = replace(reading, advance=_ignore)
+        with Beside(_read_other, other, quiet, scratch) as second:
+            # Both halves take about as long, so this one's progress counts for two.
+            ours = replace(reading, advance=lambda amount: reading.advance(2 * amount))
+            first = _read_store(store, ours, scratch, "run-a")
+            return [first, second.result()]
+
+
+def _read_other(store: Store, reading: Reading, scratch: Path) -> Part:
+    with store:
+        return _read_store(store, reading, scratch, "run-b")
+
+
+def _read_store(store: Store, reading: Reading, scratch: Path, prefix: str) -> Part:
     problems: list[tuple[str, str]] = []
-    collector = _Collector(reading, scratch, "run")
+    collector = _Collector(reading, scratch, prefix)
     report = (lambda error: problems.append((error.code, str(error)))) if reading.skip_problems else None
     for batch in store.scan(report):
         rows = [Placed(item.record, item.place) for item in batch]

@@ -8,6 +8,7 @@ The contract suite every connector passes is ``vexrepo.testing.stores``.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -133,6 +134,15 @@ class Store(ABC):
         A record that cannot be read raises InvalidData with a message naming file, place and id; with
         ``on_problem`` it is reported there instead and left out.
         """
+
+    @contextlib.contextmanager
+    def halved(self) -> Iterator[Store | None]:
+        """Give a connector for a second process, forked from this one, that scans half of the records.
+
+        This one scans the other half as long as that is held, and both see one moment.  None where that gains nothing
+        or cannot be had: then this one scans all.  The second process closes what it was given.
+        """
+        yield None
 
     def scan_newest(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
         """As ``scan``, the newest records first where the store can tell, so that a reader may stop early."""

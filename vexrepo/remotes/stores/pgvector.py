@@ -8,6 +8,7 @@ nothing, and what an agent wrote since the table was read is never overwritten. 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -20,10 +21,11 @@ from vexrepo.errors import StoreError, UsageError
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Plan, Written
+from vexrepo.remotes.stores.base import Description, Plan, Store, Written
 from vexrepo.remotes.stores.pgvector_holding import OURS, capabilities_of, mapping_of
 from vexrepo.remotes.stores.pgvector_indexing import make_indexes
 from vexrepo.remotes.stores.pgvector_making import make_table, widen_table
+from vexrepo.remotes.stores.pgvector_pages import Pages, find_middle
 from vexrepo.remotes.stores.pgvector_record_rows import RecordWriter
 from vexrepo.remotes.stores.pgvector_records import RecordReader
 from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter
@@ -33,6 +35,7 @@ from vexrepo.remotes.stores.pgvector_wire import HEADER, TRAILER
 from vexrepo.remotes.stores.point_store import PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import RESERVED, Fields, Point
 from vexrepo.remotes.stores.profiles import MEM0_TABLE, profile_fields
+from vexrepo.storage.beside import is_worthwhile
 
 if TYPE_CHECKING:
     from psycopg import sql
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 TABLE: Final = "vex_memories"
 READ_ROWS: Final = 250
 SENT_ROWS: Final = 64
+SECOND_HALF: Final = 1 << 40  # places from here on are those of rows that a second process read
 # The rows with the transactions that wrote them: any change gives a row another place or another transaction.
 _STATE = """
 SELECT count(*), coalesce(sum(hashtextextended(ctid::text, xmin::text::bigint)), 0)::text
@@ -63,6 +67,7 @@ class PgvectorStore(PointStore):
         super().__init__(address, create=create)
         self._table: Table | None = None
         self._is_known = False  # whether there is a table, and which
+        self._pages: Pages | None = None  # those that are read, where others are read by a second process
         self._made = False
         self._written: str | None = None  # the fingerprint after what was written
         self._session = Session(address, self.where)
@@ -196,6 +201,41 @@ class PgvectorStore(PointStore):
         reader = RecordReader(table, self.fields())
         return map(reader.records, self._rows(reader))
 
+    @contextlib.contextmanager
+    def halved(self) -> Iterator[Store | None]:
+        """Give a connector for a second process: of two connections, each reads half of the table's pages.
+
+        Not where the store may be written: then this process has to know which ids there are.
+        """
+        table = self._find()
+        middle = None
+        if table is not None and not self.create and sys.platform == "linux" and is_worthwhile():
+            with self._session.transaction("read") as connection:
+                middle = find_middle(connection, self._place)
+        if middle is None:
+            yield None
+            return
+        fields = self.fields()  # asked before: that may read a few rows and leave the others
+        with self._session.doubled(self.table.identifier()) as session:
+            if session is None:
+                yield None
+                return
+            other = type(self)(self.address)
+            other._session, other._table, other._is_known = session, table, True
+            other.can, other._fields = self.can, fields
+            other._pages, other.first_place = Pages(middle, is_second=True), SECOND_HALF
+            self._pages = Pages(middle, is_second=False)
+            try:
+                yield other
+            finally:
+                self._pages = None
+
+    def place(self, place: int) -> str:
+        """Return words for a row."""
+        if place > SECOND_HALF:
+            return f"{super().place(place - SECOND_HALF)} of the second half of its pages"
+        return super().place(place)
+
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the rows of some ids."""
         reader = RowReader(self.table)
@@ -207,7 +247,7 @@ class PgvectorStore(PointStore):
         with (
             self._session.transaction("read") as connection,
             connection.cursor() as cursor,
-            cursor.copy(statement or reader.statement()) as copy,
+            cursor.copy(statement or reader.statement(pages=self._pages)) as copy,
             self._session.reading(connection),
         ):
             copy.set_types(reader.types())

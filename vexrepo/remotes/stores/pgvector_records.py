@@ -17,6 +17,7 @@ from orjson import dumps, loads
 from vexrepo.objects import canonical
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Vector
+from vexrepo.remotes.stores.pgvector_pages import Pages
 from vexrepo.remotes.stores.pgvector_rows import RowReader
 from vexrepo.remotes.stores.pgvector_table import Table
 from vexrepo.remotes.stores.pgvector_wire import decode_rows, dense_vectors
@@ -107,11 +108,15 @@ class RecordReader:
         is_ours = found == kinds and payload is not None and payload.type == "jsonb" and bool(table.reserved)
         return is_ours and is_one and table.is_plain and table.id.type == "text"
 
-    def statement(self) -> sql.Composed:
-        """Return the statement that sends the rows as they lie: no query is planned."""
+    def statement(self, pages: Pages | None = None) -> sql.Composed:
+        """Return the statement that sends the rows as they lie, all of them without a query, or those of some pages."""
         from psycopg import sql
 
         names = sql.SQL(", ").join(map(sql.Identifier, self._columns))
+        if pages is not None:
+            return sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT binary)").format(
+                names, self._name, pages.condition()
+            )
         return sql.SQL("COPY {} ({}) TO STDOUT (FORMAT binary)").format(self._name, names)
 
     def types(self) -> Sequence[str]:

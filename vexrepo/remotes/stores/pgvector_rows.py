@@ -18,6 +18,7 @@ from vexrepo.objects import canonical
 from vexrepo.objects.vector import Vector
 from vexrepo.remotes.stores.carry import is_same
 from vexrepo.remotes.stores.pgvector_columns import Column
+from vexrepo.remotes.stores.pgvector_pages import Pages
 from vexrepo.remotes.stores.pgvector_table import Table
 from vexrepo.remotes.stores.pgvector_wire import decode_vectors, encode_row, encode_vectors
 from vexrepo.remotes.stores.points import RESERVED, Point
@@ -38,8 +39,8 @@ class RowReader:
         self._table = table
         self._members = [(column, None if column.is_text else _parse) for column in table.members.values()]
 
-    def statement(self, ids: Sequence[str] | None = None) -> sql.Composed:
-        """Return the statement that sends the rows, or those of some ids."""
+    def statement(self, ids: Sequence[str] | None = None, pages: Pages | None = None) -> sql.Composed:
+        """Return the statement that sends the rows, those of some pages, or those of some ids."""
         from psycopg import sql
 
         table = self._table
@@ -49,7 +50,7 @@ class RowReader:
         if table.payload is not None:
             parts.append(sql.SQL("{}::text").format(sql.Identifier(table.payload.name)))
         parts += [column.as_text() if column.is_text else column.as_json() for column, _ in self._members]
-        only: sql.Composable = sql.SQL("")
+        only: sql.Composable = pages.condition() if pages is not None else sql.SQL("")
         if ids is not None:
             only = sql.SQL(" WHERE {} OPERATOR(pg_catalog.=) ANY({}::pg_catalog.text[]::{}[])").format(
                 sql.Identifier(table.id.name), sql.Literal(list(ids)), sql.SQL(table.id.type)

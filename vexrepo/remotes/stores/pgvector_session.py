@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from vexrepo.errors import StoreError
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.pgvector_errors import connection_parameters, store_error
 from vexrepo.remotes.stores.pgvector_stream import RowStream
@@ -31,6 +32,11 @@ LIBPQ: Final = frozenset(
 )  # what an address may say of the connection
 LOCK_WAIT: Final = "10s"
 _OWN_PATH: Final = "pg_catalog, pg_temp"
+_SETTINGS: Final = (
+    f"SET LOCAL search_path = {_OWN_PATH}; SET LOCAL statement_timeout = 0; SET LOCAL timezone = 'UTC'; "
+    "SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; "
+    "SET LOCAL datestyle = 'ISO'"
+)
 _PATH: Final = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::pg_catalog.text[]"
 
 
@@ -116,13 +122,48 @@ class Session:
             with connection.transaction():
                 if self._path is None:
                     self._path = connection.execute(_PATH).fetchone()
-                connection.execute(
-                    f"SET LOCAL search_path = {_OWN_PATH}; "
-                    f"SET LOCAL lock_timeout = '{LOCK_WAIT}'; SET LOCAL statement_timeout = 0; "
-                    "SET LOCAL timezone = 'UTC'; SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL bytea_output = 'hex'; "
-                    "SET LOCAL extra_float_digits = 1; SET LOCAL datestyle = 'ISO'"
-                )
+                connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'; {_SETTINGS}".encode())
                 yield connection
+
+    @contextlib.contextmanager
+    def doubled(self, table: sql.Identifier) -> Iterator[Session | None]:
+        """Give a session of another connection, for a second process; both see the same moment until this is left.
+
+        Everything asked meanwhile is within one transaction.  The table is held first: one that is written anew would
+        seem empty to whoever looks from an earlier moment.  None where the server does not give all that.
+        """
+        import psycopg
+        from psycopg import sql
+
+        connection = self.connection
+        other, is_made = Session(self._address, self._where), False
+        other._path = self._path
+        other.__dict__["_parameters"] = self._parameters
+        with contextlib.suppress(psycopg.Error, StoreError):
+            _begin(connection)
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table))
+            row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
+            second = other.connection
+            _begin(second)
+            second.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0] if row else "")))
+            is_made = True
+        if not is_made:
+            other.close()
+            with self.wrapped("read"):
+                connection.rollback()
+            yield None
+            return
+        try:
+            yield other
+            with self.wrapped("read"):
+                connection.execute("COMMIT")
+        except BaseException:
+            # Whatever is under way ends; another connection is made when it is needed.
+            self.close()
+            self._connections.clear()
+            raise
+        finally:
+            other.close()
 
     @contextlib.contextmanager
     def as_the_user(self) -> Iterator[None]:
@@ -168,3 +209,11 @@ class Session:
         """End the connections."""
         for each in self._connections:
             each.close()
+
+
+def _begin(connection: psycopg.Connection[Any]) -> None:
+    """Begin a transaction that sees one moment."""
+    connection.execute(
+        f"BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '{LOCK_WAIT}'; {_SETTINGS}; "
+        "SET LOCAL idle_in_transaction_session_timeout = 0".encode()  # one of two waits for the other
+    )

@@ -72,6 +72,7 @@ class PointStore(Store):
     most_at_once: ClassVar[int] = 1 << 10  # but no more than this; one: the next batch is made while it is written
     writes_whole: ClassVar[bool] = False  # ``writing`` takes back all that was written where something goes wrong
     is_forkable: ClassVar[bool] = False
+    first_place = 0  # the place before that of the first point
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address)
@@ -289,7 +290,7 @@ class PointStore(Store):
         """Yield the records after a cursor in batches, each with the cursor after it."""
         is_there = self.exists()  # asked first: what a collection is like says what its ids are
         names = Names(self._settled_can()) if self.create and cursor is None and not is_there else None
-        place = cursor.place if cursor is not None else 0
+        place = cursor.place if cursor is not None else self.first_place
         if is_there:
             if cursor is not None:
                 self.fields()  # as its first points say
