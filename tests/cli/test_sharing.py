@@ -175,6 +175,18 @@ def test_a_sealed_export_is_imported_at_once(vex: Vex, memory: Memory, people: P
     assert ran.json()["written"] == 4
 
 
+def test_the_policy_for_where_a_sealed_file_lies_counts(vex: Vex, memory: Memory, people: People) -> None:
+    """Anybody can seal for a public key: what is inside is no better than what lies there unsealed."""
+    Path("inbox").mkdir()
+    assert vex("export", "--from", memory.path.name, "--seal-to", "bob", "-o", "inbox/out").code == 0
+    people.act_as("bob")
+    assert vex("trust", "policy", "inbox", "trusted", "--user").code == 0
+    ran = vex("import", "inbox/out.vmig.sealed", "--to", "vektor:bob.db")
+    assert ran.code == 1 and "[signature-missing]" in ran.err and not Path("bob.db").exists()
+    assert vex("trust", "policy", "inbox", "auto", "--user").code == 0
+    assert vex("import", "inbox/out.vmig.sealed", "--to", "vektor:bob.db").code == 0
+
+
 def test_a_proof_travels_sealed(vex: Vex, memory: Memory, people: People) -> None:
     assert vex("init", "--store", memory.path.name).code == 0
     assert vex("commit", "-m", "x").code == 0

@@ -199,17 +199,19 @@ def import_(edge: Edge, /, **given: Any) -> int:
     flags = given_flags(edge, given)
     if given["path"] is not None and given["source"] is not None:
         return _import(edge, flags, given, _of_kind(edge, flags, given["path"], given["source"]))
-    with sharing.opened(edge, given["path"] or given["source"] or "jsonl") as text:
-        return _import(edge, flags, given, _place(edge, flags, text, "source", file=True))
+    named = given["path"] or given["source"] or "jsonl"
+    with sharing.opened(edge, named) as text:
+        sealed = Path(named) if text != named else None
+        return _import(edge, flags, given, _place(edge, flags, text, "source", file=True), sealed)
 
 
-def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Address) -> int:
+def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Address, sealed: Path | None = None) -> int:
     target = _place(edge, flags, given["target"] or _default_kind(edge), "target")
     flags.check_used()
     request = _request(
         edge, given, rename=given["rename"], link=not given["skip_graph"], namespaces=given["namespaces"]
     )
-    done = _let_in(edge, given, source, target, request)
+    done = _let_in(edge, given, source, target, request, sealed)
     return _report(edge, "imported", done, request, given["as_json"])
 
 
@@ -393,12 +395,25 @@ def _query(text: str | None) -> tuple[float, ...] | None:
     return tuple(map(float, found))
 
 
-def _let_in(edge: Edge, given: dict[str, Any], source: Address, target: Address, request: Request) -> Transferred:
-    """Move what comes from elsewhere, if the gate lets it in.  Raises: Refused, UsageError (file-exists)."""
+def _let_in(
+    edge: Edge,
+    given: dict[str, Any],
+    source: Address,
+    target: Address,
+    request: Request,
+    sealed: Path | None = None,
+) -> Transferred:
+    """Move what comes from elsewhere, if the gate lets it in.
+
+    What was opened from a sealed file comes from where that lies, not from where it was opened to: the policy for
+    that place counts.  Raises: Refused, UsageError (file-exists).
+    """
     from vexrepo.cli.admission import guard_for, keep_apart
+    from vexrepo.remotes.stores.address import Address
 
     _check_no_workspace(edge, target)
-    guard = guard_for(edge, source, given["policy"], given["grant_file"])
+    place = source if sealed is None else Address("jsonl", str(sealed))
+    guard = guard_for(edge, place, given["policy"], given["grant_file"])
     try:
         done = _run(edge, source, target, request, guard=guard)
     except Refused as error:
