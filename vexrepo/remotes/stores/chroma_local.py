@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -66,15 +67,27 @@ class ChromaFolder(LocalService):
                 return engine._count(collection, **place)
             case "get":
                 found = engine._get(collection, **body, **place)
-                columns = {name: found[name] for name in ("ids", "embeddings", "metadatas", "documents", "uris")}
-                if columns["embeddings"] is not None:
-                    columns["embeddings"] = [each and json_numbers(each) for each in columns["embeddings"]]
-                return columns
+                columns = {name: found[name] for name in ("ids", "metadatas", "documents", "uris")}
+                embeddings = found.pop("embeddings")
+                return {**columns, "embeddings": embeddings if embeddings is None else _rows(embeddings)}
             case "delete":
                 engine._delete(collection, ids=body["ids"], **place)
             case "upsert":
                 engine._upsert(collection, **body, **place)
         return {}
+
+
+def _rows(embeddings: list[Any]) -> list[Any]:
+    """Return embeddings as rows of float32, which they are; as lists, as in JSON, where one has no finite numbers.
+
+    At once: the collector walks through each list as long as it is there.
+    """
+    import numpy as np
+
+    rows = [each and struct.pack(f"<{len(each)}f", *each) for each in embeddings]
+    if np.isfinite(np.frombuffer(b"".join([row for row in rows if row]), "<f4")).all():
+        return rows
+    return [each and json_numbers(each) for each in embeddings]
 
 
 def _described(model: Any) -> dict[str, Any]:
