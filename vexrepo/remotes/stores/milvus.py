@@ -42,7 +42,7 @@ from vexrepo.remotes.stores.point_store import LEFT_S, Point, PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.storage.ahead import Pool, one_ahead
 
-_PAGE_BYTES: Final = 2 << 20  # of a page of rows with some 2 KB beside their vectors; larger ones fragment the heap
+_PAGE_BYTES: Final = 4 << 20  # of a page of rows with 2 KB beside their vectors; less is slow, more fragments the heap
 _LOAD_S: Final = 600.0  # a large collection takes minutes
 _MOST_ROWS: Final = 5_000  # of a page; the server gives 16,384
 # Rows in the order of their keys, none left out; vectors as arrays.
