@@ -189,7 +189,7 @@ def test_messages_name_the_nearest_name_and_where_history_ends(story: Story) -> 
     for text, words in [
         ("mian", ["did you mean main"]),
         ("HEAD~9", ["commits back", story.one.short]),
-        ("HEAD^2", ["1 parents", story.last.short]),
+        ("HEAD^2", ["1 parent,", story.last.short]),
         ("@{9}", ["4 values"]),
         ("@{1 year ago}", ["2026-11-17"]),
         ("@{soon}", ["yesterday"]),
