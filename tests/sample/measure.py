@@ -1,20 +1,23 @@
-"""Measures the checks with the labelled sample and writes the table of docs/explanation/checks.md.
+"""Measures the checks with the labelled sample and writes the tables of docs/explanation/checks.md.
 
     python -m tests.sample.measure [--write] [--misses CHECK]
 
 A memory counts as found where the check has a warning or veto for it.  Precision is over memories labelled for the
-check and ordinary ones; a memory labelled for another check counts for neither.
+check and ordinary ones; a memory labelled for another check counts for neither.  So for batches, of those checks that
+look at what comes in together.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.sample.batches import read_batches
 from tests.sample.loading import PARTS, read_part
 from vexrepo.hooks.check import Severity
 from vexrepo.hooks.registry import make_check
@@ -22,6 +25,7 @@ from vexrepo.hooks.registry import make_check
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "checks.md"
 START, END = "<!-- measured by tests/sample/measure.py -->\n", "<!-- end -->\n"
 MEASURED = ("secrets", "injection", "pii")
+MEASURED_BY_BATCH = ("schema", "drift")
 
 
 @dataclass(slots=True)
@@ -69,8 +73,31 @@ def measure(part: str, name: str, settings: Mapping[str, Any] | None = None) -> 
     return figures
 
 
+@functools.cache
+def measure_batches(name: str) -> Figures:
+    """Return how a check does on the labelled batches."""
+    figures = Figures()
+    for number, batch in enumerate(read_batches()):
+        if batch.check not in (name, ""):
+            continue
+        check = make_check(name, {})
+        check.enter(batch.around)
+        severities = [each.severity for each in (*check.look(batch.changes), *check.finish(None))]
+        is_found = max(severities, default=Severity.NOTE) >= Severity.WARNING
+        if batch.check:
+            figures.found += is_found
+            figures.missed += not is_found
+            figures.by_kind[f"{batch.kind} {'found' if is_found else 'missed'}"] += 1
+        else:
+            figures.ordinary += 1
+            figures.false += is_found
+        if bool(batch.check) != is_found:
+            figures.places.append(f"batch {number}: {batch.kind}")
+    return figures
+
+
 def table() -> str:
-    """Return the table of all figures, in Markdown."""
+    """Return the tables of all figures, in Markdown."""
     lines = [
         "| check | part | should be found | found | ordinary memories | falsely found | precision | recall | refused |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -83,6 +110,17 @@ def table() -> str:
                 f"| `{name}` | {part.replace('_', ' ')} | {got.found + got.missed} | {got.found} | {got.ordinary} "
                 f"| {got.false} | {got.precision:.3f} | {got.recall:.3f} | {refused} |"
             )
+    lines += [
+        "",
+        "| check | batches that should be found | found | ordinary batches | falsely found | precision | recall |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in MEASURED_BY_BATCH:
+        got = measure_batches(name)
+        lines.append(
+            f"| `{name}` | {got.found + got.missed} | {got.found} | {got.ordinary} | {got.false} | {got.precision:.3f} "
+            f"| {got.recall:.3f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -93,13 +131,15 @@ def page_with(text: str, table_text: str) -> str:
 
 
 def main() -> None:
-    """Print the table, or write it."""
+    """Print the tables, or write them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/explanation/checks.md")
-    parser.add_argument("--misses", metavar="CHECK", help="the places in the tuned part where a check is wrong")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/explanation/checks.md")
+    parser.add_argument("--misses", metavar="CHECK", help="where a check is wrong, in the tuned part or the batches")
     given = parser.parse_args()
     if given.misses:
-        print("\n".join(measure("tuned", given.misses).places))
+        of_batches = given.misses in MEASURED_BY_BATCH
+        got = measure_batches(given.misses) if of_batches else measure("tuned", given.misses)
+        print("\n".join(got.places))
         return
     found = table()
     print(found)

@@ -26,6 +26,13 @@ def test_precision_and_recall_stay_above_their_floors(name, part):
     assert got.precision >= precision and got.recall >= recall, (got.precision, got.recall, got.places)
 
 
+@pytest.mark.parametrize(("name", "precision", "recall"), [("schema", 0.98, 0.98), ("drift", 0.98, 0.9)])
+def test_precision_and_recall_of_batches_stay_above_their_floors(name, precision, recall):
+    got = measure.measure_batches(name)
+    assert got.precision >= precision and got.recall >= recall, (got.precision, got.recall, got.places)
+    assert got.ordinary > 50 and got.found > 30
+
+
 def test_no_ordinary_memory_is_refused():
     for name in ("secrets", "injection"):
         for part in PARTS:
