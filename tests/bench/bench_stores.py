@@ -3,8 +3,9 @@
     python tests/bench/bench_stores.py [KIND …] [--only read,write,status,many,memory] [--records 20000] [--runs 5]
 
 Each kind is a module of ``peers``: it starts its engine and ends it again.  Vex and the script take turns in one
-process, whose collector looks for cycles as seldom as that of the command does, and the median of the runs is printed
-with the ratio of the rates (1 is as fast, 0.5 half as fast).  The script
+process, each with the collector set as where it runs: as the command sets it, and as Python does for a script; with
+``--one-collector`` both as the command.  The median of the runs is printed with the ratio of the rates (1 is as fast,
+0.5 half as fast).  The script
 knows its store and the memories, and has nothing to do but the transfer; vex makes whole records, hashes and checks
 them, and looks at each before the first is written.
 
@@ -47,6 +48,7 @@ from vexrepo.remotes.stores.registry import open_store  # noqa: E402
 from vexrepo.repository import Repository, Surroundings  # noqa: E402
 
 VEX = [sys.executable, "-m", "vexrepo.cli"]
+COLLECTORS = {"vex": COLLECTOR, "script": gc.get_threshold()}
 PARTS = ("read", "write", "status", "many", "memory")
 
 
@@ -65,6 +67,7 @@ def turns(runs: int, **each: Callable[[], float]) -> dict[str, float]:
     found: dict[str, list[float]] = {name: [] for name in each}
     for _ in range(runs):
         for name, what in each.items():
+            gc.set_threshold(*COLLECTORS["vex" if name == "vex" else "script"])
             found[name].append(what())
     return {name: statistics.median(values) for name, values in found.items()}
 
@@ -194,8 +197,10 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=200_000)
     parser.add_argument("--dims", type=int, default=384)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--one-collector", action="store_true")
     given = parser.parse_args()
-    gc.set_threshold(*COLLECTOR)
+    if given.one_collector:
+        COLLECTORS["script"] = COLLECTOR
     only = given.only.split(",")
     if unknown := sorted({*only} - {*PARTS} | {*given.kinds} - {*kinds}):
         parser.error(f"unknown: {', '.join(unknown)}")
