@@ -95,14 +95,18 @@ class Reader:
         assert not self._thread.is_alive()
 
 
+def wait_at_closing(monkeypatch: pytest.MonkeyPatch, longest_s: float) -> None:
+    for module in (point_store, milvus):
+        monkeypatch.setattr(module, "LEFT_S", longest_s)
+
+
 @pytest.mark.parametrize("live", READ_BY_THREADS, indirect=True)
 def test_a_store_closes_while_its_server_hangs_and_lets_go_later(
     live: Live, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = address(live, proxy)
     fill(where)
-    monkeypatch.setattr(point_store, "LEFT_S", 0.01)
-    monkeypatch.setattr(milvus, "LEFT_S", 0.01)
+    wait_at_closing(monkeypatch, 0.01)
     store = open_store(where)
     cuts = proxy.cuts
     cuts.held_at = cuts.answered_bytes
@@ -123,8 +127,7 @@ def test_a_read_that_is_left_in_the_middle_ends_with_the_store(
 ) -> None:
     where = address(live, proxy)
     fill(where)
-    monkeypatch.setattr(point_store, "LEFT_S", 120)
-    monkeypatch.setattr(milvus, "LEFT_S", 120)
+    wait_at_closing(monkeypatch, 120)
     with open_store(where) as store:
         left = store.scan()
         next(left)

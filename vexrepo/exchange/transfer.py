@@ -86,8 +86,8 @@ def transfer_from(
             expected = None
             if not (done.was_empty or goal.rewrites or request.mix_models):
                 expected = stream.refuse_others(goal)
+            config = origin.describe().config if origin.kind == goal.kind else {}
             if request.dry_run:
-                config = origin.describe().config if origin.kind == goal.kind else {}
                 goal.rehearse(Plan(stream.records, (), stream.records, config=config))
                 done.edges = _count_edges(origin, goal, request)
                 return done
@@ -111,7 +111,7 @@ def transfer_from(
                 lines=stream.lines if isinstance(goal, JsonlStore) else None,
                 edge_upserts=edges,
                 edges=lambda: chain(stays.edges, edges),
-                config=origin.describe().config if origin.kind == goal.kind else {},
+                config=config,
                 expected=expected,
                 advance=advance_writing,
                 now_us=now_us,

@@ -222,9 +222,7 @@ def _check_replaces_none(address: Address, records: Iterable[Record], number: in
 
 
 def _target(edge: Edge, entry: Kept, target: str | None) -> Address:
-    from pathlib import Path
-
-    from vexrepo.remotes.stores.registry import connector
+    from vexrepo.remotes.stores.registry import writes_anew
 
     if target is not None:
         address = edge.address(target)
@@ -232,8 +230,7 @@ def _target(edge: Edge, entry: Kept, target: str | None) -> Address:
         address = edge.address(entry.report.target["address"])
     else:
         address = edge.repository().workspace()
-    found = connector(address.kind)
-    if found.rewrites and not found.keeps_others and Path(address.location).exists():
+    if writes_anew(address):
         raise UsageError(
             f"{address} is a file, which would be written anew with these memories only; name a store or a new file "
             "with --to",

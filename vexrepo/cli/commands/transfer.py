@@ -430,11 +430,9 @@ def _let_in(
 
 def _check_no_workspace(edge: Edge, target: Address) -> None:
     """Refuse to write the agent's own file anew: all it holds and no commit has would be gone."""
-    from vexrepo.remotes.stores.registry import connector
+    from vexrepo.remotes.stores.registry import writes_anew
 
-    found = connector(target.kind)
-    is_anew = found.rewrites and not found.keeps_others and Path(target.location).exists()
-    if is_anew and edge.find() is not None and edge.repository().is_workspace(target):
+    if writes_anew(target) and edge.find() is not None and edge.repository().is_workspace(target):
         raise UsageError(
             f"{target} is the workspace of this repository, and would hold nothing but what comes in: a file is "
             "written anew.  Name another file; or bring it in as commits: vex remote add NAME SOURCE, vex pull NAME "

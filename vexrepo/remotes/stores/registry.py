@@ -5,6 +5,8 @@ Built-in connectors are listed here; others come from the entry-point group ``ve
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vexrepo.errors import StoreError
 from vexrepo.remotes.plugins import Plugins
 from vexrepo.remotes.stores.address import Address
@@ -45,6 +47,12 @@ def connector(kind: str) -> type[Store]:
     """Return the connector class for a kind of store.  Raises: UsageError (unknown-store)."""
     found: type[Store] = _STORES.find(kind)
     return found
+
+
+def writes_anew(address: Address) -> bool:
+    """Whether there is a file that a transfer would write anew, so that only what it brings is in it afterwards."""
+    found = connector(address.kind)
+    return found.rewrites and not found.keeps_others and Path(address.location).exists()
 
 
 def open_store(address: Address, *, create: bool = False) -> Store:
