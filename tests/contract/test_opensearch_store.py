@@ -22,12 +22,12 @@ from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import from_json
 from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.http import Patience
-from vexrepo.remotes.stores import opensearch, point_store
+from vexrepo.remotes.stores import opensearch_pages, point_store
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.jsonl import JsonlStore
 from vexrepo.remotes.stores.opensearch import OpenSearchStore
+from vexrepo.remotes.stores.opensearch_mapping import capabilities, fits, holds, holds_name, read_vectors
 from vexrepo.remotes.stores.registry import open_store
-from vexrepo.remotes.stores.search_mapping import capabilities, fits, holds, holds_name, read_vectors
 from vexrepo.repository import Repository, Surroundings
 from vexrepo.storage.ahead import Pool
 from vexrepo.testing.stores import check_holds, plan_between
@@ -435,7 +435,7 @@ def test_an_index_that_keeps_no_documents_or_stands_for_several_is_refused(front
 def test_pages_shrink_where_documents_are_large_and_nothing_is_missed(
     front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opensearch, "_PAGE_BYTES", 100_000)
+    monkeypatch.setattr(opensearch_pages, "_PAGE_BYTES", 100_000)
     index = new_index()
     long = [from_json({"id": str(n), "text": "x" * 1000, "vector": [1.0, 2]}) for n in range(700)]
     fill(front.address(index), long)
