@@ -17,7 +17,7 @@ from tests.contract.moving import memory
 from tests.contract.servers import SERVERS, Live
 from tests.hosting.proxy import Cuts, Proxy, proxy_to
 from vexrepo.errors import StoreError, VexError
-from vexrepo.remotes.stores import milvus, neo4j, opensearch_pages, pinecone, point_store, qdrant, redis
+from vexrepo.remotes.stores import milvus, neo4j, opensearch_pages, pinecone_pages, point_store, qdrant, redis
 from vexrepo.remotes.stores.address import Address, parse_address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.point_store import PointStore
@@ -34,7 +34,7 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
         (milvus, "_MOST_ROWS", 50),
         (neo4j, "_PAGE", 50),
         (opensearch_pages, "_MOST_POINTS", 64),
-        (pinecone, "_PAGE", 50),
+        (pinecone_pages, "_PAGE", 50),
         (qdrant, "_MOST_POINTS", 64),
         (redis, "SAMPLE", 50),
     ):

@@ -10,59 +10,46 @@ remotes/STORES.md.
 from __future__ import annotations
 
 import re
-import struct
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
+from typing import Any, ClassVar
 
-import numpy as np
 import orjson
 
-from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.errors import StoreError, UsageError
 from vexrepo.objects.record import Record
-from vexrepo.objects.vector import MAIN, Space, Vector
+from vexrepo.objects.vector import Space
 from vexrepo.remotes.answer import Answer
-from vexrepo.remotes.http import HttpClient, segment
+from vexrepo.remotes.http import HttpClient
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
-from vexrepo.remotes.stores.json_numbers import placed, single, take_numbers
 from vexrepo.remotes.stores.pinecone_index import (
     CLOUDS,
     MAX_DIMS,
     METRICS,
     MOST_METADATA_BYTES,
     NAME,
-    NOTHING_SPARSE,
-    SPARSE,
     TYPES,
     Index,
     creation,
     read_config,
     read_index,
 )
+from vexrepo.remotes.stores.pinecone_pages import Pages
+from vexrepo.remotes.stores.pinecone_records import encode_record
+from vexrepo.remotes.stores.pinecone_samples import Samples
 from vexrepo.remotes.stores.point_store import Point, Wanted, cannot_hold
-from vexrepo.remotes.stores.points import BadPoint
-from vexrepo.storage.ahead import reading_ahead
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 _VERSION = "2025-10"  # of the interface
 _CONTROL = "api.pinecone.io"
-_VALUES = b'"values":['
 _DEFAULT = "__default__"  # another name of the namespace without a name
-_PAGE = 100  # ids of one list, the most there is
-_URL_BYTES = 6000  # of the ids in one fetch
 _REQUEST_BYTES = 2_000_000
 _MOST_DELETED = 1000
 _LOOKS = 40  # for what was written, some 70 s
-_SAMPLES = 8
 _TOO_LARGE = re.compile(r"too large|size .*exceed|maximum supported size|maximum batch size", re.IGNORECASE)
 
 
@@ -91,8 +78,7 @@ class PineconeStore(HttpPointStore):
         self._is_known = False
         self._count = 0  # records that were read, with what was written since
         self._expected: int | None = None  # records after a write that cannot be seen yet
-        self._written: deque[Point] = deque(maxlen=_SAMPLES)
-        self._removed: deque[str] = deque(maxlen=_SAMPLES)
+        self._samples = Samples()
         self._lock = threading.Lock()
         self._has_told = False
         self._metric = self._choice("metric", METRICS)
@@ -263,126 +249,22 @@ class PineconeStore(HttpPointStore):
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
         """Yield the records whose ids come after one: all are listed, which is in order, and those are fetched."""
         count = 0
-        at_once = max(1, self.address.reach.concurrency)
-        under_way: deque[Future[list[Point]]] = deque()
-        with reading_ahead(at_once, self.readings) as pool:
-            for ids in self._pages(last):
-                under_way.append(pool.submit(self._fetch, ids))
-                if len(under_way) > at_once:
-                    points = under_way.popleft().result()
-                    count += len(points)
-                    yield points
-            while under_way:
-                points = under_way.popleft().result()
-                count += len(points)
-                yield points
-            self._count = count
-
-    def _pages(self, last: str) -> Iterator[list[str]]:
-        """Yield the ids of the namespace that come after one, as many as one fetch takes."""
-        query = {"limit": str(_PAGE), **self._of_namespace}
-        while True:
-            answer = self.ask("GET", "/vectors/list", query=query, also={404})
-            found = answer.fields()
-            if answer.status == 404:
-                if found.number("code") is None:
-                    raise self.http.nonsense(f"{answer.where} is not there, and what answers is not Pinecone")
-                return  # no such namespace
-            batch: list[str] = []
-            size = 0
-            for each in found.parts("vectors"):
-                identifier = each.need_text("id")
-                if identifier <= last:
-                    continue
-                size += len(quote(identifier, safe="")) + 5
-                if batch and size > _URL_BYTES:
-                    yield batch
-                    batch, size = [], len(quote(identifier, safe="")) + 5
-                batch.append(identifier)
-            if batch:
-                yield batch
-            pages = found.part("pagination")
-            token = None if pages is None else pages.text("next")
-            if not token:
-                return
-            if token == query.get("paginationToken"):
-                raise self.http.nonsense(f"{answer.where} gives the same page again and again")
-            query["paginationToken"] = token
+        for points in self._pages.read_after(last):
+            count += len(points)
+            yield points
+        self._count = count
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the records of some ids, in as many requests as an address has room for."""
-        found: list[Point] = []
-        batch: list[str] = []
-        size = 0
-        for each in (*ids, None):
-            length = 0 if each is None else len(quote(each, safe="")) + 5
-            if batch and (each is None or size + length > _URL_BYTES):
-                found += self._fetch(batch)
-                batch, size = [], 0
-            if each is not None:
-                batch.append(each)
-                size += length
-        return found
+        return self._pages.find(ids)
 
-    def _fetch(self, ids: Sequence[str]) -> list[Point]:
-        """Return records by id.  One that is listed and not there may come a moment later, or be gone."""
-        found: dict[str, Point] = {}
-        left = list(ids)
-        for attempt in range(1, 4):
-            query = "&".join(f"ids={quote(each, safe='')}" for each in left)
-            if self.path:
-                query += f"&namespace={segment(self.path)}"
-            answer = self.ask("GET", f"/vectors/fetch?{query}")
-            vectors, rows = self._read_page(answer)
-            found |= {
-                name: self._point(name, each, row) for (name, each), row in zip(vectors.items(), rows, strict=True)
-            }
-            left = [each for each in left if each not in found]
-            if not left:
-                break
-            if attempt < 3:
-                self.patience.sleep(0.2 * attempt)
-        return [found[each] for each in ids if each in found]
+    @property
+    def _pages(self) -> Pages:
+        return Pages(self, self.path, is_sparse=self._is_sparse)
 
-    def _read_page(self, answer: Answer) -> tuple[Mapping[str, Any], Sequence[bytes | None]]:
-        """Return the records of an answer by id and of each the numbers of its vector, where they were taken out."""
-        taken = take_numbers(answer.body, _VALUES)
-        if taken is not None:
-            vectors = self._vectors(answer, taken[0])
-            rows = placed(list(vectors.values()), "values", taken[1])
-            if rows is not None:
-                return vectors, rows
-        vectors = self._vectors(answer, answer.json())
-        return vectors, [None] * len(vectors)
-
-    def _vectors(self, answer: Answer, value: Any) -> Mapping[str, Any]:
-        vectors = answer.fields_of(value).part("vectors")
-        if vectors is None:
-            raise self.http.nonsense(f"{answer.where} does not answer as Pinecone does: no vectors")
-        return vectors.value
-
-    def _point(self, identifier: str, value: Any, row: bytes | None = None) -> Point:
-        """Return the point of a record; ``row``: its vector, where the record has only its place."""
-        vectors: list[Vector] = []
-        try:
-            values, sparse, payload = value.get("values"), value.get("sparseValues"), value.get("metadata")
-            if row is not None:
-                vectors.append(single(MAIN, row))
-            elif values:
-                row = struct.pack(f"<{len(values)}f", *values)
-                vectors.append(Vector(Space(MAIN, "dense", None, len(values), "f32"), row))
-            if sparse and (sparse["indices"], sparse["values"]) != NOTHING_SPARSE:
-                places, weights = sparse["indices"], sparse["values"]
-                row = struct.pack(f"<{len(places)}I{len(weights)}f", *places, *weights)
-                if len(places) != len(weights):
-                    raise ValueError("as many places as values")
-                name = MAIN if self._index is not None and self._index.is_sparse else SPARSE
-                vectors.append(Vector(Space(name, "sparse", None, 0, "f32"), row))
-        except (struct.error, TypeError, ValueError, AttributeError, LookupError):
-            why = "its vector has something else than numbers in it"
-            return BadPoint.of(identifier, InvalidData(why, code="vector-type"))
-        payload = payload if isinstance(payload, dict) else {}
-        return Point(identifier, {name: _number(each) for name, each in payload.items()}, tuple(vectors))
+    @property
+    def _is_sparse(self) -> bool:
+        return self._index is not None and self._index.is_sparse
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -441,8 +323,7 @@ class PineconeStore(HttpPointStore):
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Note what is written, to see that it is there at the end."""
-        self._written.clear()
-        self._removed.clear()
+        self._samples.clear()
         self._expected = None
         yield
 
@@ -450,8 +331,9 @@ class PineconeStore(HttpPointStore):
         """Write records, in as many requests as their bytes ask for."""
         parts: list[bytes] = []
         size = 0
+        is_sparse = self._is_sparse
         for point in points:
-            part = self._encoded(point)
+            part = encode_record(point, is_sparse=is_sparse)
             if parts and size + len(part) + 1 > _REQUEST_BYTES:
                 self._post(parts)
                 parts, size = [], 0
@@ -459,26 +341,13 @@ class PineconeStore(HttpPointStore):
             size += len(part) + 1
         if parts:
             self._post(parts)
-        self._written.append(points[-1])
+        self._samples.note_written(points[-1])
 
     def insert(self, points: Sequence[Point]) -> None:
         """Write records that are new."""
         self.upsert(points)
         with self._lock:
             self._count += len(points)
-
-    def _encoded(self, point: Point) -> bytes:
-        value: dict[str, Any] = {"id": point.id, "metadata": point.payload}
-        for space, row in point.vectors:
-            if space.kind == "dense":
-                value["values"] = np.frombuffer(row, "<f4")
-                continue
-            count = len(row) // 8
-            places, weights = np.frombuffer(row[: 4 * count], "<u4"), np.frombuffer(row[4 * count :], "<f4")
-            value["sparseValues"] = {"indices": places, "values": weights}
-        if self._index is not None and self._index.is_sparse and "sparseValues" not in value:
-            value["sparseValues"] = dict(zip(("indices", "values"), NOTHING_SPARSE, strict=True))
-        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _post(self, parts: list[bytes]) -> None:
         head = b'{"namespace":' + orjson.dumps(self.path) + b"," if self.path else b"{"
@@ -505,11 +374,11 @@ class PineconeStore(HttpPointStore):
             if answer.status == 404 and answer.fields().number("code") is None:
                 raise self.http.nonsense(f"{answer.where} is not there, and what answers is not Pinecone")
             self._count -= len(some)
-            self._removed.append(some[-1])
+            self._samples.note_removed(some[-1])
 
     def finish(self) -> None:
         """Wait until what was written can be seen, so that nobody takes the state before for an edit."""
-        if not self._written and not self._removed:
+        if not self._samples:
             return
         self._expected = self._count
         for attempt in range(_LOOKS):
@@ -523,34 +392,10 @@ class PineconeStore(HttpPointStore):
         )
 
     def _is_seen(self) -> bool:
-        for point in self._written:
-            found = self._fetch([point.id])
-            is_alike = found and found[0].payload.keys() == point.payload.keys() and self._is_same(point, found[0])
-            if not is_alike or not self._is_listed(point.id):
-                return False
-        if any(self._is_listed(each) for each in self._removed):
-            return False
-        return self._counted() == self._expected
-
-    def _is_same(self, written: Point, found: Point) -> bool:
-        if any(found.payload[name] != value for name, value in written.payload.items()):
-            return False
-        pairs = zip(written.vectors, found.vectors, strict=False)
-        return len(written.vectors) == len(found.vectors) and all(self.can.alters.is_same(*pair) for pair in pairs)
-
-    def _is_listed(self, identifier: str) -> bool:
-        query = {"limit": "1", "prefix": identifier, **self._of_namespace}
-        answer = self.ask("GET", "/vectors/list", query=query, also={404})
-        found = [] if answer.status == 404 else answer.fields().parts("vectors")
-        return any(each.text("id") == identifier for each in found)
+        return self._samples.are_seen(self._pages, self.can.alters) and self._counted() == self._expected
 
 
 @lru_cache(maxsize=256)
 def _said(space: Space) -> int:
     """Return how many bytes say which vector a carried one is, at most."""
     return 2 * len(space.encode()) + 100
-
-
-def _number(value: Any) -> Any:
-    """Return a double that is a whole number as that: it is the same, and quicker to write as JSON."""
-    return int(value) if type(value) is float and value.is_integer() and abs(value) < 1 << 53 else value
