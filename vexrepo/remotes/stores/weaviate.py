@@ -7,51 +7,30 @@ manhattan) for a class that is to be made.  Mapping: remotes/STORES.md.
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
 import orjson
 
-from vexrepo.errors import InvalidData, StoreError, UsageError
-from vexrepo.objects import canonical
+from vexrepo.errors import StoreError, UsageError
 from vexrepo.objects.record import Record
-from vexrepo.objects.vector import MAIN, Space
-from vexrepo.remotes.answer import Answer
+from vexrepo.objects.vector import Space
 from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
-from vexrepo.remotes.stores.json_numbers import cut_arrays, placed, single, take_numbers
-from vexrepo.remotes.stores.point_carried import VERSION
 from vexrepo.remotes.stores.point_store import Point, Wanted
-from vexrepo.remotes.stores.points import RESERVED, TEXTS, BadPoint, Fields
-from vexrepo.remotes.stores.weaviate_schema import (
-    DEFAULT,
-    DISTANCES,
-    JSON_TEXT,
-    Schema,
-    creation,
-    own_properties,
-    pack,
-    read_config,
-)
-from vexrepo.storage.ahead import reading_ahead
+from vexrepo.remotes.stores.points import RESERVED, TEXTS, Fields
+from vexrepo.remotes.stores.weaviate_batch import Batch
+from vexrepo.remotes.stores.weaviate_objects import Objects
+from vexrepo.remotes.stores.weaviate_pages import Pages
+from vexrepo.remotes.stores.weaviate_schema import DISTANCES, Schema, creation, own_properties, read_config
 
-_MOST_OBJECTS = 1000  # of one page; the server takes 10,000
-_MOST_DELETED = 1000  # of one request; the server takes 10,000
-_PAGE_BYTES = 16 << 20
 _CLASS = re.compile(r"[A-Za-z][_0-9A-Za-z]{0,254}")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_VECTOR = b'"vector":['
-_MINUS_ZERO = (b"-0,", b"-0]")  # as Go prints it; read as an integer it has no sign
-_DIMS = re.compile(r"vector with length|vector dimensions|vector lengths", re.IGNORECASE)
-_PASSING = re.compile(r"read-only|deadline|timeout|memory|consistency level|overloaded|shutting down", re.IGNORECASE)
 
 
 class WeaviateStore(HttpPointStore):
@@ -72,7 +51,6 @@ class WeaviateStore(HttpPointStore):
         super().__init__(address, create=create)
         self._schema = Schema()
         self._is_known = self._is_there = False
-        self._most_objects = _MOST_OBJECTS
         self._spaces: dict[str, Space] = {}  # dims are known from what was read
         self._distance = address.options.get("distance", DISTANCES[0])
         if self._distance not in DISTANCES:
@@ -189,98 +167,16 @@ class WeaviateStore(HttpPointStore):
 
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
         """Yield the objects whose ids come after one; the next page is on its way while one is looked at."""
-        limit, after = 100, last
-        with self.asking_ahead() as begin:
-            coming = begin(self._page, after, limit)
-            while True:
-                answer = coming()
-                objects, rows = self._read_page(answer)
-                if not objects:
-                    return
-                newest = _id(objects[-1])
-                if newest == after:
-                    raise self.http.nonsense(f"{answer.where} gives the same page again and again")
-                size = max(1, len(answer.body))
-                limit = max(1, min(_MOST_OBJECTS, 2 * limit, limit * _PAGE_BYTES // size))
-                if newest is not None:  # else one of them is refused below
-                    after = newest
-                    coming = begin(self._page, after, limit)
-                yield self._exactly(answer, objects, rows)
+        return self._pages.read_after(last)
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the objects of some ids, which are asked for one by one, several at a time."""
-        with reading_ahead(max(1, self.address.reach.concurrency), self.readings) as pool:
-            asked = [pool.submit(self._one, each) for each in ids]
-            answers = [each.result() for each in asked]
-        return [self._exactly(each, [each.json()], [None])[0] for each in answers if each.status != 404]
+        return self._pages.find(ids)
 
-    def _one(self, identifier: str) -> Answer:
-        path = f"{self._above}/objects/{self.collection}/{segment(identifier)}"
-        return self.ask("GET", path, query={"include": "vector", **self._of_tenant}, also={404})
-
-    def _exactly(self, answer: Answer, objects: list[Any], rows: Sequence[bytes | None]) -> list[Point]:
-        """Return the points of objects; zeros of vectors keep their sign, which the quick parser takes from them."""
-        points = [self._point(*each) for each in zip(objects, rows, strict=True)]
-        if _may_hold_minus_zero(points) and any(each in answer.body for each in _MINUS_ZERO):
-            value = json.loads(answer.body, parse_int=lambda text: -0.0 if text == "-0" else int(text))
-            is_list = isinstance(value, dict) and "objects" in value
-            points = [self._point(each) for each in (self._objects(answer, value) if is_list else [value])]
-        return points
-
-    def _read_page(self, answer: Answer) -> tuple[list[Any], Sequence[bytes | None]]:
-        """Return the objects of an answer and of each the numbers of its vector, where those were taken out of it."""
-        taken = take_numbers(answer.body, _VECTOR)
-        if taken is not None:
-            value, rows = taken
-            objects = self._objects(answer, value)
-            found = placed(objects, "vector", rows)
-            if found is not None:
-                return objects, found
-        objects = self._objects(answer, answer.json())
-        return objects, [None] * len(objects)
-
-    def _objects(self, answer: Answer, value: Any) -> list[Any]:
-        found = value.get("objects", ...) if isinstance(value, dict) else ...
-        found = [] if found is None else found  # as Go prints a list that was never filled
-        if not isinstance(found, list):
-            raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no objects")
-        return found
-
-    def _page(self, after: str, limit: int) -> Answer:
-        """Ask for objects after an id; "" begins in order of ids, without it they come in some other."""
-        query = {"class": self.collection, "after": after, "include": "vector", **self._of_tenant}
-        while True:
-            most = min(limit, self._most_objects)
-            answer = self.ask(
-                "GET", f"{self._above}/objects", query={**query, "limit": str(most)}, also={422} if most > 1 else ()
-            )
-            if answer.status != 422:
-                return answer
-            if "maximum results" not in answer.words():
-                raise self.http.nonsense(f"{answer.where} does not take the request (422: {answer.words()})")
-            self._most_objects = most // 2  # the server is set up for fewer at once
-
-    def _point(self, value: Any, row: bytes | None = None) -> Point:
-        """Return the point of an object; ``row``: its vector, where the object has only its place."""
-        identifier = _id(value)
-        if identifier is None:
-            raise self.http.nonsense(f"{self.address}: an object has no UUID as its id: {value!r:.60}")
-        try:
-            vectors = [pack(MAIN, value.get("vector")) if row is None else single(MAIN, row)]
-            named = value.get("vectors") or {}
-            vectors += [pack(MAIN if name == DEFAULT else name, each) for name, each in named.items()]
-        except (struct.error, TypeError, AttributeError, LookupError):
-            why = "one of its vectors has something else than numbers in it"
-            return BadPoint.of(identifier, InvalidData(why, code="vector-type"))
-        held = tuple(each for each in vectors if each is not None)
-        for each in held:
-            self._spaces.setdefault(each.space.name, each.space)
-        properties = value.get("properties")
-        # No property is called "id": where there is one, it is the object's id, said again by the server.
-        payload = {name: each for name, each in (properties or {}).items() if each is not None and name != "id"}
-        if self._schema.is_original and RESERVED not in payload:
-            payload = _of_original(payload)
-        return Point(identifier, payload, held)
+    @property
+    def _pages(self) -> Pages:
+        objects = Objects(self, self._schema, self._spaces)
+        return Pages(self, self._above, self.collection, self._of_tenant, objects)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -352,115 +248,14 @@ class WeaviateStore(HttpPointStore):
         self._look()
         self._schema.is_closed = True
 
+    @property
+    def _batch(self) -> Batch:
+        return Batch(self, self._above, self.collection, self._of_tenant, self._schema)
+
     def upsert(self, points: Sequence[Point]) -> None:
         """Write objects.  Raises: StoreError (store-dims, store-cannot-hold, store-busy) where some were refused."""
-        objects = [self._object(each) for each in points]
-        body = orjson.dumps({"objects": objects}, option=orjson.OPT_SERIALIZE_NUMPY)
-        answer = self.ask("POST", f"{self._above}/batch/objects", body=body, can_repeat=True)
-        try:
-            found = orjson.loads(cut_arrays(answer.body, _VECTOR)[0])  # all that was sent is said again
-        except orjson.JSONDecodeError:
-            found = answer.json()
-        if not isinstance(found, list) or len(found) != len(points):
-            raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: not as many results as objects")
-        refused = [(each, why) for each, result in zip(points, found, strict=True) if (why := _refusal(result))]
-        if refused:
-            point, why = refused[0]
-            code = "store-busy" if _PASSING.search(why) else "store-cannot-hold"
-            code = "store-dims" if _DIMS.search(why) else code
-            raise StoreError(
-                f"{self.address} did not take {len(refused)} of {len(points)} memories, the first {point.id}: "
-                f"{why:.300}; what was taken is written, and running the command again writes the rest",
-                code=code,
-            )
-
-    def _object(self, point: Point) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "class": self.collection,
-            "id": point.id,
-            "properties": self._schema.sent(point.payload),
-            **self._of_tenant,
-        }
-        named = {}
-        for item in point.vectors:
-            values = np.frombuffer(item.row, "<f4")
-            if item.space.kind == "multi":
-                values = values.reshape(-1, item.space.dims)
-            if item.space.name == MAIN and self._schema.has_legacy_vector:
-                found["vector"] = values
-            else:
-                named[item.space.name or DEFAULT] = values
-        if named:
-            found["vectors"] = named
-        return found
+        self._batch.write(points)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove objects."""
-        for start in range(0, len(ids), _MOST_DELETED):
-            some = list(ids[start : start + _MOST_DELETED])
-            while self._delete_some(some):
-                pass  # the server is set up for fewer at once
-
-    def _delete_some(self, ids: list[str]) -> bool:
-        """Remove objects, and return whether some are left."""
-        where = {"path": ["id"], "operator": "ContainsAny", "valueTextArray": ids}
-        answer = self.ask(
-            "DELETE",
-            f"{self._above}/batch/objects",
-            query=self._of_tenant or None,
-            body={"match": {"class": self.collection, "where": where}},
-        )
-        results = answer.fields().part("results")
-        if results is None:
-            raise self.http.nonsense(f"{answer.where} does not answer as Weaviate does: no results")
-        matches, done, failed = (results.number(name) or 0 for name in ("matches", "successful", "failed"))
-        if failed or (matches and not done):
-            raise StoreError(
-                f"{answer.where} did not remove {failed or matches} memories: {answer.words()}; run the command again",
-                code="store-busy",
-            )
-        return matches > done
-
-
-def _refusal(result: Any) -> str:
-    """Return why an object of a batch was refused, "" if it was not."""
-    told = result.get("result") if isinstance(result, dict) else None
-    if not isinstance(told, dict) or (told.get("status") in (None, "SUCCESS") and not told.get("errors")):
-        return "" if isinstance(result, dict) else "no result"
-    errors = (told.get("errors") or {}).get("error") or []
-    words = [str(each["message"]) for each in errors if isinstance(each, dict) and each.get("message")]
-    return "; ".join(words) or "no reason given"
-
-
-def _may_hold_minus_zero(points: Sequence[Point]) -> bool:
-    """Whether some vector has a zero, which then may have lost its sign."""
-    return any(b"\0\0\0\0" in item.row for point in points for item in point.vectors)
-
-
-def _id(value: Any) -> str | None:
-    found = value.get("id") if isinstance(value, dict) else None
-    return found if isinstance(found, str) else None
-
-
-def _of_original(payload: dict[str, Any]) -> dict[str, Any]:
-    """Return the payload of an object that the original tool wrote: its metadata is JSON in a text.
-
-    Members of that metadata that are called as members of a record are said as what is carried.
-    """
-    text = payload.get(JSON_TEXT)
-    plain = {name: each for name, each in payload.items() if name != JSON_TEXT}
-    if text == "":
-        return plain
-    try:
-        metadata = canonical.parse(text.encode()) if isinstance(text, str) else None
-    except (InvalidData, UnicodeEncodeError):
-        return payload
-    if not isinstance(metadata, dict):
-        return payload
-    taken = Fields().taken
-    patch: list[Any] = [[["metadata", name], [], [metadata[name]]] for name in sorted(metadata.keys() & taken)]
-    if not metadata:
-        patch = [[["metadata"], [], [{}]]]
-    if patch:
-        plain[RESERVED] = canonical.encode({"v": VERSION, "b": patch}).decode()
-    return {**{name: each for name, each in metadata.items() if name not in taken}, **plain}
+        self._batch.delete(ids)
