@@ -17,7 +17,7 @@ from tests.contract.moving import memory
 from tests.contract.servers import SERVERS, Live
 from tests.hosting.proxy import Cuts, Proxy, proxy_to
 from vexrepo.errors import StoreError, VexError
-from vexrepo.remotes.stores import milvus, neo4j, opensearch_pages, pinecone_pages, point_store, qdrant, redis
+from vexrepo.remotes.stores import milvus, neo4j_pages, opensearch_pages, pinecone_pages, point_store, qdrant, redis
 from vexrepo.remotes.stores.address import Address, parse_address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.point_store import PointStore
@@ -32,7 +32,7 @@ MANY = 400
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (milvus, "_MOST_ROWS", 50),
-        (neo4j, "_PAGE", 50),
+        (neo4j_pages, "_PAGE", 50),
         (opensearch_pages, "_MOST_POINTS", 64),
         (pinecone_pages, "_PAGE", 50),
         (qdrant, "_MOST_POINTS", 64),
@@ -142,8 +142,8 @@ def test_a_read_that_is_left_in_the_middle_ends_with_the_store(
 
 INTERRUPTED = """
 import signal, sys
-from vexrepo.remotes.stores import neo4j, point_store
-point_store.LEFT_S, neo4j._PAGE = 0.01, 50
+from vexrepo.remotes.stores import neo4j_pages, point_store
+point_store.LEFT_S, neo4j_pages._PAGE = 0.01, 50
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
 from vexrepo.cli import main
 main()
