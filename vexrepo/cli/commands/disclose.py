@@ -13,6 +13,7 @@ from vexrepo.cli.describe_trust import key_name
 from vexrepo.cli.failures import DONE, FAILED
 from vexrepo.cli.options import filters
 from vexrepo.cli.output import added, emit, heading, quiet, removed, say
+from vexrepo.cli.places import given_flags, output_file
 from vexrepo.cli.surroundings import Edge
 from vexrepo.cli.text import memories, plain, seconds_words, size_words
 from vexrepo.objects.signature import Verdict
@@ -32,7 +33,7 @@ _FOR_STORES = (
 
 def export_at(edge: Edge, given: dict[str, Any], terms: Terms) -> int:
     """Write memories of a commit into a file."""
-    from vexrepo.cli.commands.transfer import given_flags, identity_for, output_file, sign_output
+    from vexrepo.cli.commands.sign import sign_output, signing_identity
     from vexrepo.repository.disclosing import disclose
 
     for name, flag in _FOR_STORES:
@@ -47,7 +48,7 @@ def export_at(edge: Edge, given: dict[str, Any], terms: Terms) -> int:
     )
     repository = edge.repository()
     commit = repository.resolve(given["revision"])
-    identity = identity_for(edge, given["key_file"]) if given["do_sign"] else None
+    identity = signing_identity(edge, given["key_file"])[0] if given["do_sign"] else None
     edge.unsure = f"{target} is as it was"
     notes: list[str] = []
     signed = None

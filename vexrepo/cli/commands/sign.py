@@ -171,6 +171,18 @@ def signing_identity(
     return (keys.create(chosen) if fresh else edge.signer(chosen)), fresh
 
 
+def sign_output(edge: Edge, path: Path, identity: Identity) -> str:
+    """Sign a file that was just written, and return where the signature is."""
+    from vexrepo.exchange.signing import sign_file, write_signature
+    from vexrepo.formats.signature_file import path_of
+    from vexrepo.objects.timestamp import format_time
+    from vexrepo.storage.files import Files
+
+    target = path.with_name(path_of(path.name))
+    write_signature(Files(), target, sign_file(path, identity.sign, format_time(edge.now_us())))
+    return str(target)
+
+
 def _check_apart(one: Path, other: Path, option: str) -> None:
     same = os.path.abspath(one) == os.path.abspath(other)
     if not same and one.exists() and other.exists():

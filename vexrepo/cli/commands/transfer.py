@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from vexrepo.cli.describe_transfer import tell_transfer, transfer_json
 from vexrepo.cli.failures import DONE, PARTLY
 from vexrepo.cli.options import (
     REVISION,
@@ -22,22 +23,19 @@ from vexrepo.cli.options import (
     no_verify,
     quarantining,
 )
-from vexrepo.cli.output import emit, quiet, removed, say
+from vexrepo.cli.output import emit, quiet, say
+from vexrepo.cli.places import default_kind, given_flags, located, output_file, place_of, place_of_kind
 from vexrepo.cli.surroundings import Edge, pass_edge
-from vexrepo.cli.text import counted, memories, plain, seconds_words, size_words
+from vexrepo.cli.text import plain
 from vexrepo.errors import Refused, UsageError
-from vexrepo.remotes.stores.flags import FLAGS
 
 if TYPE_CHECKING:
     from vexrepo.exchange.admission import Guard
     from vexrepo.exchange.request import Request, Transferred
-    from vexrepo.remotes.readback import Verified
     from vexrepo.remotes.stores.address import Address
-    from vexrepo.remotes.stores.flags import GivenFlags, Side
-    from vexrepo.storage.keys import Identity
+    from vexrepo.remotes.stores.flags import GivenFlags
 
 F = TypeVar("F", bound=Callable[..., Any])
-SHOWN = 10
 
 
 def _moving(function: F) -> F:
@@ -83,17 +81,6 @@ def _guarded(function: F) -> F:
     return function
 
 
-def _located(function: F) -> F:
-    """Add the flags by which the original tool names stores, as parameters ``flag_NAME``."""
-    for name, metavar, words in reversed(FLAGS):
-        function = click.option(f"--{name}", _parameter(name), metavar=metavar, help=words)(function)
-    return function
-
-
-def _parameter(flag: str) -> str:
-    return "flag_" + flag.replace("-", "_")
-
-
 @click.command(
     "export",
     epilog=example(
@@ -113,7 +100,7 @@ def _parameter(flag: str) -> str:
     "--seal-to", "recipients", metavar="KEY", multiple=True, help="Seal it: only this key's holder can read it."
 )
 @click.option("--grant", "grant_file", metavar="FILE", type=click.Path(), help="Export by this grant, what it covers.")
-@_located
+@located
 @filtering
 @_moving
 @pass_edge
@@ -126,6 +113,7 @@ def export(edge: Edge, /, **given: Any) -> int:
     commit's signer that they belong to it, without showing the others.
     """
     from vexrepo.cli import sharing
+    from vexrepo.cli.commands.sign import sign_output, signing_identity
     from vexrepo.remotes.stores.address import Address
 
     terms = sharing.terms_of(edge, given)
@@ -136,7 +124,7 @@ def export(edge: Edge, /, **given: Any) -> int:
     if given["prove"]:
         raise click.UsageError("--prove goes with --at REV: only a commit can be proved")
     flags = given_flags(edge, given, besides="out")
-    source = _place(edge, flags, given["source"] or _default_kind(edge), "source")
+    source = place_of(edge, flags, given["source"] or default_kind(edge), "source")
     if given["output"] is not None and given["flag_out"] is not None:
         raise click.UsageError("name the output once: --output or --out")
     if given["key_file"] is not None and not given["do_sign"]:
@@ -145,7 +133,7 @@ def export(edge: Edge, /, **given: Any) -> int:
     flags.check_used()
     request = terms.narrowed(_request(edge, given, complete=source.kind != "jsonl", namespaces=given["namespaces"]))
     signs = given["do_sign"] and not request.dry_run
-    identity = identity_for(edge, given["key_file"]) if signs else None  # before anything is written
+    identity = signing_identity(edge, given["key_file"])[0] if signs else None  # before anything is written
     final = Path(target.location)
     with sharing.staged(terms, final) as path:
         done = _run(edge, source, Address("jsonl", str(path)), request, signs=signs)
@@ -154,7 +142,7 @@ def export(edge: Edge, /, **given: Any) -> int:
             made = sharing.finish(edge, terms, path, final, done.notes)
             done.target = str(target) if made == final else str(made)
     signed = None if terms.recipients else signed
-    return _report(edge, "exported", done, request, given["as_json"], signed)
+    return tell_transfer(edge, "exported", done, request, given["as_json"], signed)
 
 
 @click.command(
@@ -176,7 +164,7 @@ def export(edge: Edge, /, **given: Any) -> int:
 @click.option("--since", metavar="TIME", help="Only those made since a date, or e.g. 7d, 12h ago.")
 @click.option("--skip-graph", is_flag=True, help="Do not build edges between memories, as the agent's tools would.")
 @_guarded
-@_located
+@located
 @_moving
 @pass_edge
 def import_(edge: Edge, /, **given: Any) -> int:
@@ -198,21 +186,21 @@ def import_(edge: Edge, /, **given: Any) -> int:
 
     flags = given_flags(edge, given)
     if given["path"] is not None and given["source"] is not None:
-        return _import(edge, flags, given, _of_kind(edge, flags, given["path"], given["source"]))
+        return _import(edge, flags, given, place_of_kind(edge, flags, given["path"], given["source"]))
     named = given["path"] or given["source"] or "jsonl"
     with sharing.opened(edge, named) as text:
         sealed = Path(named) if text != named else None
-        return _import(edge, flags, given, _place(edge, flags, text, "source", file=True), sealed)
+        return _import(edge, flags, given, place_of(edge, flags, text, "source", file=True), sealed)
 
 
 def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Address, sealed: Path | None = None) -> int:
-    target = _place(edge, flags, given["target"] or _default_kind(edge), "target")
+    target = place_of(edge, flags, given["target"] or default_kind(edge), "target")
     flags.check_used()
     request = _request(
         edge, given, rename=given["rename"], link=not given["skip_graph"], namespaces=given["namespaces"]
     )
     done = _let_in(edge, given, source, target, request, sealed)
-    return _report(edge, "imported", done, request, given["as_json"])
+    return tell_transfer(edge, "imported", done, request, given["as_json"])
 
 
 @click.command(
@@ -230,7 +218,7 @@ def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Addres
 @click.option("--record", is_flag=True, help="Commit what the source holds on the way, as vex fetch does.")
 @fresh
 @_guarded
-@_located
+@located
 @filtering
 @_moving
 @pass_edge
@@ -247,8 +235,8 @@ def migrate(edge: Edge, /, **given: Any) -> int:
     target gets what that commit has.  The source is read once, and an interrupted read can go on.
     """
     flags = given_flags(edge, given)
-    source = _place(edge, flags, given["source"], "source")
-    target = _place(edge, flags, given["target"], "target")
+    source = place_of(edge, flags, given["source"], "source")
+    target = place_of(edge, flags, given["target"], "target")
     flags.check_used()
     request = _request(
         edge,
@@ -261,7 +249,7 @@ def migrate(edge: Edge, /, **given: Any) -> int:
     if given["record"] and not request.dry_run:
         return _migrate_by_commit(edge, given, source, target, request)
     done = _let_in(edge, given, source, target, request)
-    return _report(edge, "migrated", done, request, given["as_json"])
+    return tell_transfer(edge, "migrated", done, request, given["as_json"])
 
 
 def _migrate_by_commit(edge: Edge, given: dict[str, Any], source: Address, target: Address, request: Request) -> int:
@@ -283,74 +271,20 @@ def _migrate_by_commit(edge: Edge, given: dict[str, Any], source: Address, targe
         done.moved.notes.append(f"{target} is known to hold {done.commit.short}")
     if not given["as_json"]:
         say_fetched(edge, done.fetched, False)
-        code = _report(edge, "migrated", done.moved, request, False)
+        code = tell_transfer(edge, "migrated", done.moved, request, False)
         view = repository.view()
         if view.commit is None or not is_ancestor(repository.commit_at, done.commit, view.commit):
             say(quiet(f"  bring it into a branch: vex merge {plain(name)}"))
         return code
     emit(
         {
-            **_as_json(done.moved, request),
+            **transfer_json(done.moved, request),
             "signature": None,
             "fetched": fetched_json(repository, done.fetched, False),
             "target_seen": done.seen,
         }
     )
     return PARTLY if done.fetched.problems else DONE
-
-
-def given_flags(edge: Edge, given: dict[str, Any], *, besides: str = "") -> GivenFlags:
-    """Return the flags that were given, but for one that the command itself reads."""
-    from vexrepo.remotes.stores.flags import GivenFlags
-
-    return GivenFlags({name: given[_parameter(name)] for name, _, _ in FLAGS if name != besides}, edge.environ)
-
-
-def _default_kind(edge: Edge) -> str:
-    if edge.environ.get("VEKTOR_DB") or edge.environ.get("VEKTOR_DB_PATH"):
-        return "vektor"
-    raise click.UsageError("which store?  name it: --from STORE or --to STORE, e.g. vektor:agent.db")
-
-
-def _of_kind(edge: Edge, flags: GivenFlags, path: str, kind: str) -> Address:
-    """Return the store of a kind at a path."""
-    from vexrepo.remotes.stores.address import Address
-    from vexrepo.remotes.stores.registry import kinds
-
-    if kind not in kinds():
-        raise click.UsageError("name the file once: vex import FILE --to STORE")
-    return edge.equip(flags.with_options(Address(kind, path), "source"))
-
-
-def _place(edge: Edge, flags: GivenFlags, text: str, side: Side, *, file: bool = False) -> Address:
-    """Return the store a text names: an address, or a kind whose place flags give; with ``file``, any path at all."""
-    return edge.equip(flags.with_options(_named(edge, flags, text, side, file=file), side))
-
-
-def _named(edge: Edge, flags: GivenFlags, text: str, side: Side, *, file: bool) -> Address:
-    from vexrepo.remotes.stores.address import Address
-    from vexrepo.remotes.stores.registry import connector, kinds
-
-    if text in kinds():
-        return flags.address(text, side)
-    try:
-        return edge.address(text)
-    except UsageError:
-        if file and ":" not in text:
-            return Address("jsonl", text)
-        if text.replace("-", "_").isidentifier():
-            connector(text)  # says which kinds there are
-        raise
-
-
-def output_file(text: str | None) -> Address:
-    from vexrepo.remotes.stores.address import Address
-
-    if not text:
-        raise click.UsageError("where to?  name the file: --output memory.vmig.jsonl")
-    if text == "-":
-        raise click.UsageError("a file is written whole, so not to a pipe; name one: --output memory.vmig.jsonl")
-    return Address("jsonl", text.removeprefix("jsonl:"))
 
 
 def _request(
@@ -460,93 +394,3 @@ def _run(
         if path.with_name(path_of(path.name)).exists():
             done.notes.append(f"{path_of(path.name)} is not the signature of the new content; sign it with vex sign")
     return done
-
-
-def identity_for(edge: Edge, key_file: str | None) -> Identity:
-    from vexrepo.cli.commands.sign import signing_identity
-
-    return signing_identity(edge, key_file)[0]
-
-
-def sign_output(edge: Edge, path: Path, identity: Identity) -> str:
-    """Sign a file that was just written, and return where the signature is."""
-    from vexrepo.exchange.signing import sign_file, write_signature
-    from vexrepo.formats.signature_file import path_of
-    from vexrepo.objects.timestamp import format_time
-    from vexrepo.storage.files import Files
-
-    target = path.with_name(path_of(path.name))
-    write_signature(Files(), target, sign_file(path, identity.sign, format_time(edge.now_us())))
-    return str(target)
-
-
-def _report(
-    edge: Edge, verb: str, done: Transferred, request: Request, as_json: bool, signature: str | None = None
-) -> int:
-    code = PARTLY if done.skipped else DONE
-    if as_json:
-        emit({**_as_json(done, request), "signature": signature})
-        return code
-    for problem_code, message in done.problems[:SHOWN]:
-        say(removed("left out: ") + plain(message) + quiet(f"  [{problem_code}]"), err=True)
-    if done.skipped > SHOWN:
-        say(quiet(f"… and {done.skipped - SHOWN:,} more"), err=True)
-    count = done.selected if request.dry_run else done.written
-    what = f"would have {verb}" if request.dry_run else verb
-    say(f"{what} {memories(count)} from {plain(done.source)} → {plain(done.target)}")
-    parts = []
-    if done.read != count:
-        parts.append(f"{done.read:,} read")
-    if done.skipped:
-        parts.append(f"{done.skipped:,} left out")
-    if done.edges:
-        parts.append(counted(done.edges, "edge"))
-    parts += [_space(done)] if done.dims else []
-    if done.size_bytes is not None:
-        parts.append(size_words(done.size_bytes))
-    if done.verified is not None and (done.verified.count is not None or done.verified.sample):
-        parts.append(_verified_words(done.verified))
-    parts.append(seconds_words(edge.elapsed_s()))
-    say(" " + " · ".join(parts))
-    if signature is not None:
-        say(f" signature in {plain(signature)}")
-    for note in done.notes:
-        say(f"note: {plain(note)}")
-    return code
-
-
-def _verified_words(found: Verified) -> str:
-    """Return ``verified: 312 there, 256 read back``."""
-    parts = [f"{found.count:,} there"] if found.count is not None else []
-    parts += [f"{found.sample:,} read back"] if found.sample else []
-    return f"verified: {', '.join(parts)}"
-
-
-def _verified_json(found: Verified) -> dict[str, Any]:
-    return {"count": found.count, "sample": found.sample, "altered": found.altered}
-
-
-def _space(done: Transferred) -> str:
-    model = max(done.models, key=lambda name: done.models[name])
-    dims = max(done.dims, key=lambda number: done.dims[number])
-    more = " and others" if len(done.dims) > 1 or len(done.models) > 1 else ""
-    return (f"{plain(model)}, " if model else "") + f"{dims} dims{more}"
-
-
-def _as_json(done: Transferred, request: Request) -> dict[str, Any]:
-    return {
-        "source": done.source,
-        "target": done.target,
-        "dry_run": request.dry_run,
-        "read": done.read,
-        "selected": done.selected,
-        "written": done.written,
-        "edges": done.edges,
-        "skipped": done.skipped,
-        "problems": [{"code": code, "message": message} for code, message in done.problems],
-        "models": done.models,
-        "dims": {str(dims): count for dims, count in done.dims.items()},
-        "size_bytes": done.size_bytes,
-        "verified": _verified_json(done.verified) if done.verified else None,
-        "notes": done.notes,
-    }
