@@ -96,8 +96,7 @@ class Reader:
 
 
 def wait_at_closing(monkeypatch: pytest.MonkeyPatch, longest_s: float) -> None:
-    for module in (point_store, milvus):
-        monkeypatch.setattr(module, "LEFT_S", longest_s)
+    monkeypatch.setattr(point_store, "LEFT_S", longest_s)
 
 
 @pytest.mark.parametrize("live", READ_BY_THREADS, indirect=True)

@@ -20,7 +20,6 @@ from vexrepo.remotes.models import Models, models_of, other_model
 from vexrepo.remotes.stores.base import Sourced, Store
 from vexrepo.remotes.stores.beside import BesideScan
 from vexrepo.remotes.stores.jsonl import BATCH, JsonlStore
-from vexrepo.remotes.stores.point_store import PointStore
 from vexrepo.storage.beside import is_worthwhile
 
 BESIDE_BYTES: Final = 32 << 20  # smaller files are parsed by this process
@@ -68,7 +67,7 @@ class Stream:
         """
         self._goal, before = goal, goal.describe().fingerprint
         self._held = models_of(goal)
-        return before if isinstance(goal, PointStore) else None
+        return before if goal.scans_to_write else None
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()

@@ -23,7 +23,6 @@ from vexrepo.objects.record import Record
 from vexrepo.remotes.readback import Written
 from vexrepo.remotes.stores.base import Plan, Store
 from vexrepo.remotes.stores.jsonl import JsonlStore
-from vexrepo.remotes.stores.point_store import PointStore
 from vexrepo.remotes.stores.registry import open_store
 
 if TYPE_CHECKING:
@@ -123,9 +122,9 @@ def transfer_from(
             done.written, done.edges = written.upserted - len(stays.records), len(edges) + written.linked
             done.fingerprint = written.fingerprint
         done.verified = noted.verify(at_least=done.written)
-        if done.verified.altered and isinstance(goal, PointStore):
+        if done.verified.altered and goal.alteration:
             done.notes.append(
-                f"{target} {goal.can.alters.name}: {done.verified.altered:,} of the {done.verified.sample:,} that were "
+                f"{target} {goal.alteration}: {done.verified.altered:,} of the {done.verified.sample:,} that were "
                 "read back have other numbers there than in the source.  Whoever needs those keeps the source, or "
                 "commits it (vex migrate --record)"
             )

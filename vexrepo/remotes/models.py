@@ -14,7 +14,6 @@ from vexrepo.errors import StoreError
 from vexrepo.objects.record import Record, key_name, split_key
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.base import Store
-from vexrepo.remotes.stores.point_store import PointStore
 
 LOOKED_AT: Final = 20_000  # memories of a store that is not read as a whole before it is written
 
@@ -51,15 +50,15 @@ class Models:
 def models_of(store: Store) -> Models:
     """Return which models a store holds.
 
-    A store of points is read as a whole to be written, which this does in advance; of others the first memories count,
-    and what the store can tell of the rest.
+    One that is read as a whole to be written is, which this does in advance; of others the first memories count, and
+    what the store can tell of the rest.
     """
     found, count = Models(), 0
     for batch in store.scan(lambda error: None):
         for item in batch:
             found.note(item.record)
         count += len(batch)
-        if count >= LOOKED_AT and not isinstance(store, PointStore):
+        if count >= LOOKED_AT and not store.scans_to_write:
             for namespace, model in store.told_models():
                 found.hold(namespace, Space(MAIN, "dense", model, 1, "f32"))
             break

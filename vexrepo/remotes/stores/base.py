@@ -111,6 +111,7 @@ class Store(ABC):
     is_forkable: ClassVar[bool] = True  # a second process may read through what this one opened
     checks_itself: ClassVar[bool] = False  # a write reads back all that it wrote before it counts
     shows_late: ClassVar[bool] = False  # what was written may be seen a moment later only
+    scans_to_write: ClassVar[bool] = False  # a write needs a scan of all; one that came before is not done again
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -188,9 +189,14 @@ class Store(ABC):
         deque(plan.upserts(), maxlen=0)
 
     @property
+    def alteration(self) -> str:
+        """What is done to vectors, so that some come back otherwise than they were written; "" for nothing."""
+        return ""
+
+    @property
     def alters(self) -> bool:
         """Whether some vectors come back otherwise than they were written; ``settle`` undoes it."""
-        return False
+        return bool(self.alteration)
 
     @property
     def keeps_originals(self) -> bool:
@@ -229,6 +235,11 @@ class Store(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def was_closed(address: Address) -> StoreError:
+    """Return the error for who still reads a store, or asks for more of it, after it was closed."""
+    return StoreError(f"{address} was closed", code="store-unreachable")
 
 
 def collect(records: Iterable[Record]) -> Plan:

@@ -21,6 +21,7 @@ import orjson
 from vexrepo.errors import StoreError, VexError
 from vexrepo.remotes.answer import Answer, safe_words
 from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import was_closed
 
 
 class NotThereError(Exception):
@@ -128,7 +129,7 @@ class LocalService(ABC):
     def _started(self) -> Any:
         if self._engine is None:
             if self._is_closed:  # who was left in the middle would open the folder again, and nobody close it
-                raise StoreError(f"{self._address} was closed", code="store-unreachable")
+                raise was_closed(self._address)
             key = (self.kind, str(self._folder))
             if not self._is_there and self._folder.is_dir() and any(self._folder.iterdir()):
                 raise StoreError(

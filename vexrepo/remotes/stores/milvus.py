@@ -38,7 +38,7 @@ from vexrepo.remotes.stores.milvus_fields import (
 )
 from vexrepo.remotes.stores.milvus_rows import Rows, any_of, literal
 from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
-from vexrepo.remotes.stores.point_store import LEFT_S, Point, PointStore, Wanted, cannot_hold
+from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.storage.ahead import Pool, one_ahead
 
@@ -141,9 +141,14 @@ class MilvusStore(PointStore):
             self._is_ours_to_release = True
         self._is_loaded = True
 
+    @property
+    def outlasts_readings(self) -> bool:
+        """Whether the engine would go under a page that is read: that of a file would."""
+        return self.address.is_path
+
     def close(self) -> None:
         """End what is read, and the connection; what was loaded for us is released."""
-        self.readings.end(None if self.address.is_path else LEFT_S)  # the engine of a file would go under it
+        super().close()
         if self._is_ours_to_release:
             with suppress(StoreError):
                 self._ask("release_collection")

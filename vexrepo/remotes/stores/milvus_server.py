@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from vexrepo.errors import StoreError, UsageError
 from vexrepo.remotes.answer import safe_words
 from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import was_closed
 
 PORT: Final = 19530
 PASSWORD: Final = "password"
@@ -101,7 +102,7 @@ class MilvusServer:
     def client(self) -> Any:
         """The client; connects when it is asked.  Raises: UsageError (bad-address), StoreError."""
         if self._is_closed:  # who was left in the middle of a file would open it again
-            raise self._closed()
+            raise was_closed(self.address)
         try:
             from pymilvus import MilvusClient
         except ImportError:
@@ -195,13 +196,10 @@ class MilvusServer:
                 yield
         except (MilvusException, RpcError, ValueError) as error:
             if self._is_closed:
-                raise self._closed() from None
+                raise was_closed(self.address) from None
             if isinstance(error, ValueError):  # the client says so of a connection that is closed
                 raise
             raise self._error(getattr(error, "code", None), _said(error)) from None
-
-    def _closed(self) -> StoreError:
-        return StoreError(f"{self.address} was closed", code="store-unreachable")
 
     def _error(self, code: Any, said: str) -> StoreError:
         words = safe_words(said, (self.address.secret(PASSWORD),) if self.address.secret(PASSWORD) else ())

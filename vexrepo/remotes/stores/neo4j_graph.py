@@ -6,12 +6,13 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from vexrepo.errors import StoreError, UsageError
 from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.base import was_closed
 from vexrepo.storage.ahead import Pool, Readings, Shared
 
 if TYPE_CHECKING:
@@ -110,9 +111,6 @@ class Graph:
         if "_driver" in self.__dict__:
             self._driver.close()
 
-    def _closed(self) -> StoreError:
-        return StoreError(f"{self.address} was closed", code="store-unreachable")
-
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def read(self, query: str, **parameters: Any) -> list[Row]:
@@ -167,7 +165,7 @@ class Graph:
     @contextlib.contextmanager
     def _session(self) -> Iterator[neo4j.Session]:
         with (
-            self._shared.used(self._closed),
+            self._shared.used(partial(was_closed, self.address)),
             self._asking(),
             self._driver.session(database=self.database) as session,
         ):

@@ -72,6 +72,7 @@ class PointStore(Store):
     most_at_once: ClassVar[int] = 1 << 10  # but no more than this; one: the next batch is made while it is written
     writes_whole: ClassVar[bool] = False  # ``writing`` takes back all that was written where something goes wrong
     is_forkable: ClassVar[bool] = False
+    scans_to_write: ClassVar[bool] = True
     first_place = 0  # the place before that of the first point
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
@@ -105,7 +106,12 @@ class PointStore(Store):
 
         A connector that has threads read calls it before it ends its connections.
         """
-        self.readings.end(LEFT_S)
+        self.readings.end(None if self.outlasts_readings else LEFT_S)
+
+    @property
+    def outlasts_readings(self) -> bool:
+        """Whether what is closed has to wait for a page under way, however long that takes."""
+        return False
 
     # -- what a connector says -------------------------------------------------------------------------------------
 
@@ -212,9 +218,9 @@ class PointStore(Store):
     # -- reading -----------------------------------------------------------------------------------------------------
 
     @property
-    def alters(self) -> bool:
-        """Whether vectors come back otherwise than they were written."""
-        return bool(self.can.alters)
+    def alteration(self) -> str:
+        """What is done to vectors, so that some come back otherwise than they were written."""
+        return self.can.alters.name if self.can.alters else ""
 
     def settle(self, saved: Record, found: Record) -> Record:
         """Return what was found with those of its vectors that were saved and only altered by the store as saved."""

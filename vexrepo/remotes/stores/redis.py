@@ -11,7 +11,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Sourced
+from vexrepo.remotes.stores.base import Description, Sourced, was_closed
 from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.point_names import Hashes
 from vexrepo.remotes.stores.point_store import SAMPLE, Point, PointStore, Wanted
@@ -134,11 +134,8 @@ class RedisStore(PointStore):
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
         """Keep the connections open meanwhile, and turn the client's errors into ours."""
-        with self._shared.used(self._closed), self._wrapped():
+        with self._shared.used(partial(was_closed, self.address)), self._wrapped():
             yield
-
-    def _closed(self) -> StoreError:
-        return StoreError(f"{self.address} was closed", code="store-unreachable")
 
     @contextlib.contextmanager
     def _wrapped(self) -> Iterator[None]:
@@ -372,7 +369,7 @@ class RedisStore(PointStore):
         keys, most = self._keys(self.layout.keys), SAMPLE
         while batch := list(islice(keys, most)):
             if self._shared.is_closed:  # the client would connect again
-                raise self._closed()
+                raise was_closed(self.address)
             yield batch
             most = self.batch_points
 
