@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -63,6 +63,21 @@ class Address:
         """Return a secret, "" where there is none."""
         ask = self.secrets.get(name)
         return ask() if ask is not None else ""
+
+    def choice(self, option: str, known: Collection[str]) -> str | None:
+        """Return which of some words an option says, None where it says nothing.  Raises: UsageError (bad-address)."""
+        found = self.options.get(option)
+        if found is not None and found not in known:
+            words = f"{self}: {option} is {found!r:.40}, expected one of {', '.join(known)}"
+            raise UsageError(words, code="bad-address")
+        return found
+
+    def flag(self, option: str) -> bool | None:
+        """Return whether an option says 1, not 0; None where it says nothing.  Raises: UsageError (bad-address)."""
+        found = self.options.get(option)
+        if found not in (None, "0", "1"):
+            raise UsageError(f"{self}: {option} is {found!r:.20}, expected 1 or 0", code="bad-address")
+        return None if found is None else found == "1"
 
     def __str__(self) -> str:
         query = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in sorted(self.options.items()))

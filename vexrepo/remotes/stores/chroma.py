@@ -95,12 +95,7 @@ class ChromaStore(HttpPointStore):
         super().__init__(address, create=create)
         self._found: dict[str, Any] | None = None
         self._is_known = self._is_new = False
-        self._distance = address.options.get("distance", DISTANCES[0])
-        if self._distance not in DISTANCES:
-            raise UsageError(
-                f"{address}: distance is {self._distance!r:.40}, expected one of {', '.join(DISTANCES)}",
-                code="bad-address",
-            )
+        self._distance = address.choice("distance", DISTANCES) or DISTANCES[0]
 
     @property
     def collection(self) -> str:

@@ -150,10 +150,8 @@ class HttpPointStore(PointStore):
             raise UsageError(f"the port in {self.address} is no number", code="bad-address") from None
         if parts.username:
             raise UsageError(f"{self.address}: a user does not belong in this address", code="bad-address")
-        wanted = self.address.options.get("tls")
-        if wanted not in (None, "0", "1"):
-            raise UsageError(f"{self.address}: tls is {wanted!r:.20}, expected 1 or 0", code="bad-address")
-        is_tls = wanted == "1" if wanted else port == 443 or (has_key and not is_local(name))
+        wanted = self.address.flag("tls")
+        is_tls = port == 443 or (has_key and not is_local(name)) if wanted is None else wanted
         shown = f"[{name}]" if ":" in name else name
         return f"http{'s' if is_tls else ''}://{shown}:{port}"
 

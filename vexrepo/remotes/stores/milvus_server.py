@@ -161,11 +161,8 @@ class MilvusServer:
             name, port = parts.hostname or "localhost", parts.port or PORT
         except ValueError:
             raise UsageError(f"the port in {self.address} is no number", code="bad-address") from None
-        wanted = self.options.get("tls")
-        if wanted not in (None, "0", "1"):
-            raise UsageError(f"{self.address}: tls is {wanted!r:.20}, expected 1 or 0", code="bad-address")
-        has_secret = bool(self.address.secret(PASSWORD))
-        has_tls = wanted == "1" if wanted else port == 443 or (has_secret and not is_local(name))
+        has_secret, wanted = bool(self.address.secret(PASSWORD)), self.address.flag("tls")
+        has_tls = port == 443 or (has_secret and not is_local(name)) if wanted is None else wanted
         shown = f"[{name}]" if ":" in name else name
         return f"http{'s' if has_tls else ''}://{shown}:{port}", has_tls
 

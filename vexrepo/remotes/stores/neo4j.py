@@ -71,12 +71,7 @@ class Neo4jStore(PointStore):
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         self.label = self._named("label", LABEL)
-        self._similarity = address.options.get("similarity", SIMILARITIES[0])
-        if self._similarity not in SIMILARITIES:
-            raise UsageError(
-                f"{address}: similarity is {self._similarity!r:.40}, expected {' or '.join(SIMILARITIES)}",
-                code="bad-address",
-            )
+        self._similarity = address.choice("similarity", SIMILARITIES) or SIMILARITIES[0]
         self.graph = Graph(address, self.readings)
         self.kinds = Kinds()
         self._report: Callable[[InvalidData], None] | None = None

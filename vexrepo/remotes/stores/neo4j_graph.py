@@ -64,8 +64,9 @@ class Graph:
             raise UsageError(f"the port in {address} is no number", code="bad-address") from None
         self._user = parts.username or address.options.get("user") or "neo4j"
         self.database = path.strip("/") or None
-        self._is_tls = self._flag("tls", default=False)
-        self._is_routed = self._flag("routing", default=self._is_tls)
+        self._is_tls = bool(address.flag("tls"))
+        routing = address.flag("routing")
+        self._is_routed = self._is_tls if routing is None else routing
         try:
             import neo4j  # noqa: F401
         except ImportError:
@@ -73,12 +74,6 @@ class Graph:
                 f"{address}: the driver of Neo4j is not installed: pip install 'vexrepo[neo4j]'",
                 code="store-unreadable",
             ) from None
-
-    def _flag(self, name: str, *, default: bool) -> bool:
-        found = self.address.options.get(name, "1" if default else "0")
-        if found not in ("0", "1"):
-            raise UsageError(f"{self.address}: {name} is {found!r:.20}, expected 1 or 0", code="bad-address")
-        return found == "1"
 
     @cached_property
     def _driver(self) -> neo4j.Driver:

@@ -73,16 +73,9 @@ class OpenSearchStore(HttpPointStore):
         self._is_known = False
         self._vectors: dict[str, VectorField] = {}
         self._routes: dict[str, str] = {}
-        self._similarity = self._one_of("similarity", SIMILARITIES[self.flavour])
-        self._is_dynamic = self._one_of("dynamic", ("0", "1")) == "1"
-
-    def _one_of(self, option: str, values: tuple[str, ...]) -> str:
-        found = self.address.options.get(option, values[0])
-        if found not in values:
-            raise UsageError(
-                f"{self.address}: {option} is {found!r:.40}, expected one of {', '.join(values)}", code="bad-address"
-            )
-        return found
+        similarities = SIMILARITIES[self.flavour]
+        self._similarity = address.choice("similarity", similarities) or similarities[0]
+        self._is_dynamic = bool(address.flag("dynamic"))
 
     @property
     def collection(self) -> str:

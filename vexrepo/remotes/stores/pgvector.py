@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import orjson
 from blake3 import blake3
 
-from vexrepo.errors import StoreError, UsageError
+from vexrepo.errors import StoreError
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
@@ -71,11 +71,7 @@ class PgvectorStore(PointStore):
         self._made = False
         self._written: str | None = None  # the fingerprint after what was written
         self._session = Session(address, self.where)
-        self._method = address.options.get("index", "hnsw")
-        if self._method not in ("hnsw", "ivfflat", "none"):
-            raise UsageError(
-                f"{address}: index is {self._method!r:.20}, expected hnsw, ivfflat or none", code="bad-address"
-            )
+        self._method = address.choice("index", ("hnsw", "ivfflat", "none")) or "hnsw"
 
     # -- the table ---------------------------------------------------------------------------------------------------
 

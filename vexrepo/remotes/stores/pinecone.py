@@ -81,18 +81,10 @@ class PineconeStore(HttpPointStore):
         self._samples = Samples()
         self._lock = threading.Lock()
         self._has_told = False
-        self._metric = self._choice("metric", METRICS)
-        self._type = self._choice("type", TYPES)
-        self._cloud = self._choice("cloud", tuple(CLOUDS))
+        self._metric = address.choice("metric", METRICS)
+        self._type = address.choice("type", TYPES)
+        self._cloud = address.choice("cloud", CLOUDS)
         self._dims = parse_dims(address, MAX_DIMS)
-
-    def _choice(self, option: str, known: tuple[str, ...]) -> str | None:
-        found = self.address.options.get(option)
-        if found is not None and found not in known:
-            raise UsageError(
-                f"{self.address}: {option} is {found!r:.40}, expected one of {', '.join(known)}", code="bad-address"
-            )
-        return found
 
     def _find_planes(self) -> tuple[str | None, str | None]:
         """Return the name of the index and the host that makes and describes indexes, as far as they are known."""

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from vexrepo.errors import UsageError
 from vexrepo.remotes.stores.points import Fields
 
 if TYPE_CHECKING:
@@ -54,12 +53,7 @@ _MEM0_FIELDS: Final = Fields(text="data", namespace="user_id", complete=complete
 
 def wanted_profile(address: Address) -> str | None:
     """Return the profile that an address names, None if it names none.  Raises: UsageError (bad-address)."""
-    found = address.options.get("profile")
-    if found is not None and found not in _PROFILES:
-        raise UsageError(
-            f"{address}: profile is {found!r:.40}, expected one of {', '.join(_PROFILES)}", code="bad-address"
-        )
-    return found
+    return address.choice("profile", _PROFILES)
 
 
 def profile_fields(address: Address, sample: Sequence[Point]) -> Fields | None:

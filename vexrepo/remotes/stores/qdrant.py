@@ -68,12 +68,7 @@ class QdrantStore(HttpPointStore):
         self._info: dict[str, Any] | None = None
         self._is_known = False
         self._traits: dict[str, Trait] = {}
-        self._distance = address.options.get("distance", DISTANCES[0])
-        if self._distance not in DISTANCES:
-            raise UsageError(
-                f"{address}: distance is {self._distance!r:.40}, expected one of {', '.join(DISTANCES)}",
-                code="bad-address",
-            )
+        self._distance = address.choice("distance", DISTANCES) or DISTANCES[0]
         self._dims = parse_dims(address, MAX_DIMS)
 
     @property

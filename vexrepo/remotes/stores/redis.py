@@ -106,7 +106,7 @@ class RedisStore(PointStore):
             raise UsageError(f"the port in {self.address} is no number", code="bad-address") from None
         reach = self.address.reach
         tls: dict[str, Any] = {}
-        if self._option("tls", ("0", "1"), "0") == "1":
+        if self.address.flag("tls"):
             tls = {"ssl": True, "ssl_ca_certs": str(reach.ca_file) if reach.ca_file else None}
         return redis.Redis(
             host=host,
@@ -122,14 +122,6 @@ class RedisStore(PointStore):
             client_name="vex",
             **tls,
         )
-
-    def _option(self, name: str, values: tuple[str, ...], default: str) -> str:
-        found = self.address.options.get(name, default)
-        if found not in values:
-            raise UsageError(
-                f"{self.address}: {name} is {found!r:.40}, expected {' or '.join(values)}", code="bad-address"
-            )
-        return found
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -232,7 +224,7 @@ class RedisStore(PointStore):
         self._taken = {each.name for each in indexes or ()}
         first = None if self.index is not None else next(self._keys(None), None)
         self._is_there = self.index is not None or first is not None
-        keys: Keys = "json" if self._option("keys", ("hash", "json"), "hash") == "json" else "hash"
+        keys: Keys = "json" if self.address.choice("keys", ("hash", "json")) == "json" else "hash"
         if first is not None:
             keys = "hash" if self._command("TYPE", first) == b"hash" else "json"
         self._set_up(Layout(keys, {MAIN: self._vector_field(keys)}))

@@ -52,12 +52,7 @@ class WeaviateStore(HttpPointStore):
         self._schema = Schema()
         self._is_known = self._is_there = False
         self._spaces: dict[str, Space] = {}  # dims are known from what was read
-        self._distance = address.options.get("distance", DISTANCES[0])
-        if self._distance not in DISTANCES:
-            raise UsageError(
-                f"{address}: distance is {self._distance!r:.40}, expected one of {', '.join(DISTANCES)}",
-                code="bad-address",
-            )
+        self._distance = address.choice("distance", DISTANCES) or DISTANCES[0]
         self._tenant = address.options.get("tenant")
         if self._tenant is not None and not _TENANT.fullmatch(self._tenant):
             raise UsageError(
