@@ -127,6 +127,18 @@ def test_a_kept_passphrase_is_used_and_forgotten_with_the_change(vex, memory, mo
     assert vex("key", "passphrase", "--remove").code == 0 and ring == {}
 
 
+def test_a_sealed_key_is_exported_as_it_is_kept_without_its_passphrase(vex, memory, home, monkeypatch, secret):
+    assert vex("key", "new", "--passphrase").code == 0
+    kept = Path(vex("key", "show", "--json").json()["file"]).read_bytes()
+    monkeypatch.delenv("VEX_KEY_PASSPHRASE")
+    for _ in range(2):  # the same again is no error
+        ran = vex("key", "export", "--private", "sealed.key")
+        assert ran.code == 0 and "whoever has it and its passphrase signs as you" in ran.err
+        assert Path("sealed.key").read_bytes() == kept
+    ran = vex("key", "export", "--private", "plain.key", "--plain")
+    assert ran.code == 12 and not Path("plain.key").exists()
+
+
 def test_a_private_key_is_exported_to_a_file_only_and_comes_back(vex, memory, home, tmp_path, monkeypatch, secret):
     key = vex("key", "new", "--passphrase", "--json").json()["key"]
     assert vex("key", "export").out.strip() == key

@@ -262,14 +262,18 @@ def test_a_rotation_stopped_anywhere_loses_no_key_and_no_statement(tmp_path):
     raise AssertionError("the rotation never ended")
 
 
-def test_a_private_key_is_written_once_sealed_or_plain(tmp_path):
+def test_a_private_key_is_written_once_plain_or_as_it_is_kept(tmp_path):
     path = tmp_path / "out.key"
     assert write_key_file(Files(), path, Identity("a", KEY, SEED))
     assert path.read_text() == "hex:" + SEED.hex()
     assert not write_key_file(Files(), path, Identity("a", KEY, SEED))
-    assert refused(lambda: write_key_file(Files(), path, Identity("a", KEY, SEED), "x")).code == "key-exists"
+    assert refused(lambda: write_key_file(Files(), path, Identity("b", public_key(OLD), OLD))).code == "key-exists"
+    keys = folder(tmp_path)
+    keys.keep(Identity("a", KEY, SEED), "x")
+    assert refused(lambda: keys.copy("a", path)).code == "key-exists"
     sealed = tmp_path / "sealed.key"
-    write_key_file(Files(), sealed, Identity("a", KEY, SEED), "x")
+    for _ in range(2):
+        keys.copy("a", sealed)
     assert isinstance(keyfile.decode(sealed.read_bytes(), ""), Sealed)
     assert read_key_file(sealed, asks("x")).seed == SEED
 

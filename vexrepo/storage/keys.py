@@ -105,19 +105,22 @@ def _decode(path: Path, warn: Warn) -> bytes | Sealed:
     return found
 
 
-def write_key_file(files: Files, path: Path, identity: Identity, passphrase: str | None = None) -> bool:
-    """Write a private key into a file that only its owner can read; False if the same key is in it already.
+def write_key_file(files: Files, path: Path, identity: Identity) -> bool:
+    """Write a private key, without a passphrase, into a file that only its owner can read.
 
-    Raises: StateError (key-exists) for any other file of that name.
+    False if it is in that file already.  Raises: StateError (key-exists) for any other file of that name.
     """
-    plain = keyfile.encode_plain(identity.seed)
+    return _write_new(files, path, keyfile.encode_plain(identity.seed))
+
+
+def _write_new(files: Files, path: Path, content: bytes) -> bool:
+    """Write a file of a key that is not there, or is the same already: then False.  Raises: StateError (key-exists)."""
     if os.path.lexists(path):
-        if passphrase is None and path.is_file() and path.stat().st_size < 1000:
+        if path.is_file() and path.stat().st_size == len(content):
             with wrapped("read", path):
-                if path.read_bytes() == plain:
+                if path.read_bytes() == content:
                     return False
         raise StateError(f"{path} exists already; a key is never overwritten", code="key-exists")
-    content = plain if passphrase is None else keyfile.seal(identity.seed, passphrase, keyfile.COST).encode()
     files.write(path, content, mode=0o600)
     return True
 
@@ -155,6 +158,17 @@ class KeyFolder:
         """As ``read``, with the passphrase that opened it."""
         opened = open_key_file(self._existing(name), self._ask, self._warn, f"the key {name}")
         return Opened(replace(opened.identity, name=name), opened.passphrase)
+
+    def copy(self, name: str, target: Path) -> None:
+        """Write an identity's file, as it is, into another that only its owner can read.
+
+        Raises: UsageError (no-identity), InvalidData (key-unreadable), StateError (key-exists).
+        """
+        path = self._existing(name)
+        _decode(path, self._warn)
+        with wrapped("read", path):
+            content = path.read_bytes()
+        _write_new(self._files, target, content)
 
     def look(self, name: str) -> KeyFile:
         """Return what an identity's file shows without its passphrase.

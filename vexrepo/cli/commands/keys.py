@@ -178,25 +178,29 @@ def show(edge: Edge, name: str | None, as_json: bool) -> None:
 def export(edge: Edge, name: str | None, private: str | None, is_plain: bool, as_json: bool) -> None:
     """Print a public key, to give to others.
 
-    With --private the private key is written into FILE, readable by you only, as it is kept: sealed with its passphrase
-    if it has one (--plain: without).  It is never printed.
+    With --private the private key is written into FILE, readable by you only, as it is kept: a sealed one stays sealed
+    with its passphrase, which is not asked for.  With --plain it is, and FILE is without.  It is never printed.
     """
     name = name if name is not None else edge.config(edge.find())["user.identity"]
     if is_plain and private is None:
         raise click.UsageError("--plain goes with --private")
-    public = edge.keys().look(name).key
+    found = edge.keys().look(name)
+    public = found.key
     if private is not None:
         from vexrepo.storage.files import Files
         from vexrepo.storage.keys import write_key_file
 
-        opened = edge.keys().open(name)
-        write_key_file(Files(), Path(private), opened.identity, None if is_plain else opened.passphrase)
+        if is_plain:
+            write_key_file(Files(), Path(private), edge.keys().read(name))
+        else:
+            edge.keys().copy(name, Path(private))
     if as_json:
         emit({"name": name, "type": "ed25519", "key": public.hex(), "private": private})
     else:
         say(public.hex())
         if private is not None:
-            say(f"the private key is in {plain(private)}: whoever has it signs as you", err=True)
+            needs = " and its passphrase" if found.is_sealed and not is_plain else ""
+            say(f"the private key is in {plain(private)}: whoever has it{needs} signs as you", err=True)
 
 
 @click.command("import", epilog=example("vex key import old-laptop.key", "vex key import memory.vmig.key archive"))
