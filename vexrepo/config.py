@@ -25,11 +25,12 @@ from vexrepo.storage.files import Files, wrapped
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key: its type, its default and what it does."""
+    """One key: its type, its default, what it does, and of a number the least that makes sense (None: any)."""
 
     kind: type
     default: Any
     meaning: str
+    least: int | None = None
 
 
 SETTINGS: dict[str, Setting] = {
@@ -47,11 +48,11 @@ SETTINGS: dict[str, Setting] = {
     "merge.types": Setting(str, "", "rules for memory types, e.g. semantic=fail,episodic=union"),
     "merge.fields": Setting(str, "", "rules for fields, e.g. metadata.importance=max,metadata.tags=union"),
     "gc.auto": Setting(bool, True, "join packs after a commit when there are many"),
-    "gc.auto_packs": Setting(int, 50, "how many packs are many"),
-    "gc.keep_days": Setting(int, 30, "days for which gc keeps what undo needs"),
-    "hooks.timeout_s": Setting(int, 30, "seconds a hook may take before it is ended, which is a veto"),
+    "gc.auto_packs": Setting(int, 50, "how many packs are many", 1),
+    "gc.keep_days": Setting(int, 30, "days for which gc keeps what undo needs", 0),
+    "hooks.timeout_s": Setting(int, 30, "seconds a hook may take before it is ended, which is a veto", 1),
     "hooks.allow_no_verify": Setting(bool, True, "let --no-verify pass checks and hooks by"),
-    "core.lock_timeout_s": Setting(int, 10, "seconds to wait for another writer before giving up"),
+    "core.lock_timeout_s": Setting(int, 10, "seconds to wait for another writer before giving up", 0),
     "core.line_cache": Setting(
         bool, True, "remember lines of JSONL files, so that unchanged ones are not parsed again"
     ),
@@ -63,7 +64,7 @@ SETTINGS: dict[str, Setting] = {
         "files",
         "which remotes that are stores vex status looks at: files (on this machine), all (servers, too) or none",
     ),
-    "status.timeout_s": Setting(int, 5, "seconds for which vex status waits for the server of a store"),
+    "status.timeout_s": Setting(int, 5, "seconds for which vex status waits for the server of a store", 1),
     "sync.database": Setting(
         str,
         "",
@@ -75,8 +76,8 @@ SETTINGS: dict[str, Setting] = {
     "ssh.command": Setting(str, "", "what is run for ssh, e.g. ssh -i KEYFILE; default: ssh"),
     "http.proxy": Setting(str, "", "proxy for https and http; default: the environment's (HTTPS_PROXY, NO_PROXY)"),
     "http.ca_file": Setting(str, "", "file of certificates that vouch for hosts; default: the system's"),
-    "http.timeout_s": Setting(int, 60, "seconds to wait for a host to answer before giving up"),
-    "http.concurrency": Setting(int, 4, "how many requests to a vector store may be under way at once"),
+    "http.timeout_s": Setting(int, 60, "seconds to wait for a host to answer before giving up", 1),
+    "http.concurrency": Setting(int, 4, "how many requests to a vector store may be under way at once", 1),
 }
 
 _SEVERITY = "how much a finding matters: veto (refuse), warning, note"
@@ -286,6 +287,8 @@ def parse_value(key: str, text: str) -> Any:
     if setting.kind is bool and text.lower() in ("true", "false", "yes", "no", "on", "off", "1", "0"):
         return text.lower() in ("true", "yes", "on", "1")
     if (setting.kind is int or is_open) and text.strip().lstrip("-").isdigit():
+        if setting.least is not None and int(text) < setting.least:
+            raise UsageError(f"{key} must be {setting.least} or more, got {text}", code="bad-config")
         return int(text)
     if (setting.kind is float or is_open) and _NUMBER.fullmatch(text.strip()):
         return float(text)

@@ -135,13 +135,24 @@ def test_settings_come_from_the_nearest_layer(vex, repo, home):
         (["config", "set", "user.nam", "x"], {}, "did you mean user.name?"),
         (["config", "get", "nothing.like.it"], {}, "known: "),
         (["config", "set", "core.lock_timeout_s", "soon"], {}, "whole number"),
+        (["config", "set", "hooks.timeout_s", "0"], {}, "hooks.timeout_s must be 1 or more, got 0"),
+        (["config", "set", "--", "http.timeout_s", "-5"], {}, "must be 1 or more, got -5"),
+        (["status"], {"VEX_HTTP_CONCURRENCY": "0"}, "must be 1 or more, got 0"),
+        (["config", "set", "checks.own", "schema,secret"], {}, "did you mean secrets?"),
+        (["config", "set", "checks.own", "auto"], {}, "known: drift, injection, pii, schema, secrets"),
+        (["config", "set", "checks.foreign", "auto,secrets"], {}, "known: drift, injection, pii, schema, secrets"),
+        (["config", "set", "checks.drift_share", "7"], {}, "checks.drift_share must be from 0 to 1, got 7"),
+        (["config", "set", "checks.secrets_severity", "stop"], {}, "checks.secrets_severity"),
+        (["config", "set", "checks.injection_warn", "0.9"], {}, "above checks.injection_threshold"),
         (["config", "set", "workspace.store", "vektr:x"], {}, "did you mean vektor?"),
         (["status"], {"VEX_COMMIT_SIGN": "perhaps"}, "environment VEX_COMMIT_SIGN"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(vex, repo, args, env, words):
+    before = Path(".vex/config.toml").read_bytes()
     ran = vex(*args, env=env)
     assert ran.code == 2 and words in ran.err
+    assert Path(".vex/config.toml").read_bytes() == before
 
 
 def test_a_broken_configuration_file_is_named_and_not_written_over(vex, repo):

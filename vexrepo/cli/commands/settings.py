@@ -14,7 +14,7 @@ from vexrepo.cli.output import emit, quiet, say
 from vexrepo.cli.remotes import check_no_secret, hidden, parse_url
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import plain
-from vexrepo.config import check_key, parse_value, write_value
+from vexrepo.config import AUTO, CHECKS, Config, check_key, parse_value, write_value
 from vexrepo.objects.trust import parse_policy
 
 _HERE = "vexrepo.cli.commands.settings"
@@ -137,9 +137,28 @@ def _prepared(edge: Edge, key: str, value: Any, folder: Path | None) -> Any:
         return os.path.abspath(os.path.expanduser(value))
     if key == "trust.policy":
         return parse_policy(value, key).value
+    if key.startswith("checks."):
+        _check_checks(edge.config(folder), key, value)
     if key == "http.proxy":
         check_no_secret(value)
     return value
+
+
+def _check_checks(config: Config, key: str, value: Any) -> None:
+    """Raise UsageError (bad-config) for a name that no check has, or a setting that its check does not take.
+
+    The gate would refuse everything later, where nobody thinks of this.
+    """
+    from vexrepo.hooks.registry import make_check, parse_names
+
+    if key in ("checks.own", "checks.foreign"):
+        if not (key == "checks.foreign" and value == AUTO):
+            parse_names(value)
+        return
+    for check in CHECKS:
+        start = f"checks.{check}_"
+        if key.startswith(start):
+            make_check(check, {**config.of_check(check), key.removeprefix(start): value})
 
 
 def _file(edge: Edge, user: bool) -> tuple[Path, Path | None]:
