@@ -109,10 +109,23 @@ def test_only_a_commit_can_be_proved(vex: Vex, memory: Memory) -> None:
     assert ran.code == 2 and "--at" in ran.err
 
 
+def test_a_memory_that_is_there_twice_is_not_proven(vex: Vex, proven: tuple[Path, Path]) -> None:
+    file, _ = proven
+    file.write_bytes(2 * file.read_bytes())
+    ran = vex("verify", str(file))
+    assert ran.code == 1 and "part.vmig.jsonl line 2 (work/m3)" in ran.out and "proven: all" not in ran.out
+    assert codes(vex, str(file)) == {"duplicate-key"}
+
+
 def test_a_missing_or_foreign_proof_is_named(vex: Vex, proven: tuple[Path, Path]) -> None:
     assert "proof-missing" in vex("verify", str(proven[0]), "--proof", "none.proof").err
-    Path("bad.proof").write_text('{"version":2}', "utf-8")
-    assert "proof-unreadable" in vex("verify", str(proven[0]), "--proof", "bad.proof").err
+    whole = proven[1].read_text("utf-8")
+    spaced = whole.replace('"version":1', '"version": 1')
+    for content in ('{"version":2}', "", "a note", whole[:-20], whole + "\n", spaced):
+        Path("bad.proof").write_text(content, "utf-8")
+        ran = vex("verify", str(proven[0]), "--proof", "bad.proof")
+        assert ran.code == 1 and "bad.proof: the proof cannot be understood" in ran.err
+        assert "[proof-unreadable]" in ran.err
 
 
 def test_a_dry_run_writes_nothing(vex: Vex, proven: tuple[Path, Path]) -> None:

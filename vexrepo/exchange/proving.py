@@ -1,7 +1,7 @@
 """Judging proofs: whether the records of a file belong to a commit that somebody known has signed.
 
-A verdict is a value.  Good says: every record of the file is in the commit, and the commit's author, whose key is
-known, signed it.  It does not say that the commit has no other records.
+A verdict is a value.  Good says: every record of the file is in the commit, and there once, and the commit's author,
+whose key is known, signed it.  It does not say that the commit has no other records.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vexrepo.remotes.stores.registry import open_store
 from vexrepo.storage.files import wrapped
 
 LISTED = 100
-_UNPROVEN = frozenset(("proof-wrong", "not-proven"))
+_UNPROVEN = frozenset(("proof-wrong", "not-proven", "duplicate-key"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,9 @@ def verify_proof(
     reasons: list[tuple[str, str]] = []
     if commit is not None and said.commit_id != commit:
         reasons.append(("proof-wrong", f"the proof is for commit {said.commit_id.short}, not for {commit.short}"))
-    records = missing = 0
+    records = missing = repeats = 0
     unproven: list[str] = []
+    seen, repeated = set[bytes](), ""
     namespaces, components = set[str](), set[str]()
     reads_labels = any(trust.is_limited(each.key) for each in signatures)
     with open_store(Address("jsonl", str(path))) as store:
@@ -95,9 +96,16 @@ def verify_proof(
                     missing += 1
                     if len(unproven) < LISTED:
                         unproven.append(f"{store.place(item.place)} ({key_name(item.record.key)})")
+                elif item.record.id in seen:
+                    repeats += 1
+                    repeated = repeated or f"{store.place(item.place)} ({key_name(item.record.key)})"
+                seen.add(item.record.id)
             advance(len(batch))
     if missing:
         reasons.append(("not-proven", f"{missing} of {records} records are not in the commit: {unproven[0]}"))
+    if repeats:
+        words = f"{repeats} of {records} records are there once more, and a commit has each once: {repeated}"
+        reasons.append(("duplicate-key", words))
     message, author = message_of(said.commit_id), made.author.get("key", "")
     judged = []
     for each in signatures:

@@ -181,11 +181,15 @@ class Proof:
     def decode(cls, raw: bytes) -> Proof:
         """Return the proof of a file's bytes.
 
-        Raises: InvalidData (proof-unreadable, not-canonical, limit-exceeded).
+        Raises: InvalidData (proof-unreadable, limit-exceeded).
         """
         if len(raw) > MAX_BYTES:
             raise InvalidData(f"a proof of {len(raw)} bytes is above the limit of {MAX_BYTES}", code="limit-exceeded")
-        match canonical.decode(raw):
+        try:
+            value = canonical.decode(raw)
+        except InvalidData as error:
+            raise _unreadable(str(error)) from None
+        match value:
             case {
                 "version": 1,
                 "commit": str(commit),
