@@ -167,6 +167,41 @@ def test_a_sealed_export_opens_for_its_recipient_only(vex: Vex, memory: Memory, 
     assert vex("unseal", "out.vmig.sealed", "-o", "inbox").code == 1  # nothing is overwritten
 
 
+def test_an_export_is_sealed_to_a_key_in_a_file(vex: Vex, memory: Memory, people: People) -> None:
+    people.act_as("eve")
+    Path("eve.pub").write_text(vex("key", "export").out, "utf-8")
+    people.act_as("alice")
+    assert vex("export", "--from", memory.path.name, "--seal-to", "eve.pub", "-o", "out").code == 0
+    people.act_as("bob")
+    assert "sealed-for-others" in vex("unseal", "out.vmig.sealed", "-o", "inbox").err
+    people.act_as("eve")
+    assert vex("unseal", "out.vmig.sealed", "-o", "inbox").code == 0
+    private = vex("key", "export", "--private", "eve.key")
+    assert private.code == 0
+    people.act_as("alice")
+    ran = vex("export", "--from", memory.path.name, "--seal-to", "eve.key", "-o", "other")
+    assert ran.code == 12 and "holds a private key" in ran.err and not Path("other.vmig.sealed").exists()
+
+
+def test_a_name_that_is_known_goes_before_a_file_called_so(vex: Vex, memory: Memory, people: People) -> None:
+    """Whoever can lay a file beside the memories must not become who they are sealed to."""
+    Path("bob").write_text(people.keys["eve"], "utf-8")
+    assert vex("export", "--from", memory.path.name, "--seal-to", "bob", "-o", "out").code == 0
+    people.act_as("bob")
+    assert vex("unseal", "out.vmig.sealed", "-o", "inbox").code == 0
+
+
+def test_nothing_is_given_to_a_revoked_key(vex: Vex, memory: Memory, people: People) -> None:
+    assert vex("trust", "revoke", "bob", "--reason", "stolen").code == 0
+    for ran in (
+        vex("export", "--from", memory.path.name, "--seal-to", "bob", "-o", "out"),
+        vex("export", "--from", memory.path.name, "--seal-to", people.keys["bob"], "-o", "out"),
+        vex("grant", "--to", "bob", "--until", "1d", "-o", "bob.vmig.grant"),
+    ):
+        assert ran.code == 2 and "key-revoked" in ran.err
+    assert not Path("out.vmig.sealed").exists() and not Path("bob.vmig.grant").exists()
+
+
 def test_a_sealed_export_is_imported_at_once(vex: Vex, memory: Memory, people: People) -> None:
     assert vex("export", "--from", memory.path.name, "--sign", "--seal-to", "bob", "-o", "out").code == 0
     people.act_as("bob")
@@ -185,6 +220,30 @@ def test_the_policy_for_where_a_sealed_file_lies_counts(vex: Vex, memory: Memory
     assert ran.code == 1 and "[signature-missing]" in ran.err and not Path("bob.db").exists()
     assert vex("trust", "policy", "inbox", "auto", "--user").code == 0
     assert vex("import", "inbox/out.vmig.sealed", "--to", "vektor:bob.db").code == 0
+
+
+def test_what_is_wrong_with_a_sealed_file_is_said_of_it(vex: Vex, memory: Memory, people: People) -> None:
+    """Not of the file it is opened to, which is gone when somebody looks."""
+    seal = ("--seal-to", "bob", "-o", "inbox/out")
+    Path("inbox").mkdir()
+    assert vex("export", "--from", memory.path.name, "--sign", *seal).code == 0
+    people.act_as("bob")
+    where = "jsonl:inbox/out.vmig.sealed"
+    ran = vex("import", "inbox/out.vmig.sealed", "--to", "vektor:bob.db", "--json")
+    assert ran.json()["source"] == where and "vex-" not in ran.out + ran.err
+    assert where in vex("import", "inbox/out.vmig.sealed", "--to", "vektor:bob.db").out
+
+    people.act_as("eve")
+    known = Path("known.vmig.jsonl")
+    known.write_bytes(memory.path.read_bytes() + b'{"id": 7, "text": []}\n')
+    parts = {PARTS[0]: known}
+    seal_files(Files(), parts, Path("inbox/bad.vmig.sealed"), [bytes.fromhex(people.keys["bob"])])
+    people.act_as("bob")
+    for options in ((), ("--on-error", "skip"), ("--policy", "signed"), ("--policy", "signed", "--quarantine")):
+        ran = vex("import", "inbox/bad.vmig.sealed", "--to", "vektor:bob.db", *options)
+        assert ran.code in (1, 3) and "inbox/bad.vmig.sealed" in ran.err and "vex-" not in ran.out + ran.err
+    shown = vex("quarantine", "show", "1", "--json").json()
+    assert shown["source"]["address"] == "jsonl:inbox/bad.vmig.sealed" and "/vex-" not in json.dumps(shown)
 
 
 def test_a_proof_travels_sealed(vex: Vex, memory: Memory, people: People) -> None:

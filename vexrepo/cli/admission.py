@@ -62,7 +62,7 @@ def guard_for(edge: Edge, source: Address, policy: str | None, grant_file: str |
         from vexrepo.cli.sharing import trust_by_grant
 
         trust = trust_by_grant(edge, grant_file, trust)
-    return Guard(trust, edge.now_us(), chosen, gate, around.heard, advance)
+    return Guard(trust, edge.now_us(), chosen, gate, around.heard, advance, source)
 
 
 def quarantine_of(edge: Edge) -> Quarantine:
@@ -74,13 +74,16 @@ def quarantine_of(edge: Edge) -> Quarantine:
     return Quarantine(folder / "quarantine", Files())
 
 
-def keep_apart(edge: Edge, error: Refused, source: Address, target: Address, request: Request) -> None:
-    """Keep what was refused in quarantine, and say how to look at it.  What cannot be read stays where it is."""
+def keep_apart(edge: Edge, error: Refused, source: Address, target: Address, request: Request, place: Address) -> None:
+    """Keep what was refused in quarantine, and say how to look at it.  What cannot be read stays where it is.
+
+    ``place`` is where people are told that it came from.
+    """
     from dataclasses import replace
 
     from vexrepo.exchange.transfer import iter_incoming
 
-    of, to = ({"kind": each.kind, "address": str(each)} for each in (source, target))
+    of, to = ({"kind": each.kind, "address": str(each)} for each in (place, target))
     records = iter_incoming(source, replace(request, skip_problems=True))
     _keep(edge, error, "pre-import", of, to, records)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vexrepo.cli.public_keys import named_key
 from vexrepo.cli.surroundings import Edge
-from vexrepo.errors import InvalidData, UsageError
+from vexrepo.errors import InvalidData, UsageError, VexError
 
 if TYPE_CHECKING:
     from vexrepo.exchange.request import Request
@@ -50,7 +51,7 @@ def terms_of(edge: Edge, given: dict[str, Any]) -> Terms:
                 f"grant {grant.grant.id} is for {grant.grant.to.hex()}, none of your identities (vex key list)",
                 code="grant-not-yours",
             )
-    return Terms(grant, tuple(edge.public_key(each)[0] for each in given["recipients"]))
+    return Terms(grant, tuple(named_key(edge, each)[0] for each in given["recipients"]))
 
 
 def read_grant(path: Path) -> SignedGrant:
@@ -139,16 +140,38 @@ def is_sealed(path: str) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """What a sealed file was opened to, for a while: ``file`` is the vmig file that was in it."""
+
+    sealed: Path
+    file: Path
+
+    def told(self, text: str) -> str:
+        """Return a text with the file that people know in the place of what is soon gone."""
+        text = text.replace(str(self.file), str(self.sealed))
+        return text.replace(f"{self.file.parent}{os.sep}", f"{self.sealed}:")
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Let errors name the file that people know."""
+        try:
+            yield
+        except VexError as error:
+            error.args = (self.told(str(error)),)
+            raise
+
+
 @contextlib.contextmanager
-def opened(edge: Edge, text: str) -> Iterator[str]:
-    """Give the name of the vmig file to read: the one inside, for a sealed file, which is opened for the while."""
+def opened(edge: Edge, text: str) -> Iterator[Unsealed | None]:
+    """Open a sealed file for the while; None for what is none."""
     if not is_sealed(text):
-        yield text
+        yield None
         return
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="vex-") as folder:
-        yield str(unseal(edge, Path(text), Path(folder))[".vmig.jsonl"])
+        yield Unsealed(Path(text), unseal(edge, Path(text), Path(folder))[".vmig.jsonl"])
 
 
 def unseal(edge: Edge, path: Path, folder: Path, *, overwrite: bool = False) -> dict[str, Path]:

@@ -298,29 +298,6 @@ class Edge:
         own = {key: KnownKey(name, key, is_own=True) for key, name in self.keys().public_keys().items()}
         return Trust({**own, **{each.key: each for each in self.trust().read()}})
 
-    def public_key(self, text: str) -> tuple[bytes, str]:
-        """Return the public key a user named, and the name it is known by ("" for none).
-
-        ``text`` is the name of a known key or of an identity, 64 digits, or ``ed25519:`` and base64.
-        Raises: InvalidData (key-unreadable, weak-key), UsageError (trust-unknown).
-        """
-        import re
-
-        from vexrepo.storage.trust import parse_public_key
-
-        known = self.trusted()
-        for key, each in known.keys.items():
-            if each.name == text:
-                return key, each.name
-        if re.fullmatch(r"(ed25519:.+|[0-9a-fA-F]{64})", text.strip()):
-            key = parse_public_key(text, "KEY")
-            return key, known.name_of(key)
-        names = ", ".join(sorted(each.name for each in known.keys.values())) or "none"
-        raise UsageError(
-            f"no key is known as {text!r:.100} (known: {names}); give its digits, or vex trust add it first",
-            code="trust-unknown",
-        )
-
     # -- stores ------------------------------------------------------------------------------------------------
 
     def address(self, text: str) -> Address:

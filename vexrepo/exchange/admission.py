@@ -21,6 +21,7 @@ from vexrepo.objects import proof
 from vexrepo.objects.record import Record
 from vexrepo.objects.timestamp import format_time
 from vexrepo.objects.trust import Decision, Policy, Trust, code_of, decide
+from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.jsonl import JsonlStore
 
@@ -31,7 +32,8 @@ Records = Callable[[], Iterable[Record]]
 class Guard:
     """Who decides about what comes in.
 
-    ``policy`` is that of the source.  ``heard`` is told what checks and hooks said, ``advance`` the bytes of a file
+    ``policy`` is that of the source; ``place`` is where hooks are told that it lies, where that is not the store that
+    is read.  ``heard`` is told what checks and hooks said, ``advance`` the bytes of a file
     whose signature was checked.
     """
 
@@ -41,6 +43,7 @@ class Guard:
     gate: Gate = field(default_factory=Gate)
     heard: Callable[[Passed], None] = lambda passed: None
     advance: Callable[[int], None] = lambda amount: None
+    place: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ def transfer(
     if isinstance(origin, JsonlStore) and target.kind != JsonlStore.kind and now_us is not None:
         note_import(origin, target, now_us, done)
     if guard is not None:
-        tell_of_import(guard, _event("post-import", source, target), lambda: iter_incoming(source, request))
+        event = _event("post-import", guard.place or source, target)
+        tell_of_import(guard, event, lambda: iter_incoming(source, request))
     return done
 
 
@@ -172,7 +173,7 @@ def _admit(origin: Store, goal: Store, request: Request, done: Transferred, guar
     admitted = check_signature(origin, guard)
     if admitted.note:
         done.notes.append(admitted.note)
-    event = _event("pre-import", origin.address, goal.address, admitted.signature)
+    event = _event("pre-import", guard.place or origin.address, goal.address, admitted.signature)
     pass_in(guard, event, lambda: _incoming(origin, request, before))
 
 

@@ -10,6 +10,7 @@ import click
 from vexrepo.cli.failures import DONE
 from vexrepo.cli.options import as_json, example, selecting, selection
 from vexrepo.cli.output import added, emit, heading, quiet, say
+from vexrepo.cli.public_keys import named_key
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import iso, plain
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         "vex export --from agent.db --grant bob.vmig.grant -o work.vmig.jsonl",
     )
 )
-@click.option("--to", "holder", metavar="KEY", help="Whose key may use it: a known name, or a public key.")
+@click.option("--to", "holder", metavar="KEY", help="Whose key may use it: a known name, a public key, or its file.")
 @selecting
 @click.option("--until", metavar="TIME", help="When it ends: a date, or e.g. 30d, 12h from now.")
 @click.option("--note", metavar="TEXT", default="", help="A few words on what it is for; everybody can read them.")
@@ -65,7 +66,7 @@ def grant(
 
     chosen = selection(namespaces, components) or Selection()
     identity = edge.keys().read(edge.config(edge.find())["user.identity"])
-    key, _ = edge.public_key(holder)
+    key, _ = named_key(edge, holder)
     until_us = days_from_now(edge, until)
     if until_us <= edge.now_us():
         raise click.UsageError(f"--until {until}: that is over already")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vexrepo.cli.commands.trust import key_in
 from vexrepo.cli.hosting import secrets_of, self_name, visiting
 from vexrepo.cli.keyrings import remove_keyring
 from vexrepo.cli.lazy import Entry, LazyGroup
 from vexrepo.cli.options import REMOTE, as_json, example
 from vexrepo.cli.output import added, emit, quiet, say
+from vexrepo.cli.public_keys import named_key
 from vexrepo.cli.remotes import find_remote, host_words
 from vexrepo.cli.secrets import KEYRING_PASSPHRASE
 from vexrepo.cli.surroundings import Edge, pass_edge
@@ -142,19 +142,10 @@ def _own_key(edge: Edge, repository: Repository) -> tuple[bytes, str]:
 
 
 def _public_key(edge: Edge, text: str) -> tuple[bytes, str]:
-    """Return a public key and what to call it.  Raises: UsageError (trust-unknown, key-revoked), InvalidData."""
-    if os.path.isfile(text):
-        key, name = key_in(Path(text)), Path(text).name.split(".")[0]
-        name = edge.trusted().name_of(key) or name
-    else:
-        key, name = edge.public_key(text)
-    known = edge.trusted().keys.get(key)
-    if known is not None and known.revoked_us is not None:
-        raise UsageError(
-            f"{plain(known.name)}'s key {key.hex()[:8]} is revoked: somebody else may have it; ask for the new one",
-            code="key-revoked",
-        )
-    return key, name or key.hex()[:8]
+    """Return a public key and what to call it.  Raises: as ``named_key``."""
+    key, name = named_key(edge, text)
+    stem = Path(text).name.split(".")[0] if os.path.isfile(text) else ""
+    return key, name or stem or key.hex()[:8]
 
 
 @click.command(

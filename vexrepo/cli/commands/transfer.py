@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from vexrepo.cli.text import plain
 from vexrepo.errors import Refused, UsageError
 
 if TYPE_CHECKING:
+    from vexrepo.cli.sharing import Unsealed
     from vexrepo.exchange.admission import Guard
     from vexrepo.exchange.request import Request, Transferred
     from vexrepo.remotes.stores.address import Address
@@ -97,7 +99,11 @@ def _guarded(function: F) -> F:
 @click.option("--sign", "do_sign", is_flag=True, help="Sign the file, too.")
 @click.option("--key", "key_file", metavar="FILE", type=click.Path(), help="Sign with the private key in this file.")
 @click.option(
-    "--seal-to", "recipients", metavar="KEY", multiple=True, help="Seal it: only this key's holder can read it."
+    "--seal-to",
+    "recipients",
+    metavar="KEY",
+    multiple=True,
+    help="Seal it for this key's holder alone: a known name, a public key, or its file.",
 )
 @click.option("--grant", "grant_file", metavar="FILE", type=click.Path(), help="Export by this grant, what it covers.")
 @located
@@ -188,18 +194,20 @@ def import_(edge: Edge, /, **given: Any) -> int:
     if given["path"] is not None and given["source"] is not None:
         return _import(edge, flags, given, place_of_kind(edge, flags, given["path"], given["source"]))
     named = given["path"] or given["source"] or "jsonl"
-    with sharing.opened(edge, named) as text:
-        sealed = Path(named) if text != named else None
-        return _import(edge, flags, given, place_of(edge, flags, text, "source", file=True), sealed)
+    with sharing.opened(edge, named) as inside:
+        text = named if inside is None else str(inside.file)
+        return _import(edge, flags, given, place_of(edge, flags, text, "source", file=True), inside)
 
 
-def _import(edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Address, sealed: Path | None = None) -> int:
+def _import(
+    edge: Edge, flags: GivenFlags, given: dict[str, Any], source: Address, inside: Unsealed | None = None
+) -> int:
     target = place_of(edge, flags, given["target"] or default_kind(edge), "target")
     flags.check_used()
     request = _request(
         edge, given, rename=given["rename"], link=not given["skip_graph"], namespaces=given["namespaces"]
     )
-    done = _let_in(edge, given, source, target, request, sealed)
+    done = _let_in(edge, given, source, target, request, inside)
     return tell_transfer(edge, "imported", done, request, given["as_json"])
 
 
@@ -335,7 +343,7 @@ def _let_in(
     source: Address,
     target: Address,
     request: Request,
-    sealed: Path | None = None,
+    inside: Unsealed | None = None,
 ) -> Transferred:
     """Move what comes from elsewhere, if the gate lets it in.
 
@@ -346,14 +354,19 @@ def _let_in(
     from vexrepo.remotes.stores.address import Address
 
     _check_no_workspace(edge, target)
-    place = source if sealed is None else Address("jsonl", str(sealed))
+    place = source if inside is None else Address("jsonl", str(inside.sealed))
     guard = guard_for(edge, place, given["policy"], given["grant_file"])
     try:
-        done = _run(edge, source, target, request, guard=guard)
+        with contextlib.nullcontext() if inside is None else inside.telling():
+            done = _run(edge, source, target, request, guard=guard)
     except Refused as error:
         if edge.quarantine and not request.dry_run:
-            keep_apart(edge, error, source, target, request)
+            keep_apart(edge, error, source, target, request, place)
         raise
+    if inside is not None:
+        done.source = str(place)
+        done.problems = [(code, inside.told(words)) for code, words in done.problems]
+        done.notes = list(map(inside.told, done.notes))
     if given["grant_file"] is not None:
         from vexrepo.cli.sharing import read_grant
 

@@ -14,9 +14,10 @@ from vexrepo.cli.describe_trust import key_name, known_json, known_lines, limits
 from vexrepo.cli.lazy import Entry, LazyGroup
 from vexrepo.cli.options import KNOWN_KEY, as_json, example, names_in, point_in_time
 from vexrepo.cli.output import emit, heading, quiet, say
+from vexrepo.cli.public_keys import key_in
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import iso, plain
-from vexrepo.errors import InvalidData, UsageError
+from vexrepo.errors import UsageError
 
 if TYPE_CHECKING:
     from vexrepo.objects.trust import KnownKey
@@ -129,35 +130,6 @@ def _moment(edge: Edge, text: str, option: str) -> int | None:
     if text.strip().lower() in ("none", "never"):
         return None
     return point_in_time(text, edge.now_us(), option, ahead=True) // 1000 * 1000
-
-
-def key_in(path: Path) -> bytes:
-    """Return the public key in a file.  Raises: InvalidData (key-unreadable, weak-key, signature-file-corrupt)."""
-    from vexrepo.formats import signature_file
-    from vexrepo.objects.rotation import MAX_BYTES
-    from vexrepo.objects.signature import is_proper_key
-    from vexrepo.storage.keyfile import is_private
-    from vexrepo.storage.trust import parse_public_key
-
-    raw = b""
-    if path.stat().st_size <= signature_file.MAX_BYTES:
-        raw = path.read_bytes()
-    if is_private(raw):
-        raise InvalidData(
-            f"{path} holds a private key: leave that with its owner and take what `vex key export` prints",
-            code="key-unreadable",
-        )
-    if raw.startswith(b"{") and b'"vex-key-rotation"' in raw[:MAX_BYTES]:
-        raise InvalidData(
-            f"{path} says that one key follows another; `vex trust follow {path}` takes the new one",
-            code="key-unreadable",
-        )
-    if raw.lstrip().startswith(b"{"):
-        key = signature_file.decode(raw, strict=False).key
-        if is_proper_key(key):
-            return key
-        raw = key.hex().encode()
-    return parse_public_key(raw[:1000].decode("ascii", "replace"), str(path))
 
 
 @click.command("list", epilog=example("vex trust list --json"))
