@@ -7,20 +7,17 @@ A batch is one transaction of the server.  What a key had left to live it keeps 
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import urlsplit
 
-from vexrepo.errors import InvalidData, StoreError, UsageError
+from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Sourced, was_closed
+from vexrepo.remotes.stores.base import Description, Sourced
 from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.point_names import Hashes
 from vexrepo.remotes.stores.point_store import SAMPLE, Point, PointStore, Wanted
@@ -39,17 +36,15 @@ from vexrepo.remotes.stores.redis_forms import (
 from vexrepo.remotes.stores.redis_index import VECTORS, Index, new_index, of_config, read_index
 from vexrepo.remotes.stores.redis_pages import Batch, Page, hash_pages
 from vexrepo.remotes.stores.redis_records import HashReader
-from vexrepo.storage.ahead import Shared, one_ahead
+from vexrepo.remotes.stores.redis_session import PASSWORD, UNKNOWN, Session
+from vexrepo.storage.ahead import one_ahead
 
 if TYPE_CHECKING:
     import redis
 
 PREFIX: Final = "vex-memory:"  # the original tool's
-PORT: Final = 6379
-PASSWORD: Final = "password"
 _SCAN: Final = 1000
 _SAMPLE: Final = 16  # keys that are looked at for what the vector is called
-_UNKNOWN: Final = object()
 _MEMBER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TYPES: Final = {"hash": "hash", "json": "ReJSON-RL"}
 
@@ -67,135 +62,22 @@ class RedisStore(PointStore):
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         self._report: Callable[[InvalidData], None] | None = None
-        self._shared = Shared(self._end)
+        self._session = Session(address)
         try:
             self._look()
         except BaseException:
             self.close()
             raise
 
-    # -- the server --------------------------------------------------------------------------------------------------
-
     @property
-    def database(self) -> int:
-        """The number of the database.  Raises: UsageError (bad-address)."""
-        number = self.address.location.removeprefix("//").partition("/")[2].strip("/") or "0"
-        if not (number.isascii() and number.isdigit()):
-            raise UsageError(
-                f"{self.address}: {number!r:.40} is no number of a database; expected redis://HOST:{PORT}/0",
-                code="bad-address",
-            )
-        return int(number)
-
-    @cached_property
     def client(self) -> redis.Redis:
-        """The client; connects when it is asked.  Raises: UsageError (bad-address), StoreError (store-unreadable)."""
-        try:
-            import redis
-            from redis.backoff import ExponentialBackoff
-            from redis.retry import Retry
-        except ImportError:
-            raise StoreError(
-                f"{self.address}: the client of Redis is not installed: pip install 'vexrepo[redis]'",
-                code="store-unreadable",
-            ) from None
-        parts = urlsplit(f"//{self.address.location.removeprefix('//').partition('/')[0]}")
-        try:
-            host, port = parts.hostname or "localhost", parts.port or PORT
-        except ValueError:
-            raise UsageError(f"the port in {self.address} is no number", code="bad-address") from None
-        reach = self.address.reach
-        tls: dict[str, Any] = {}
-        if self.address.flag("tls"):
-            tls = {"ssl": True, "ssl_ca_certs": str(reach.ca_file) if reach.ca_file else None}
-        return redis.Redis(
-            host=host,
-            port=port,
-            db=self.database,
-            username=parts.username,
-            password=self.address.secret(PASSWORD) or None,
-            protocol=2,
-            socket_timeout=reach.timeout_s,
-            socket_connect_timeout=min(10.0, reach.timeout_s),
-            retry=Retry(ExponentialBackoff(cap=2, base=0.1), 3),
-            retry_on_error=[redis.exceptions.BusyLoadingError],
-            client_name="vex",
-            **tls,
-        )
-
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Keep the connections open meanwhile, and turn the client's errors into ours."""
-        with self._shared.used(partial(was_closed, self.address)), self._wrapped():
-            yield
-
-    @contextlib.contextmanager
-    def _wrapped(self) -> Iterator[None]:
-        """Turn the client's errors into ours; they name no secret."""
-        import redis.exceptions as of
-
-        where = str(self.address)
-        try:
-            yield
-        except (of.AuthenticationError, of.NoPermissionError) as error:
-            raise StoreError(
-                f"{where} does not let us in ({error}); give the password as REDIS_PASSWORD or in REDIS_URL, the user "
-                "in the address: redis://USER@HOST",
-                code="store-refused",
-            ) from None
-        except of.BusyLoadingError as error:
-            raise StoreError(f"{where}: {error}; run the command again later", code="store-busy") from None
-        except of.ReadOnlyError as error:
-            raise StoreError(f"{where} is a replica: {error}; name its primary", code="store-refused") from None
-        except of.OutOfMemoryError as error:
-            raise StoreError(
-                f"{where} has no memory left ({error}); give it more, then run the command again: it goes on where it "
-                "stopped",
-                code="store-answer",
-            ) from None
-        except of.TimeoutError as error:
-            raise StoreError(
-                f"{where} does not answer in time ({error}); run the command again", code="store-unreachable"
-            ) from None
-        except of.ConnectionError as error:
-            raise StoreError(
-                f"{where} cannot be reached: {error}; is it running, and with TLS (tls=1) or without?",
-                code="store-unreachable",
-            ) from None
-        except of.RedisError as error:
-            if str(error).startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
-                raise StoreError(f"{where} does not let us in: {error}", code="store-refused") from None
-            if type(error).__name__ in ("MovedError", "AskError") or str(error).startswith(("MOVED", "CROSSSLOT")):
-                why = "is a node of a cluster, which this connector does not know; name a server that has all keys"
-                raise StoreError(f"{where} {why}", code="store-answer") from None
-            raise StoreError(f"{where} does not take a request: {error}", code="store-answer") from None
-
-    def _command(self, *words: Any) -> Any:
-        with self._asking():
-            return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
-
-    def _unless_unknown(self, *words: str) -> Any:
-        """Return a command's answer, _UNKNOWN where the server has no such command or does not let us give it."""
-        import redis.exceptions as of
-
-        with self._asking():
-            try:
-                return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
-            except of.NoPermissionError:
-                return _UNKNOWN
-            except of.ResponseError as error:
-                if "unknown command" in str(error).lower():
-                    return _UNKNOWN
-                raise
+        """The client; connects when it is asked."""
+        return self._session.client
 
     def close(self) -> None:
         """End what is read, and the connections."""
         super().close()
-        self._shared.close()
-
-    def _end(self) -> None:
-        if "client" in self.__dict__:
-            self.client.close()
+        self._session.close()
 
     # -- what is there -----------------------------------------------------------------------------------------------
 
@@ -206,7 +88,7 @@ class RedisStore(PointStore):
         indexes = self._indexes()
         self.has_search = indexes is not None
         self.prefix = PREFIX if wanted is None else wanted
-        self.has_json = self._unless_unknown("JSON.TYPE", self.prefix + "?") is not _UNKNOWN
+        self.has_json = self._session.unless_unknown("JSON.TYPE", self.prefix + "?") is not UNKNOWN
         self.index: Index | None = None
         if name := given.get("index"):
             self.index = next((each for each in indexes or () if each.name == name), None)
@@ -226,30 +108,30 @@ class RedisStore(PointStore):
         self._is_there = self.index is not None or first is not None
         keys: Keys = "json" if self.address.choice("keys", ("hash", "json")) == "json" else "hash"
         if first is not None:
-            keys = "hash" if self._command("TYPE", first) == b"hash" else "json"
+            keys = "hash" if self._session.command("TYPE", first) == b"hash" else "json"
         self._set_up(Layout(keys, {MAIN: self._vector_field(keys)}))
 
     def _indexes(self) -> list[Index] | None:
         """Return the indexes of the server, None where it cannot search: only database 0 can have any."""
-        if self.database:
+        if self._session.database:
             return None
-        names = self._unless_unknown("FT._LIST")
-        if names is _UNKNOWN:
+        names = self._session.unless_unknown("FT._LIST")
+        if names is UNKNOWN:
             return None
         wanted = self.address.options.get("index")
         told = sorted(name.decode(errors="replace") for name in names)
-        return [read_index(name, self._command("FT.INFO", name)) for name in told if wanted in (None, name)]
+        return [read_index(name, self._session.command("FT.INFO", name)) for name in told if wanted in (None, name)]
 
     def _vector_field(self, keys: Keys) -> VectorField:
         """Return the field of the vector: as the address says, or as some of the keys have it."""
-        given = self.address.options.get("vector")
+        given, command = self.address.options.get("vector"), self._session.command
         if given is None and self._is_there and self.index is None:
             held: set[str] = set()
             for key in islice(self._keys(keys), _SAMPLE):
                 if keys == "hash":
-                    found = self._command("HKEYS", key)
+                    found = command("HKEYS", key)
                 else:
-                    found = self._command("JSON.OBJKEYS", key) if self._command("JSON.TYPE", key) == b"object" else ()
+                    found = command("JSON.OBJKEYS", key) if command("JSON.TYPE", key) == b"object" else ()
                 held |= {name.decode(errors="replace") for name in found or ()}
             given = next((name for name in VECTORS if name in held), None)
         return VectorField(given or VECTORS[0])
@@ -291,7 +173,7 @@ class RedisStore(PointStore):
         """Return the fields of the index, and how many keys there are, listed where the index does not have all."""
         count, config = None, {"keys": self.layout.keys} if self._is_there else {}
         if self.index is not None:
-            self.index = read_index(self.index.name, self._command("FT.INFO", self.index.name))
+            self.index = read_index(self.index.name, self._session.command("FT.INFO", self.index.name))
             count, config = self.index.count, self.index.config()
             if len(self.index.prefixes) > 1:
                 count = None
@@ -320,7 +202,7 @@ class RedisStore(PointStore):
             seen = Hashes()
             while True:
                 words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN, "TYPE", _TYPES[each])
-                cursor, keys = self._command(*words)
+                cursor, keys = self._session.command(*words)
                 for key in keys:
                     if key not in seen:
                         seen.note(key)
@@ -353,22 +235,21 @@ class RedisStore(PointStore):
         if self.layout.keys == "json":
             yield from one_ahead((self._page(keys) for keys in batches), self.readings)
             return
-        with self._wrapped():
+        with self._session.wrapped():
             yield from hash_pages(self.client, batches, self._page)
 
     def _batches(self) -> Iterator[Batch]:
         """Yield all keys in batches.  The first is small: fields are named after what is under them."""
         keys, most = self._keys(self.layout.keys), SAMPLE
         while batch := list(islice(keys, most)):
-            if self._shared.is_closed:  # the client would connect again
-                raise was_closed(self.address)
+            self._session.check_open()
             yield batch
             most = self.batch_points
 
     def _page(self, keys: Batch) -> Page:
         """Return keys and what is under each; one that is gone, or replaced by something else, is left out."""
         is_document = self.layout.keys == "json"
-        with self._asking():
+        with self._session.asking():
             pipe = self.client.pipeline(transaction=False)
             for key in keys:
                 if is_document:
@@ -447,12 +328,12 @@ class RedisStore(PointStore):
         }
         made = of_config(name, self.prefix, wanted.config, spaces) if wanted.config.get("keys") == layout.keys else None
         made = made or new_index(name, layout.keys, self.prefix, fields, spaces, main)
-        self._command(*made.command())
-        self.index = replace(read_index(name, self._command("FT.INFO", name)), failures=0)
+        self._session.command(*made.command())
+        self.index = replace(read_index(name, self._session.command("FT.INFO", name)), failures=0)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points in one transaction."""
-        with self._asking():
+        with self._session.asking():
             asked = self.client.pipeline(transaction=False)
             for point in points:
                 asked.pttl(self.prefix + point.id)
@@ -460,7 +341,7 @@ class RedisStore(PointStore):
 
     def insert(self, points: Sequence[Point]) -> None:
         """Write points whose keys were not there; one that is there by now is replaced, and has no end then."""
-        with self._asking():
+        with self._session.asking():
             self._write(points, [0] * len(points))
 
     def _write(self, points: Sequence[Point], lives_ms: Sequence[int]) -> None:
@@ -481,19 +362,19 @@ class RedisStore(PointStore):
     def delete(self, ids: Sequence[str]) -> None:
         """Remove points by id."""
         if ids:
-            with self._asking():
+            with self._session.asking():
                 self.client.delete(*(self.prefix + each for each in ids))
 
     def finish(self) -> None:
         """Say what searches will not find."""
         if self.index is None:
             why = "this server cannot search (it has no FT commands, or keeps them from us)"
-            if self.has_search or self.database:
+            if self.has_search or self._session.database:
                 why = "no index covers these keys" if self.has_search else "only database 0 can have an index"
             self.address.reach.notice(f"{self.address}: {why}: memories are stored and read, but not indexed")
             return
         before = self.index.failures
-        self.index = read_index(self.index.name, self._command("FT.INFO", self.index.name))
+        self.index = read_index(self.index.name, self._session.command("FT.INFO", self.index.name))
         if self.index.failures > before:
             self.address.reach.notice(
                 f"{self.address}: index {self.index.name} leaves out {self.index.failures - before} of the written "
