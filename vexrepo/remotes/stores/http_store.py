@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from vexrepo.errors import StoreError, UsageError, VexError
 from vexrepo.remotes.answer import Answer
-from vexrepo.remotes.http import Credential, Failures, HttpClient, Network, Patience
+from vexrepo.remotes.http import Credential, Failures, HttpClient, Network, Patience, segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.point_store import PointStore
 from vexrepo.storage.ahead import reading_ahead
@@ -92,6 +92,11 @@ class HttpPointStore(PointStore):
             form = f"{self.kind}:FOLDER?collection=COLLECTION" if self.is_folder else form
             raise UsageError(f"{self.address} names no collection; expected {form}", code="bad-address")
         return self.path
+
+    @cached_property
+    def above(self) -> str:
+        """The path that the server is below, where it is below one: what stands before the collection."""
+        return "".join(f"/{segment(each)}" for each in self.path.split("/")[:-1] if each)
 
     @cached_property
     def http(self) -> Service:

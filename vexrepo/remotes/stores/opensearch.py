@@ -89,13 +89,9 @@ class OpenSearchStore(HttpPointStore):
             )
         return name
 
-    @cached_property
-    def _above(self) -> str:
-        return "".join(f"/{segment(each)}" for each in self.path.split("/")[:-1] if each)
-
     @property
     def _path(self) -> str:
-        return f"{self._above}/{segment(self.collection)}"
+        return f"{self.above}/{segment(self.collection)}"
 
     def has_secret(self) -> bool:
         """Whether something is sent that must not go in the clear."""
@@ -209,7 +205,7 @@ class OpenSearchStore(HttpPointStore):
 
     @property
     def _pages(self) -> Pages:
-        return Pages(self, self._above, self._path)
+        return Pages(self, self.above, self._path)
 
     def _hits(self) -> Generator[list[Hit], None, None]:
         self._check_source()
@@ -297,7 +293,7 @@ class ElasticsearchStore(OpenSearchStore):
     @cached_property
     def _version(self) -> tuple[int, int]:
         """The server's version; a serverless one, which says an old one, is the newest."""
-        answer = self.ask("GET", self._above or "/", also={403})
+        answer = self.ask("GET", self.above or "/", also={403})
         version = answer.fields().part("version") if answer.status == 200 else None
         if version is None or version.value.get("build_flavor") == "serverless":
             return VECTORS_APART
@@ -306,4 +302,4 @@ class ElasticsearchStore(OpenSearchStore):
 
     @property
     def _pages(self) -> Pages:
-        return ElasticsearchPages(self, self._above, self._path, self._version)
+        return ElasticsearchPages(self, self.above, self._path, self._version)

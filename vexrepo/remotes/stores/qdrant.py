@@ -94,8 +94,7 @@ class QdrantStore(HttpPointStore):
 
     @cached_property
     def _path(self) -> str:
-        above = "".join(f"/{segment(each)}" for each in self.path.split("/")[:-1] if each)
-        return f"{above}/collections/{segment(self.collection)}"
+        return f"{self.above}/collections/{segment(self.collection)}"
 
     # -- what there is -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, ClassVar
 
 import orjson
@@ -18,7 +17,6 @@ import orjson
 from vexrepo.errors import StoreError, UsageError
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import Space
-from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore
@@ -74,9 +72,9 @@ class WeaviateStore(HttpPointStore):
         """Return what the class, or the tenant, is called to people."""
         return f"{'class' if self._tenant is None else 'tenant'} {self.address}"
 
-    @cached_property
-    def _above(self) -> str:
-        return "".join(f"/{segment(each)}" for each in self.path.split("/")[:-1] if each) + "/v1"
+    @property
+    def _interface(self) -> str:
+        return f"{self.above}/v1"
 
     @property
     def _of_tenant(self) -> dict[str, str]:
@@ -91,10 +89,10 @@ class WeaviateStore(HttpPointStore):
         return self._is_there
 
     def _look(self) -> None:
-        answer = self.ask("GET", f"{self._above}/schema/{self.collection}", also={404})
+        answer = self.ask("GET", f"{self._interface}/schema/{self.collection}", also={404})
         self._is_there = answer.status != 404
         if not self._is_there:
-            meta = self.ask("GET", f"{self._above}/meta", also={404})
+            meta = self.ask("GET", f"{self._interface}/meta", also={404})
             if meta.status == 404 or meta.fields().text("version") is None:
                 raise self.http.nonsense(f"{answer.where} is not there, and what answers is not Weaviate")
             self._schema = Schema()
@@ -106,7 +104,7 @@ class WeaviateStore(HttpPointStore):
         self._is_known = True
 
     def _look_for_tenant(self) -> None:
-        path = f"{self._above}/schema/{self.collection}/tenants"
+        path = f"{self._interface}/schema/{self.collection}/tenants"
         if not self._schema.keeps_tenants:
             if self._tenant is not None:
                 raise UsageError(
@@ -132,7 +130,7 @@ class WeaviateStore(HttpPointStore):
             return Description(0)
         of = "" if self._tenant is None else f'(tenant:"{self._tenant}")'
         query = f"{{Aggregate{{{self.collection}{of}{{meta{{count}}}}}}}}"
-        answer = self.ask("POST", f"{self._above}/graphql", body={"query": query}, can_repeat=True)
+        answer = self.ask("POST", f"{self._interface}/graphql", body={"query": query}, can_repeat=True)
         try:
             count = answer.fields().value["data"]["Aggregate"][self.collection][0]["meta"]["count"]
         except (LookupError, TypeError) as error:
@@ -171,7 +169,7 @@ class WeaviateStore(HttpPointStore):
     @property
     def _pages(self) -> Pages:
         objects = Objects(self, self._schema, self._spaces)
-        return Pages(self, self._above, self.collection, self._of_tenant, objects)
+        return Pages(self, self._interface, self.collection, self._of_tenant, objects)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -214,7 +212,7 @@ class WeaviateStore(HttpPointStore):
 
     def _make_properties(self) -> None:
         for each in self._schema.properties(self.fields()):
-            path = f"{self._above}/schema/{self.collection}/properties"
+            path = f"{self._interface}/schema/{self.collection}/properties"
             answer = self.ask("POST", path, body=each, also={422}, can_repeat=True)
             if answer.status == 422 and not self._has_property(each):  # else it was made, and the answer lost
                 raise StoreError(
@@ -225,7 +223,7 @@ class WeaviateStore(HttpPointStore):
         self._schema.new.clear()
 
     def _has_property(self, wanted: Mapping[str, Any]) -> bool:
-        found = Schema(self.ask("GET", f"{self._above}/schema/{self.collection}").fields().value)
+        found = Schema(self.ask("GET", f"{self._interface}/schema/{self.collection}").fields().value)
         return bool([found.kinds.get(wanted["name"])] == wanted["dataType"])
 
     def prepare(self, wanted: Wanted) -> None:
@@ -236,16 +234,16 @@ class WeaviateStore(HttpPointStore):
             body = creation(self.collection, wanted.spaces.values(), wanted.config, made, self._distance)
             if self._tenant is not None:
                 body["multiTenancyConfig"] = {"enabled": True}
-            self.ask("POST", f"{self._above}/schema", body=body, can_repeat=False)
+            self.ask("POST", f"{self._interface}/schema", body=body, can_repeat=False)
         if self._tenant is not None:
-            path = f"{self._above}/schema/{self.collection}/tenants"
+            path = f"{self._interface}/schema/{self.collection}/tenants"
             self.ask("POST", path, body=[{"name": self._tenant}], can_repeat=True)
         self._look()
         self._schema.is_closed = True
 
     @property
     def _batch(self) -> Batch:
-        return Batch(self, self._above, self.collection, self._of_tenant, self._schema)
+        return Batch(self, self._interface, self.collection, self._of_tenant, self._schema)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write objects.  Raises: StoreError (store-dims, store-cannot-hold, store-busy) where some were refused."""
