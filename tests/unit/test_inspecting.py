@@ -10,7 +10,8 @@ import pytest
 
 from vexrepo.cli.commands.inspect_ import date_rows
 from vexrepo.exchange import inspecting
-from vexrepo.exchange.inspecting import Summary, Tally, inspect, read_files
+from vexrepo.exchange.inspecting import Summary, Tally, inspect
+from vexrepo.exchange.inspecting_files import read_files
 from vexrepo.objects.selection import Selection
 from vexrepo.remotes.stores.address import parse_address
 from vexrepo.remotes.stores.registry import open_store

@@ -16,7 +16,8 @@ from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, plain, size_words
 
 if TYPE_CHECKING:
-    from vexrepo.exchange.inspecting import Files, Lengths, Sidecar, Signature, Summary, Tally
+    from vexrepo.exchange.inspecting import Lengths, Summary, Tally
+    from vexrepo.exchange.inspecting_files import Files, Sidecar, Signature
     from vexrepo.objects.vector import Space
     from vexrepo.remotes.stores.address import Address
 
@@ -55,7 +56,7 @@ def inspect(
     and signature say.  Reads everything once and changes nothing.
     """
     from vexrepo.exchange.inspecting import inspect as read
-    from vexrepo.exchange.inspecting import read_files
+    from vexrepo.exchange.inspecting_files import read_files
     from vexrepo.remotes.stores.jsonl import JsonlStore
     from vexrepo.remotes.stores.registry import open_store
 

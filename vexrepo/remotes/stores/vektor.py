@@ -18,7 +18,7 @@ from vexrepo.remotes.stores import vektor_nearest as nearest
 from vexrepo.remotes.stores import vektor_schema as schema
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
-from vexrepo.remotes.stores.vektor_carry import carried_models
+from vexrepo.remotes.stores.vektor_carry_table import carried_models
 from vexrepo.remotes.stores.vektor_edges import EdgeReader, EdgeWriter
 from vexrepo.remotes.stores.vektor_graph import link
 from vexrepo.remotes.stores.vektor_memories import BATCH, MemoryRows, foreign_keys

@@ -12,7 +12,8 @@ from vexrepo.objects import edge
 from vexrepo.objects.record import Record, body_value
 from vexrepo.remotes.stores import carry
 from vexrepo.remotes.stores.vektor_bind import Binder
-from vexrepo.remotes.stores.vektor_carry import Carried, CarryTable, carried_edge
+from vexrepo.remotes.stores.vektor_carry import Carried, carried_edge
+from vexrepo.remotes.stores.vektor_carry_table import CarryTable
 from vexrepo.remotes.stores.vektor_rows import EDGE_ROLES, encode_row, place_words, read_edge, whole_number
 from vexrepo.remotes.stores.vektor_schema import (
     EDGE_TABLES,

@@ -11,7 +11,8 @@ from vexrepo.errors import InvalidData
 from vexrepo.objects.record import Record, make_key
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores import vektor_schema as schema
-from vexrepo.remotes.stores.vektor_carry import Carried, CarryTable, restore, restore_simply
+from vexrepo.remotes.stores.vektor_carry import Carried, restore, restore_simply
+from vexrepo.remotes.stores.vektor_carry_table import CarryTable
 from vexrepo.remotes.stores.vektor_rows import MEMORY_ROLES, MemoryReader, Row, all_finite, place_words
 
 BATCH = 500

@@ -17,9 +17,9 @@ from vexrepo.remotes.stores.vektor_carry import (
     carried_memory,
     plain_value,
     read_body,
-    remove_if_empty,
     short_memory,
 )
+from vexrepo.remotes.stores.vektor_carry_table import remove_if_empty
 from vexrepo.remotes.stores.vektor_fts import FullText
 from vexrepo.remotes.stores.vektor_keys import KeyIndex
 from vexrepo.remotes.stores.vektor_memories import BATCH, MemoryRows, foreign_keys, lenient_text
