@@ -67,7 +67,7 @@ COMMANDS: dict[str, Entry] = {
     "gc": Entry(f"{_HERE}.gc:gc", "Join packs, remove what nothing needs.", _CARE),
     "hook": Entry(f"{_HERE}.hook:hook", "Let programs look at changes before they count.", _CARE),
     "quarantine": Entry(f"{_HERE}.quarantine:quarantine", "Look at what was refused, accept it or drop it.", _CARE),
-    "grant": Entry(f"{_HERE}.grant:grant", "Let somebody take out, or bring in, some memories until some time.", _CARE),
+    "grant": Entry(f"{_HERE}.grant:grant", "Let somebody take out or bring in some memories for a while.", _CARE),
     "unseal": Entry(f"{_HERE}.grant:unseal", "Open a sealed export with one of your identities.", _CARE),
     "config": Entry(f"{_HERE}.settings:config", "Read and write settings.", _CARE),
     "rev-parse": Entry(f"{_HERE}.objects:rev_parse", "Print the full ids of revisions.", _CARE),

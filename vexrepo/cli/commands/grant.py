@@ -44,7 +44,7 @@ def grant(
     shown: str | None,
     as_json: bool,
 ) -> int:
-    """Let somebody take out, or bring in, some memories until some time.
+    """Let somebody take out or bring in some memories for a while.
 
     A grant is a file you sign.  Its holder exports with vex export --grant what it covers and nothing else, and
     whoever knows your key takes in by vex import --grant what the holder signed, as far as it covers.  Both are

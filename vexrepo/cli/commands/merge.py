@@ -185,7 +185,9 @@ def _of_one_commit(function: F) -> F:
     return function
 
 
-@click.command(epilog=example("vex revert HEAD", "vex revert 3f9c2d1 --dry-run"))
+@click.command(
+    epilog=MERGE_RULES + example("vex revert HEAD", "vex revert 3f9c2d1 --dry-run", "vex revert HEAD~3 --policy theirs")
+)
 @_of_one_commit
 def revert(edge: Edge, /, **given: Any) -> int:
     """Take back what a commit changed, as a new commit.
@@ -197,10 +199,16 @@ def revert(edge: Edge, /, **given: Any) -> int:
     return _act(edge, merging.revert, "revert", given)
 
 
-@click.command("cherry-pick", epilog=example("vex cherry-pick experiment~2"))
+@click.command(
+    "cherry-pick", epilog=MERGE_RULES + example("vex cherry-pick experiment~2", "vex cherry-pick experiment --dry-run")
+)
 @_of_one_commit
 def cherry_pick(edge: Edge, /, **given: Any) -> int:
-    """Make the change of one commit once more, on this branch."""
+    """Make the change of one commit once more, on this branch.
+
+    What else that commit's branch has stays there.  Where both changed the same field, that is a conflict, as in a
+    merge.
+    """
     from vexrepo.repository import merging
 
     return _act(edge, merging.cherry_pick, "cherry-pick", given)

@@ -90,6 +90,7 @@ def _guarded(function: F) -> F:
         "vex export --from vektor --db agent.db --output work.vmig.jsonl --namespace work --sign",
         "vex export --from agent.db -o recent.vmig.jsonl --since 7d --components semantic,episodic",
         "vex export --at HEAD --namespace work --prove -o work.vmig.jsonl",
+        "vex export --from agent.db --sign --seal-to bob.pub -o memory.vmig.jsonl",
     ),
 )
 @click.option("--from", "source", metavar="STORE", help="A store's address, or its kind with flags such as --db.")
@@ -181,6 +182,8 @@ def import_(edge: Edge, /, **given: Any) -> int:
     wrong with a record is found before any is written; with --on-error skip, such records are listed and left out, and
     the exit code is 3.  A store without transactions (most servers) that fails in the middle keeps what it got, and the
     same command again completes it.
+
+    FILE may be sealed (vex export --seal-to): it is opened for the while with one of your identities.
 
     The gate comes first: a signature beside the file has to be good, by a key you know (vex trust), and the checks and
     hooks of the repository around have to allow it.  What is refused goes nowhere; --quarantine keeps it for a look.
