@@ -183,6 +183,25 @@ def test_an_export_is_sealed_to_a_key_in_a_file(vex: Vex, memory: Memory, people
     assert ran.code == 12 and "holds a private key" in ran.err and not Path("other.vmig.sealed").exists()
 
 
+def test_a_key_with_a_passphrase_is_asked_for_where_no_other_opens_a_file(
+    vex: Vex, memory: Memory, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people.act_as("bob")
+    monkeypatch.setenv("VEX_KEY_PASSPHRASE", "a long one to remember")
+    assert vex("key", "new", "archive", "--passphrase").code == 0
+    Path("archive.pub").write_text(vex("key", "export", "archive").out, "utf-8")
+    monkeypatch.delenv("VEX_KEY_PASSPHRASE")
+    people.act_as("alice")
+    for name in ("bob", "archive.pub"):
+        assert vex("export", "--from", memory.path.name, "--seal-to", name, "-o", Path(name).stem).code == 0
+    people.act_as("bob")
+    assert vex("unseal", "bob.vmig.sealed").code == 0
+    ran = vex("unseal", "archive.vmig.sealed")
+    assert ran.code == 12 and "the key archive" in ran.err
+    monkeypatch.setenv("VEX_KEY_PASSPHRASE", "a long one to remember")
+    assert vex("unseal", "archive.vmig.sealed").code == 0
+
+
 def test_a_name_that_is_known_goes_before_a_file_called_so(vex: Vex, memory: Memory, people: People) -> None:
     """Whoever can lay a file beside the memories must not become who they are sealed to."""
     Path("bob").write_text(people.keys["eve"], "utf-8")

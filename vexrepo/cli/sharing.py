@@ -179,7 +179,9 @@ def unseal(edge: Edge, path: Path, folder: Path, *, overwrite: bool = False) -> 
     from vexrepo.exchange.sealing import ENDING, open_files
 
     keys = edge.keys()
-    seeds = [keys.read(name).seed for name in keys.names()]
+    # Each is opened when the ones before it do not fit, those first that ask for no passphrase.
+    found = sorted(map(keys.look, keys.names()), key=lambda each: each.is_sealed)
+    seeds = (keys.read(each.name).seed for each in found)
     return open_files(path, seeds, folder, path.name.removesuffix(ENDING), overwrite=overwrite)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -117,7 +117,7 @@ def _pack(parts: Mapping[str, Path]) -> Iterator[bytes]:
 
 
 def open_files(
-    path: Path, seeds: Sequence[bytes], folder: Path, stem: str, *, overwrite: bool = False
+    path: Path, seeds: Iterable[bytes], folder: Path, stem: str, *, overwrite: bool = False
 ) -> dict[str, Path]:
     """Open a sealed file with the first of some identities' seeds that fits; return its parts by their endings.
 
@@ -235,7 +235,7 @@ def _box(key: bytes, recipient: bytes) -> bytes:
         raise InvalidData(f"nothing can be sealed for the key {recipient.hex()}", code="weak-key") from error
 
 
-def _unbox(path: Path, header: _Header, seeds: Sequence[bytes]) -> bytes:
+def _unbox(path: Path, header: _Header, seeds: Iterable[bytes]) -> bytes:
     from nacl.exceptions import CryptoError
     from nacl.public import SealedBox
     from nacl.signing import SigningKey
