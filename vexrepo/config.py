@@ -61,10 +61,12 @@ SETTINGS: dict[str, Setting] = {
     ),
     "status.remotes": Setting(
         str,
-        "files",
-        "which remotes that are stores vex status looks at: files (on this machine), all (servers, too) or none",
+        "reachable",
+        "which remotes vex status looks at: reachable (all but those by ssh, within the limit), all (and waits for what"
+        " takes long), files (on this machine only) or none",
     ),
-    "status.timeout_s": Setting(int, 5, "seconds for which vex status waits for the server of a store", 1),
+    "status.timeout_s": Setting(int, 5, "seconds within which vex status looks at all remotes", 1),
+    "status.connect_s": Setting(int, 2, "seconds of them for which it waits for a server to take the connection", 1),
     "sync.database": Setting(
         str,
         "",

@@ -180,9 +180,11 @@ def test_status_branch_and_log_say_what_remotes_were_seen_to_hold(vex, two):
         {
             "remote": "backup",
             "branch": "main",
+            "state": "unseen",
             "commit": vex("rev-parse", "HEAD~1").out.strip(),
             "ahead": 1,
             "behind": 0,
+            "error": None,
         }
     ]
     lines = vex("branch", "-v").out.splitlines()

@@ -21,5 +21,20 @@ def main() -> None:
         sys.exit(130)
     try:
         vex.main(prog_name="vex")
+    except SystemExit as end:
+        _end_over_threads(end.code if isinstance(end.code, int) else 0)
+        raise
     finally:
         gc.freeze()  # else the interpreter looks through all there is once more before it ends
+
+
+def _end_over_threads(code: int) -> None:
+    """End now where threads were left in the middle of something: the interpreter's own end may break over them."""
+    import os
+    import sys
+
+    apart = sys.modules.get("vexrepo.storage.apart")
+    if apart is not None and apart.has_left():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,44 +1,77 @@
-"""What ``vex status`` says of remotes that are stores: how far each has drifted, asked no longer than is said.
+"""What ``vex status`` says of remotes that are stores: how far each has drifted.
 
-Files on this machine are looked at like the workspace is; servers only where that is asked for, as git asks no host for
-its status.  A server that does not answer in time is told of, and nothing waits for it.
+All are asked at once, each beside everything else (``storage.apart``), and no longer than is said: a server that does
+not answer is told of, and so is one that answers and cannot be read in time.
 """
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from vexrepo.cli.output import quiet, removed, say
-from vexrepo.cli.remotes import read_remotes
-from vexrepo.cli.storing import as_store, change_words
+from vexrepo.cli.output import quiet, removed
+from vexrepo.cli.storing import change_words
 from vexrepo.cli.text import memories, plain
 from vexrepo.cli.tracking import Standing, standing_of_store
-from vexrepo.errors import InvalidData, StoreError, UsageError, VexError
+from vexrepo.errors import Refused, StorageFailure, StoreError, Tampered, UsageError, VexError
+from vexrepo.storage.apart import Fault, apart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+    from pathlib import Path
 
+    from vexrepo.cli.remotes import Remote
     from vexrepo.cli.surroundings import Edge
-    from vexrepo.remotes.stores.base import Description
+    from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Repository
     from vexrepo.repository.drift import Drift
     from vexrepo.repository.storerefs import StoreRemote
+    from vexrepo.storage.apart import Apart, Piece, Teller
     from vexrepo.storage.oplog import View
 
-MODES: Final = ("files", "all", "none")
+_MOST_PER_S = 200_000  # memories that no store gives faster: what holds more than can come in time is not begun
+_STATES = {"store-unreachable": "unreachable", "store-refused": "refused", "store-missing": "missing"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long is waited: ``whole_s`` for an answer, ``connect_s`` of it for the connection.
+
+    ``waits``: what answers is read to its end.
+    """
+
+    whole_s: float
+    connect_s: float
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A remote that is a store, with its ``drift``, an ``error``, or neither where it was not asked."""
+    """A remote that is a store, and what came of looking at it.
+
+    ``drift`` is None where it was not read: ``is_slow`` (``count`` memories are there, where it said so), an ``error``,
+    or not asked.
+    """
 
     remote: StoreRemote
     standing: Standing | None
     drift: Drift | None = None
+    count: int | None = None
+    is_slow: bool = False
     error: VexError | None = None
+
+    @property
+    def state(self) -> str:
+        """The state in one word, as ``--json`` has it."""
+        if self.error is not None:
+            return _STATES.get(self.error.code, "failed")
+        if self.is_slow:
+            return "slow"
+        if self.drift is None:
+            return "unasked"
+        return "unseen" if self.drift.seen is None else "same" if self.drift.is_clean else "drifted"
 
     def to_json(self, repository: Repository) -> dict[str, Any]:
         """Return the JSON form."""
@@ -46,6 +79,7 @@ class Looked:
         return {
             "remote": self.remote.name,
             "store": repository.store_name(self.remote.address),
+            "state": self.state,
             "commit": standing.commit.hex() if standing else None,
             "ahead": standing.ahead if standing else None,
             "behind": standing.behind if standing else None,
@@ -58,100 +92,176 @@ class Looked:
             }
             if drift is not None and drift.seen is not None
             else None,
-            "records": drift.count if drift is not None else None,
+            "records": self.count,
             "error": {"code": self.error.code, "message": str(self.error)} if self.error is not None else None,
         }
 
+    def words(self, limits: Limits) -> str:
+        """Return a line for people."""
+        name, drift, standing = plain(self.remote.name), self.drift, self.standing
+        start = standing.words() if standing is not None else f"{name}: never seen"
+        if self.error is not None:
+            return self._trouble(name, start, self.error)
+        if self.is_slow:
+            held = f"{memories(self.count)} there, " if self.count is not None else ""
+            return f"{start} as last seen; {held}more than {limits.whole_s:g} s to read: vex status --remotes waits"
+        if drift is None:
+            return start + (quiet("  as last seen") if standing is not None else " (vex status --remotes looks)")
+        if drift.seen is None:
+            held = f", {memories(drift.count)} there" if drift.count is not None else ""
+            return f"{name}: never seen{held} (vex fetch {name})"
+        if drift.is_clean:
+            return start
+        if drift.is_emptied:
+            lost = removed(f"emptied: {memories(drift.forgotten)} that it was last seen to hold are gone")
+            return f"{start}; {lost} (vex push {name} --force brings them back; vex pull {name} forgets them here, too)"
+        changes = change_words(drift.learned, drift.changed, drift.forgotten, drift.edges)
+        if drift.is_loss:
+            return (
+                f"{start}; {removed(changes)} there since it was last seen: most of it is gone (vex diff {name} "
+                f"{plain(str(self.remote.address))} shows what; vex pull {name} forgets it here, too)"
+            )
+        return f"{start}; {changes} there since it was last seen (vex pull {name})"
 
-def look_at_stores(edge: Edge, repository: Repository, view: View, asked: bool | None) -> list[Looked]:
-    """Look at the remotes that are stores; ``asked``: at all of them or at none, else as ``status.remotes`` says."""
-    mode = repository.config["status.remotes"] if asked is None else "all" if asked else "none"
-    if mode not in MODES:
-        raise UsageError(f"status.remotes is {mode!r:.40}, expected one of {', '.join(MODES)}", code="bad-config")
+    def _trouble(self, name: str, start: str, error: VexError) -> str:
+        if self.state == "missing":
+            if self.standing is None:
+                return f"{start}, and not there (vex push {name} makes it)"
+            return (
+                f"{start} as last seen; " + removed("gone: it is not there any more") + f" ({plain(place_of(self))}; "
+                f"vex push {name} --force makes it anew, vex remote set-url {name} STORE says where it is now)"
+            )
+        kept = f"{name}: " if self.standing is None or self.standing.is_same else f"{start} as last seen; "
+        if self.state == "unreachable":
+            return kept + removed("not reachable") + f" ({plain(place_of(self))})"
+        return kept + removed("cannot be looked at: ") + f"{plain(str(error))}  [{error.code}]"
+
+
+def place_of(looked: Looked) -> str:
+    """Return where a store is, in few words: the server, or the path."""
+    address = looked.remote.address
+    if address.is_path:
+        return address.location
+    return address.location.removeprefix("//").partition("/")[0].rpartition("@")[2] or address.kind
+
+
+class Asked:
+    """A remote that is a store, asked beside everything else unless it is not to be."""
+
+    def __init__(self, looked: Looked, work: Apart | None, limits: Limits, began: float) -> None:
+        self._looked = looked
+        self._work = work
+        self._limits = limits
+        self._until: float | None = began + limits.whole_s
+        self._is_there = False
+
+    def result(self, progress: Callable[[str, int, int | None], None]) -> Looked:
+        """Wait, no longer than the limits say, and return what was found."""
+        if self._work is None:
+            return self._looked
+        found, until = self._looked, self._until
+        what = f"reading {plain(found.remote.name)}"
+        try:
+            while (piece := self._work.hear(until, lambda far: progress(what, *far) if far else None)) is not None:
+                found = self._take(found, piece)
+                if self._limits.waits:
+                    until = None
+        except TimeoutError:
+            if not self._is_there:
+                why = f"{found.remote.address} did not answer within {self._limits.whole_s:g} s (status.timeout_s)"
+                return replace(found, error=StoreError(why, code="store-unreachable"))
+            return replace(found, is_slow=True)
+        except (Tampered, StorageFailure, Refused):  # of the repository: not to be passed over
+            raise
+        except VexError as error:
+            return replace(found, error=error)
+        except Fault as error:
+            why = f"a fault in vexrepo itself ({error}); please report it with the command you ran"
+            return replace(found, error=VexError(why, code="unexpected"))
+        finally:
+            self._work.end()
+        return found
+
+    def _take(self, found: Looked, piece: Piece) -> Looked:
+        from vexrepo.objects.digest import CommitId
+        from vexrepo.repository.drift import Drift
+
+        if piece[0] == "there":
+            self._is_there = True
+            return replace(found, count=piece[1])
+        if piece[0] == "slow":
+            return replace(found, is_slow=True)
+        seen, *counts = piece[1:]
+        drift = Drift(CommitId(seen) if seen else None, *counts)
+        return replace(found, drift=drift, count=drift.count)
+
+    def end(self) -> None:
+        """Ask no more."""
+        if self._work is not None:
+            self._work.end()
+
+
+def ask_store(
+    edge: Edge, repository: Repository, view: View, remote: Remote, limits: Limits, scratch: Path, mode: str
+) -> Asked:
+    """Begin to look at a remote that is a store; ``edge`` is silent, ``scratch`` a folder that the caller removes."""
     from vexrepo.repository.storerefs import StoreRemote
 
-    found: list[Looked] = []
-    probes: list[_Probe | None] = []
-    limit_s = float(max(1, repository.config["status.timeout_s"]))
-    for each in read_remotes(repository.config):
-        if not each.store:
-            continue
-        standing = standing_of_store(repository, view, each.name)
-        try:
-            remote = as_store(repository, each)
-        except UsageError as error:  # the connector of its kind is gone, say
-            unknown = StoreRemote(each.name, repository.address(each.store), each.name)
-            found.append(Looked(unknown, standing, None, error))
-            probes.append(None)
-            continue
-        quick = replace(remote.address.reach, timeout_s=limit_s)
-        remote = replace(remote, address=replace(remote.address, reach=quick))
-        found.append(Looked(remote, standing))
-        is_wanted = mode == "all" or (mode == "files" and remote.address.is_path)
-        is_shown = repository.is_workspace(remote.address)  # above, as the workspace
-        probes.append(_Probe(remote) if is_wanted and not is_shown else None)
-    enough = time.monotonic() + limit_s + 1
-    return [
-        each if probe is None else _looked(repository, each, probe, max(0.0, enough - time.monotonic()), limit_s)
-        for each, probe in zip(found, probes, strict=True)
-    ]
+    began = time.monotonic()
+    standing = standing_of_store(repository, view, remote.name)
+    try:
+        address = edge.equip(repository.address(remote.store))
+    except UsageError as error:  # the connector of its kind is gone, say
+        unknown = StoreRemote(remote.name, repository.address(remote.store), remote.name)
+        return Asked(Looked(unknown, standing, error=error), None, limits, began)
+    store = StoreRemote(remote.name, address, remote.name)
+    looked = Looked(store, standing)
+    is_wanted = mode in ("reachable", "all") or (mode == "files" and address.is_path)
+    if not is_wanted or repository.is_workspace(address):  # which is shown above
+        return Asked(looked, None, limits, began)
+    longest_s = None if limits.waits else limits.whole_s
+    work = apart(lambda teller: _look(repository, store, limits, scratch, teller), longest_s)
+    return Asked(looked, work, limits, began)
 
 
-class _Probe:
-    """Asks a store what it is, beside everything else; a server that hangs is left behind."""
-
-    def __init__(self, remote: StoreRemote) -> None:
-        self._remote = remote
-        self.found: Description | None = None
-        self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._ask, name="vex-status", daemon=True)
-        self.thread.start()
-
-    def _ask(self) -> None:
-        from vexrepo.remotes.stores.registry import open_store
-
-        try:
-            with open_store(self._remote.address) as store:
-                self.found = store.describe()
-        except BaseException as error:  # told by the one who waits
-            self.error = error
-
-
-def _looked(repository: Repository, looked: Looked, probe: _Probe, left_s: float, limit_s: float) -> Looked:
+def _look(repository: Repository, remote: StoreRemote, limits: Limits, scratch: Path, teller: Teller) -> None:
+    """Tell how many memories a store holds, then how far it has drifted."""
+    from vexrepo.remotes.stores.registry import open_store
     from vexrepo.repository.drift import drift_of
 
-    probe.thread.join(left_s)
-    if probe.thread.is_alive():
-        why = f"{looked.remote.address} did not answer within {limit_s:g} s (status.timeout_s)"
-        return replace(looked, error=StoreError(why, code="store-unreachable"))
-    try:
-        if probe.error is not None:
-            raise probe.error
-        assert probe.found is not None
-        return replace(looked, drift=drift_of(repository, looked.remote, probe.found))
-    except (StoreError, InvalidData, UsageError) as error:
-        return replace(looked, error=error)
+    if teller.is_alone:  # it may be killed: what it leaves is removed with the folder
+        import tempfile
+
+        with contextlib.suppress(OSError):
+            scratch.mkdir(parents=True, exist_ok=True)
+            tempfile.tempdir = str(scratch.absolute())
+    quick = _within(remote.address, limits)
+    with open_store(quick) as store:
+        now = store.describe()
+    teller.tell("there", now.count)
+    # Of its own, since neither files nor what is kept of them are made to be used by two at once.
+    mine = type(repository)(repository.folder, repository.around)
+    mine.config, mine.scratch_folder = repository.config, scratch
+    done = 0
+
+    def advance(amount: int) -> None:
+        nonlocal done
+        done += amount
+        if remote.address.is_path:  # some count bytes
+            teller.murmur()
+        else:
+            teller.murmur(done, now.count)
+
+    read = remote if limits.waits else replace(remote, address=quick)
+    found = drift_of(mine, read, now, advance, most=None if limits.waits else int(limits.whole_s * _MOST_PER_S))
+    if found is None:
+        teller.tell("slow")
+        return
+    seen = bytes(found.seen) if found.seen is not None else None
+    teller.tell("drift", seen, found.learned, found.changed, found.forgotten, found.edges, found.count)
 
 
-def say_stores(found: Iterable[Looked]) -> None:
-    """Print a line for each."""
-    for each in found:
-        say(f"  {_words(each)}")
-
-
-def _words(looked: Looked) -> str:
-    name, drift, standing = plain(looked.remote.name), looked.drift, looked.standing
-    words = standing.words() if standing is not None else f"{name}: never seen"
-    if standing is None and looked.error is not None and looked.error.code == "store-missing":
-        return f"{words}, and not there (vex push {name} makes it)"
-    if looked.error is not None:
-        return words + removed("; cannot be looked at: ") + f"{plain(str(looked.error))}  [{looked.error.code}]"
-    if drift is None:
-        return words + (quiet("  as last seen") if standing is not None else " (vex status --remotes looks)")
-    if drift.seen is None:
-        held = f", {memories(drift.count)} there" if drift.count is not None else ""
-        return f"{name}: never seen{held} (vex fetch {name})"
-    if drift.is_clean:
-        return words
-    changes = change_words(drift.learned, drift.changed, drift.forgotten, drift.edges)
-    return f"{words}; {changes} there since it was last seen (vex pull {name})"
+def _within(address: Address, limits: Limits) -> Address:
+    """Return an address whose server is not waited for: what does not answer in time, and at once, counts as away."""
+    reach = replace(address.reach, timeout_s=limits.whole_s, connect_s=limits.connect_s, tries=1)
+    return replace(address, reach=reach)

@@ -32,9 +32,9 @@ NO_TOKEN = "Give a token as VEX_TOKEN, in the keyring, or by git's credential he
 
 def secrets_of(edge: Edge, remote: Remote, root: Path) -> Secrets:
     """Return where the secrets of a remote come from; ``root`` is what relative paths in settings are relative to."""
-    from vexrepo.cli.secrets import Secrets, Terminal
+    from vexrepo.cli.secrets import Secrets
 
-    return Secrets(edge.environ, remote, root, Terminal(edge.environ, edge.progress.clear))
+    return Secrets(edge.environ, remote, root, edge.terminal())
 
 
 def reach_to(

@@ -45,9 +45,10 @@ def token_variable(remote: str) -> str:
 class Terminal:
     """The terminal, where there is somebody to ask."""
 
-    def __init__(self, environ: Mapping[str, str], clear: Callable[[], None]) -> None:
+    def __init__(self, environ: Mapping[str, str], clear: Callable[[], None], *, is_silent: bool = False) -> None:
         # What git and CI systems are told keeps us from waiting for an answer that nobody gives.
-        silenced = bool(environ.get("CI")) or environ.get("GIT_TERMINAL_PROMPT") == "0"
+        self.is_silent = is_silent
+        silenced = is_silent or bool(environ.get("CI")) or environ.get("GIT_TERMINAL_PROMPT") == "0"
         self.can_ask = sys.stdin.isatty() and not silenced
         self._clear = clear  # takes the progress line away
 
@@ -285,6 +286,26 @@ class Secrets:
             return self._from_git.get("username", user), self._from_git["password"], "git's credential helper"
         return self._typed_token(user, host)
 
+    def token_at_hand(self, url: str) -> Token | None:
+        """Return a token that is had without asking anybody: of the environment, or of a helper of git that knows it.
+
+        A keyring and ``token_command`` may ask, and so are left alone.  Raises: as ``token``.
+        """
+        if any(self._environ.get(name) for name in (token_variable(self._remote.name), "VEX_TOKEN")):
+            return self.token(url)
+        if self._remote.token_command:
+            return None
+        from vexrepo.remotes.hosts.base import Token
+
+        parts = urlsplit(url)
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            return None
+        found = self._git_credential("fill", {**_described(url), **self._user_line(url)})
+        if found is None or not found.get("password"):
+            return None
+        user = found.get("username") or parts.username or self._remote.user or _user_at(parts.hostname or "")
+        return Token(user, found["password"], "git's credential helper")
+
     def _typed_token(self, user: str, host: str) -> tuple[str, str, str] | None:
         if not self._terminal.can_ask:
             return None
@@ -315,6 +336,8 @@ class Secrets:
         """Run ``git credential``; None where there is no git, or its helpers know nothing."""
         lines = "".join(f"{name}={value}\n" for name, value in description.items() if "\n" not in value)
         environ = {**_without_secrets(self._environ), "GIT_TERMINAL_PROMPT": "0"}
+        if self._terminal.is_silent:  # nor in a window
+            environ |= {"GIT_ASKPASS": "", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "0"}
         try:
             ran = subprocess.run(
                 ["git", "credential", what],

@@ -88,13 +88,12 @@ def _reach(edge: Edge) -> Reach:
 
 def _token(edge: Edge, location: str) -> str:
     """Return an access token.  Raises: WrongKey (no-token) where there is none and nobody to ask."""
-    from vexrepo.cli.secrets import Terminal
     from vexrepo.cli.text import plain
 
     given = edge.environ.get("VEX_TOKEN")
     if given:
         return given.rstrip("\r\n")
-    terminal = Terminal(edge.environ, edge.progress.clear)
+    terminal = edge.terminal()
     if terminal.can_ask:
         found = terminal.ask_secret(f"Access token that {plain(location)} was pushed with")
         if found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from vexrepo.cli.passphrases import KeyPassphrases
+    from vexrepo.cli.secrets import Terminal
     from vexrepo.config import Config
     from vexrepo.hooks.check import Change, Check
     from vexrepo.hooks.event import Event
@@ -75,9 +77,18 @@ class Edge:
         self.fresh = False  # on with --fresh
         self.mixes_models = False  # on with --mix-models
         self.concurrency: int | None = None  # set by --concurrency
+        self.is_silent = False  # says and asks nothing
         self._warned: set[str] = set()
         self.unsure = ""  # what an interrupted command may leave behind
         self.unsure_later = ""  # the same, once the repository was changed
+
+    def silently(self) -> Edge:
+        """Return the same for work beside others, which must neither say nor ask anything."""
+        from io import StringIO
+
+        other = copy.copy(self)
+        other.is_silent, other.progress = True, Progress(StringIO())
+        return other
 
     # -- time and place ----------------------------------------------------------------------------------------
 
@@ -273,13 +284,18 @@ class Edge:
     def passphrases(self) -> KeyPassphrases:
         """Return where the passphrases of private keys come from."""
         from vexrepo.cli.passphrases import KeyPassphrases
+
+        return KeyPassphrases(self.environ, self.terminal())
+
+    def terminal(self) -> Terminal:
+        """Return the terminal to ask on."""
         from vexrepo.cli.secrets import Terminal
 
-        return KeyPassphrases(self.environ, Terminal(self.environ, self.progress.clear))
+        return Terminal(self.environ, self.progress.clear, is_silent=self.is_silent)
 
     def warn(self, message: str) -> None:
         """Say once on stderr what should be put right."""
-        if message not in self._warned:
+        if message not in self._warned and not self.is_silent:
             self._warned.add(message)
             self.progress.clear()
             click.echo(f"note: {plain(message)}", err=True)

@@ -27,6 +27,11 @@ class Standing:
     ahead: int
     behind: int
 
+    @property
+    def is_same(self) -> bool:
+        """Whether both have the same commits."""
+        return not (self.ahead or self.behind)
+
     def words(self) -> str:
         """Return ``backup: 2 to push, 1 to pull``."""
         parts = [f"{self.ahead:,} to push"] if self.ahead else []

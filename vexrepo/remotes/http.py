@@ -29,7 +29,6 @@ from vexrepo.remotes.certificates import trusted
 from vexrepo.storage.ahead import Shared
 
 MOST_BYTES: Final = 8 << 20  # of an answer, unpacked
-_CONNECT_S = 10.0
 _MOST_HOPS = 3
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # idempotent: RFC 9110, section 9.2.2
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -41,13 +40,15 @@ _NO_STREAM = httpx.ByteStream(b"")
 class Network:
     """How to get out: a proxy, the certificates to trust (a PEM file in place of the system's), and patience.
 
-    ``timeout_s`` is how long to wait for the next bytes, ``whole_s`` how long for the whole body of an answer.
+    ``timeout_s`` is how long to wait for the next bytes, ``connect_s`` for the connection, ``whole_s`` how long for the
+    whole body of an answer.
     """
 
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     ca_file: Path | None = None
     timeout_s: float = 60.0
     whole_s: float = 300.0
+    connect_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class HttpClient:
         self._shared = Shared(self._client.close)
 
     def _connect(self, headers: Mapping[str, str]) -> httpx.Client:
-        timeout = httpx.Timeout(self._network.timeout_s, connect=min(_CONNECT_S, self._network.timeout_s))
+        timeout = httpx.Timeout(self._network.timeout_s, connect=min(self._network.connect_s, self._network.timeout_s))
         trust = trusted(self._network.ca_file) if self.origin.startswith("https:") or self._network.proxy else False
         try:
             return httpx.Client(

@@ -55,6 +55,7 @@ class Core:
         self.objects = ObjectStore(folder / "packs", around.files)
         self.log = OperationLog(folder / "operations", folder / "operation", around.files)
         self.config = Config()
+        self.scratch_folder = folder / "tmp"
         self._scratch: set[Path] = set()  # folders in use
         self._evidence: tuple[OperationId, Evidence] | None = None
 
@@ -262,8 +263,7 @@ class Core:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder for scratch files, removed at the end."""
-        parent = self.folder / "tmp"
-        folder = parent / os.urandom(6).hex()
+        folder = self.scratch_folder / os.urandom(6).hex()
         with wrapped("write", folder):
             folder.mkdir(parents=True)
         self._scratch.add(folder)

@@ -104,8 +104,12 @@ def diff_with_store(
     selection: Selection | None = None,
     *,
     reverse: bool = False,
+    advance: Callable[[int], None] = lambda amount: None,
 ) -> Iterator[Difference]:
-    """Yield what changed from a commit to what a store holds now; with ``reverse``, the other way round."""
+    """Yield what changed from a commit to what a store holds now; with ``reverse``, the other way round.
+
+    ``advance`` is told how much more was read: memories, or bytes of a file of lines.
+    """
     from vexrepo.remotes import linecache
 
     root = repository.records_root(commit)
@@ -114,7 +118,8 @@ def diff_with_store(
         cache = linecache.path_for(repository.folder / "cache", repository.store_name(address))
     with repository.scratch() as scratch:
         applied = repository.last_seen(address)
-        found = _against(repository.objects, root, address, scratch, cache, applied.records if applied else None)
+        held = applied.records if applied else None
+        found = _against(repository.objects, root, address, scratch, cache, held, advance)
         for change in _selected(found, selection):
             yield Difference(change.key, change.new, change.old) if reverse else change
 
@@ -220,13 +225,14 @@ def _against(
     scratch: Path,
     cache: Path | None,
     applied: TreeRoot | None = None,
+    advance: Callable[[int], None] = lambda amount: None,
 ) -> Iterator[Difference]:
     from vexrepo.history.baseline import iter_record_ids
     from vexrepo.remotes.intake import Tally, iter_edits, reconcile, take_in
     from vexrepo.remotes.stores.registry import open_store
 
     with open_store(address) as store:
-        intake = take_in(store, iter_record_ids(objects, root) if root else (), scratch, cache=cache)
+        intake = take_in(store, iter_record_ids(objects, root) if root else (), scratch, cache=cache, advance=advance)
         reconcile(objects, (root, applied), intake, scratch)
         for edit in iter_edits(objects, root, intake, Tally()):
             old = find_record(objects, root, edit.key) if root else None

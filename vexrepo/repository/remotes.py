@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from vexrepo.errors import HostError, InvalidData, StorageFailure, Tampered, WrongKey
-from vexrepo.objects.digest import CommitId, checksum
+from vexrepo.objects.digest import CommitId
 from vexrepo.objects.signature import Verdict
 from vexrepo.objects.trust import SigningTime, judge
 from vexrepo.remotes.hosts.base import Access, Host
@@ -26,7 +26,7 @@ from vexrepo.remotes.hosts.members import Recipient
 from vexrepo.remotes.hosts.opening import Seen
 from vexrepo.remotes.hosts.publishing import DEFAULT_COST, Means
 from vexrepo.remotes.hosts.registry import open_host
-from vexrepo.remotes.hosts.tips import decode_tip, encode_tip
+from vexrepo.remotes.hosts.tips import decode_tip, encode_tip, tip_path
 from vexrepo.remotes.hosts.vault import Vault
 from vexrepo.repository.core import Core
 from vexrepo.repository.surroundings import Surroundings
@@ -163,7 +163,7 @@ class Visit:
         self.vault = vault
         folder = base.folder / "cache" / "hosts"
         self.contents = Contents(folder / vault.host_id, base.around.files)
-        self._tip_path = _tip_path(base, remote)
+        self._tip_path = tip_path(base.folder, remote.url)
 
     def learn(self, packs: Sequence[Pack], paths: Sequence[Path]) -> None:
         """Take note of what packs that were just published hold."""
@@ -182,10 +182,6 @@ class Visit:
             with contextlib.suppress(StorageFailure):
                 files.make_folder(self._tip_path.parent)
                 files.write(self._tip_path, encode_tip(vault.tip))
-
-
-def _tip_path(base: Base, remote: Remote) -> Path:
-    return base.folder / "cache" / "hosts" / f"tip-{checksum(remote.url.encode()).hex()[:16]}"
 
 
 @contextlib.contextmanager
@@ -212,7 +208,7 @@ def visit(
     access = replace(reach.access, scratch=reach.access.scratch or means.scratch)
     with reach.connect(remote.url, access) as host:
         with contextlib.suppress(OSError):
-            tip = decode_tip(_tip_path(base, remote).read_bytes())
+            tip = decode_tip(tip_path(base.folder, remote.url).read_bytes())
             if tip is not None:
                 host.recall(tip)
         before = None if accept_rollback else base.memory.host_of(base.repository, remote.name)

@@ -214,11 +214,13 @@ class HostContract(ABC):
         assert kept == first
         with self.open_host(tmp_path) as host:
             host.recall(kept)
+            assert host.peek() == first.version
             assert host.read_tip() == first
             second = host.publish(kept, {"head": b"2", "packs/bb/b": b"b"})
         third = self._publish(tmp_path, {"head": b"3"})
         with self.open_host(tmp_path) as host:
             host.recall(second)  # no longer there
+            assert host.peek() == third.version
             assert host.read_tip() == third
             assert read_all(host) == {"vexrepo": b"1", "head": b"3", "packs/aa/a": b"a", "packs/bb/b": b"b"}
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vexrepo.cli.describe import place_words
-from vexrepo.cli.drifting import Looked, look_at_stores, say_stores
+from vexrepo.cli.lookout import Lookout
 from vexrepo.cli.options import as_json, example
-from vexrepo.cli.output import emit, quiet, say
+from vexrepo.cli.output import emit, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import UNCHANGED, counted, memories, plain, tally
-from vexrepo.cli.tracking import Standing, standings
 
 if TYPE_CHECKING:
     from vexrepo.repository import Repository
+    from vexrepo.storage.oplog import View
 
 
 @click.command(epilog=example("vex status", "vex status vektor:other.db", "vex status --remotes"))
 @click.argument("store", required=False, metavar="[STORE]")
 @click.option(
-    "--remotes/--no-remotes", default=None, help="Look at remotes that are stores: at servers, too, or at none."
+    "--remotes/--no-remotes", default=None, help="Look at all remotes and wait for what takes long, or at none."
 )
 @as_json
 @pass_edge
@@ -33,19 +32,21 @@ def status(edge: Edge, store: str | None, remotes: bool | None, as_json: bool) -
     or checkout is not read again.  Beside it stands how the branch compares with what remotes were last seen to hold
     (vex fetch looks again).
 
-    Of remotes that are stores it says what changed there since.  Files on this machine are looked at; servers are asked
-    with --remotes, or always where status.remotes is "all", and are not waited for (status.timeout_s).
+    Of remotes that are stores it says what changed there since.  All are asked at once, within status.timeout_s: one
+    that does not answer is named, and so is one that takes longer to be read, which --remotes waits for.  What is
+    looked at by default is set by status.remotes.
     """
     repository = edge.repository()
     view = repository.view()
+    with Lookout(edge, repository, view, remotes) as known:
+        _status(edge, repository, view, known, store, as_json=as_json)
+
+
+def _status(
+    edge: Edge, repository: Repository, view: View, known: Lookout, store: str | None, *, as_json: bool
+) -> None:
     on = place_words(view)
-    value: dict[str, Any] = {"branch": view.branch, "commit": view.commit.hex() if view.commit else None}
-    known = _Remotes(
-        standings(repository, view, view.branch) if view.branch is not None else [],
-        look_at_stores(edge, repository, view, remotes),
-    )
-    if as_json:
-        value["remotes"] = known.to_json(repository)
+    value: dict[str, Any] = {"branch": view.branch, "commit": view.commit.hex() if view.commit else None, "remotes": []}
     under_way = repository.merge_under_way()
     if under_way is not None:
         value["merge"] = under_way
@@ -53,7 +54,7 @@ def status(edge: Edge, store: str | None, remotes: bool | None, as_json: bool) -
             say(f"A {under_way['action']} of {plain(under_way['name'])} is under way: vex conflicts, vex merge --abort")
     if store is None and not repository.config["workspace.store"]:
         if as_json:
-            emit({**value, "store": None})
+            emit({**value, "remotes": known.to_json(), "store": None})
         else:
             say(f"On {on}; no workspace store: vex status STORE, or vex config set workspace.store STORE")
             known.say()
@@ -67,7 +68,9 @@ def status(edge: Edge, store: str | None, remotes: bool | None, as_json: bool) -
         counts = {"learned": found.learned, "changed": found.changed, "forgotten": found.forgotten}
         counts["edges"] = found.edges
         value |= {"store": repository.store_name(address), **counts, "clean": found.is_clean}
-        emit({**value, "left_behind_at": behind.hex() if behind else None})
+        value["left_behind_at"] = behind.hex() if behind else None
+        value["remotes"] = known.to_json()
+        emit(value)
         return
     what = "workspace " if store is None else ""
     start = f"On {on}, {what}{plain(str(address))}: "
@@ -88,19 +91,3 @@ def status(edge: Edge, store: str | None, remotes: bool | None, as_json: bool) -
         moved = f"the branch has moved on from {behind.short} to {view.commit.short} without this store"
         say(f"  {moved}: bring it along with vex checkout HEAD --merge{to}")
     known.say()
-
-
-@dataclass(frozen=True, slots=True)
-class _Remotes:
-    """Branches of hosts, as last seen, and stores."""
-
-    hosts: list[Standing]
-    stores: list[Looked]
-
-    def to_json(self, repository: Repository) -> list[dict[str, Any]]:
-        return [*(each.to_json() for each in self.hosts), *(each.to_json(repository) for each in self.stores)]
-
-    def say(self) -> None:
-        for each in self.hosts:
-            say(f"  {each.words()}{quiet('  as last seen') if each.ahead or each.behind else ''}")
-        say_stores(self.stores)

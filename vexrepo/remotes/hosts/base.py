@@ -65,7 +65,8 @@ class Access:
     """How to reach hosts: secrets and the network's particulars, from the command line's edge.
 
     ``token`` is asked for (with the URL) when a host may want one; ``refused`` is told (the URL) when it was refused.
-    ``ssh_command`` replaces ``ssh``; ``proxy`` and ``ca_file`` are for HTTP.  ``scratch`` is a folder for temporary
+    ``ssh_command`` replaces ``ssh``; ``proxy`` and ``ca_file`` are for HTTP; ``timeout_s`` is how long to wait for an
+    answer, ``connect_s`` for a connection.  ``scratch`` is a folder for temporary
     files, the system's where it is None.  ``progress`` is told (what, done, total), in bytes; ``notice``, once each,
     what a user should know: that a host has no partial clone, for one.  Secrets never show in ``repr``.
     """
@@ -77,6 +78,7 @@ class Access:
     ca_file: Path | None = None
     scratch: Path | None = None
     timeout_s: float = 60.0
+    connect_s: float = 10.0
     progress: Callable[[str, int, int | None], None] = lambda what, done, total: None
     notice: Callable[[str], None] = lambda text: None
 
@@ -100,6 +102,14 @@ class Host(ABC):
 
         Raises: HostError (host-unreachable, host-refused, host-missing, host-answer).
         """
+
+    def peek(self) -> str | None:
+        """Return the version of what the host holds now, None for an empty one; asks once, and for as little as it can.
+
+        Raises: as ``read_tip``.
+        """
+        tip = self.read_tip()
+        return tip.version if tip is not None else None
 
     @abstractmethod
     def fetch(self, tip: Tip, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:

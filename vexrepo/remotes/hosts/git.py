@@ -91,6 +91,10 @@ class GitHost(Host):
     def read_tip(self) -> Tip | None:
         return self._patiently(self._read_tip)
 
+    def peek(self) -> str | None:
+        with closing(self._wire.begin(UPLOAD)) as session:
+            return session.advert.tip
+
     def _read_tip(self) -> Tip | None:
         session = self._wire.begin(UPLOAD)
         try:

@@ -69,6 +69,9 @@ class DirectoryHost(Host):
             self._opened.close()
             self._opened = None
 
+    def peek(self) -> str | None:
+        return self._branch()
+
     def read_tip(self) -> Tip | None:
         tip = self._branch()
         if tip is None:

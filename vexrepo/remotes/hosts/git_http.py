@@ -37,7 +37,6 @@ from vexrepo.remotes.hosts.git_wire import (
 _READ: Final = 1 << 16
 _MOST_WORDS: Final = 1 << 16
 _MOST_HOPS: Final = 4
-_CONNECT_S: Final = 10.0
 _SEND_S = 60.0
 _PRIVATE: Final = (".local", ".lan", ".internal", ".home.arpa", ".localhost", ".ts.net")
 
@@ -145,7 +144,8 @@ class HttpWire(Wire):
                 method, url, body=body, headers=headers, redirect=False, retries=False, preload_content=False,
                 decode_content=False,
                 timeout=urllib3.Timeout(
-                    connect=min(_CONNECT_S, self._access.timeout_s), read=patience_s(self._access.timeout_s, size)
+                    connect=min(self._access.connect_s, self._access.timeout_s),
+                    read=patience_s(self._access.timeout_s, size),
                 ),
             )  # fmt: skip
         except (HTTPError, OSError) as error:

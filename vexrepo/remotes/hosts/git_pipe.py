@@ -297,7 +297,9 @@ class SocketChannel(Channel):
         self._where = address.url
         self._timeout_s = access.timeout_s
         try:
-            self._socket = socket.create_connection((address.host, address.port or _GIT_PORT), access.timeout_s)
+            self._socket = socket.create_connection(
+                (address.host, address.port or _GIT_PORT), min(access.connect_s, access.timeout_s)
+            )
         except socket.gaierror as error:
             raise Unreachable(
                 f"cannot reach {self._where}: the name {address.host} is not known; look at the address", again=False

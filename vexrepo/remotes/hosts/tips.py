@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from blake3 import blake3
 
+from vexrepo.objects.digest import checksum
 from vexrepo.remotes.hosts.base import HostFile, Tip
 
 _DIGEST = 32
+
+
+def tip_path(folder: Path, url: str) -> Path:
+    """Return where a repository, whose ``.vex`` folder is named, keeps the tip last seen at an address."""
+    return folder / "cache" / "hosts" / f"tip-{checksum(url.encode()).hex()[:16]}"
 
 
 def encode_tip(tip: Tip) -> bytes:

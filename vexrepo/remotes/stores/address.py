@@ -32,7 +32,9 @@ _ENDINGS = {
 class Reach:
     """How servers are reached: ``proxy`` for a URL, certificates to trust (a PEM file in place of the system's).
 
-    ``timeout_s`` is how long to wait for an answer, ``concurrency`` how many requests may be under way at once;
+    ``timeout_s`` is how long to wait for an answer, ``connect_s`` for a connection to be taken, ``tries`` how often
+    what may pass is tried (None: as the connector finds right), ``concurrency`` how many requests may be under way at
+    once;
     ``notice`` is told what a person should know of a store that did what it was asked; ``progress`` (what, done, total)
     of long work that a server does alone, maybe from another thread while its caller waits; None: nobody looks.
     """
@@ -40,9 +42,15 @@ class Reach:
     proxy: Callable[[str], str | None] = field(default=lambda url: None, repr=False)  # may hold a password
     ca_file: Path | None = None
     timeout_s: float = 60.0
+    connect_s: float | None = None
+    tries: int | None = None
     concurrency: int = 4
     notice: Callable[[str], None] = field(default=lambda text: None, repr=False)
     progress: Callable[[str, int, int | None], None] | None = field(default=None, repr=False)
+
+    def connect_within(self, longest_s: float) -> float:
+        """Return how long to wait for a connection, where a connector would wait so long."""
+        return min(longest_s, self.timeout_s, longest_s if self.connect_s is None else self.connect_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import urlsplit
@@ -123,13 +124,15 @@ class HttpPointStore(PointStore):
                 "store-refused": self.key_hint,
             },
         )
-        network = Network(reach.proxy(base), reach.ca_file, reach.timeout_s, max(300.0, reach.timeout_s))
+        network = Network(
+            reach.proxy(base), reach.ca_file, reach.timeout_s, max(300.0, reach.timeout_s), reach.connect_within(10.0)
+        )
         return HttpClient(
             base,
             credential=self.credential(),
             network=network,
             failures=failures,
-            patience=self.patience,
+            patience=self.patience if reach.tries is None else replace(self.patience, tries=reach.tries),
             headers=self.headers(),
             most_bytes=MOST_BYTES,
         )

@@ -117,7 +117,7 @@ class MilvusServer:
                 uri=uri,
                 token=self._token(),
                 db_name=self.options.get("database", ""),
-                timeout=min(_CONNECT_S, self.timeout_s),
+                timeout=reach.connect_within(_CONNECT_S),
                 dedicated=True,  # else the client keeps its connection, and the secret, as long as the process runs
                 **more,
             )

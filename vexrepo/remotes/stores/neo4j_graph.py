@@ -91,9 +91,9 @@ class Graph:
         return neo4j.GraphDatabase.driver(
             f"{'neo4j' if self._is_routed else 'bolt'}://{host}:{self._port}",
             auth=(self._user, secret) if secret else None,
-            connection_timeout=min(10.0, reach.timeout_s),
+            connection_timeout=reach.connect_within(10.0),
             connection_acquisition_timeout=reach.timeout_s,
-            max_transaction_retry_time=_RETRY_S,
+            max_transaction_retry_time=_RETRY_S if reach.tries is None else 0.0,
             user_agent="vexrepo",
             **tls,
         )

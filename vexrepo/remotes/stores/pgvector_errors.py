@@ -89,7 +89,7 @@ def connection_parameters(address: Address, allowed: Iterable[str]) -> dict[str,
     }
     return {name: value for name, value in found.items() if value} | {
         "application_name": "vexrepo",
-        "connect_timeout": min(30, round(address.reach.timeout_s)),
+        "connect_timeout": max(1, round(address.reach.connect_within(30.0))),
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
