@@ -149,7 +149,8 @@ def config_page() -> str:
         default = str(setting.default).lower() if setting.kind is bool else setting.default
         shown = f"`{default}`" if default not in ("", {}) else ""
         variable = f"`{variable_of(key)}`" if setting.kind is not dict else ""
-        lines.append(f"| `{key}` | {variable} | {kinds[setting.kind]} | {shown} | {cell(setting.meaning)} |")
+        kind = kinds[setting.kind] + (f", {setting.least} or more" if setting.least is not None else "")
+        lines.append(f"| `{key}` | {variable} | {kind} | {shown} | {cell(setting.meaning)} |")
     lines += [
         "",
         "`remote.NAME.…` is set for each remote, in a table of its own (`[remote.backup]`); the environment can change",
