@@ -265,6 +265,27 @@ def test_what_is_wrong_with_a_sealed_file_is_said_of_it(vex: Vex, memory: Memory
     assert shown["source"]["address"] == "jsonl:inbox/bad.vmig.sealed" and "/vex-" not in json.dumps(shown)
 
 
+def test_other_commands_say_how_a_sealed_file_is_opened(vex: Vex, memory: Memory, people: People) -> None:
+    assert vex("export", "--from", memory.path.name, "--seal-to", people.keys["alice"], "-o", "out").code == 0
+    for arguments in (["verify"], ["inspect"], ["validate"], ["migrate", "--to", "x.vmig.jsonl", "--from"]):
+        ran = vex(*arguments, "out.vmig.sealed")
+        assert ran.code == 2 and "open it first with vex unseal out.vmig.sealed" in ran.err
+
+
+def test_hooks_are_told_of_the_sealed_file(vex: Vex, memory: Memory, people: People) -> None:
+    Path("inbox").mkdir()
+    assert vex("export", "--from", memory.path.name, "--seal-to", "bob", "-o", "inbox/out").code == 0
+    people.act_as("bob")
+    assert vex("init").code == 0
+    program = Path(".vex/hooks/pre-import")
+    program.parent.mkdir(exist_ok=True)
+    program.write_text("#!/bin/sh\ncat > seen.json\n", "utf-8")
+    program.chmod(0o755)
+    assert vex("import", "inbox/out.vmig.sealed", "--to", "vektor:bob.db").code == 0
+    source = json.loads(Path("seen.json").read_text("utf-8"))["source"]
+    assert source == {"kind": "jsonl", "address": "jsonl:inbox/out.vmig.sealed"}
+
+
 def test_a_proof_travels_sealed(vex: Vex, memory: Memory, people: People) -> None:
     assert vex("init", "--store", memory.path.name).code == 0
     assert vex("commit", "-m", "x").code == 0

@@ -20,10 +20,11 @@ from blake3 import blake3
 from vexrepo.errors import InvalidData, StateError, Tampered, UsageError, WrongKey
 from vexrepo.objects import canonical
 from vexrepo.remotes.hosts.seal import SealKeys, open_stream, seal_stream
+from vexrepo.remotes.stores.address import SEALED
 from vexrepo.storage.files import Files, wrapped
 
 MAGIC: Final = b"VEXBOX1\n"
-ENDING: Final = ".vmig.sealed"
+ENDING: Final = SEALED
 PARTS: Final = (".vmig.jsonl", ".vmig.meta.json", ".vmig.sig", ".vmig.proof", ".vmig.grant")
 MAX_RECIPIENTS: Final = 1000
 MAX_HEADER: Final = 1 << 20

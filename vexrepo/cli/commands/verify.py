@@ -104,6 +104,13 @@ def _check_unused(given: dict[str, Any], names: tuple[str, ...], why: str) -> No
 
 
 def _file(edge: Edge, target: str, policy: Policy | None, given: dict[str, Any], as_json: bool) -> int:
+    from vexrepo.cli.sharing import is_sealed
+
+    if is_sealed(target):
+        raise UsageError(
+            f"{target} is sealed: open it first with vex unseal {target}, which writes its signature beside it",
+            code="bad-option",
+        )
     if given["key_file"] is not None and given["public_key"] is not None:
         raise click.UsageError("--key and --public-key exclude each other")
     trust = _trust(edge, given["key_file"], given["public_key"])

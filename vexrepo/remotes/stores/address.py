@@ -14,6 +14,7 @@ from pathlib import Path
 from vexrepo.errors import UsageError
 
 _SCHEME = re.compile(r"^([a-z][a-z0-9_+-]+):(.*)$", re.DOTALL)
+SEALED = ".vmig.sealed"  # the ending of a file that is no store: its recipients can make one of it
 _ENDINGS = {
     ".vmig.jsonl": "jsonl",
     ".jsonl": "jsonl",
@@ -125,6 +126,11 @@ def parse_address(text: str) -> Address:
         for ending, kind in _ENDINGS.items():
             if text.endswith(ending):
                 return Address(kind, text)
+        if text.endswith(SEALED):
+            raise UsageError(
+                f"{text} is sealed: open it first with vex unseal {text}; only vex import takes it as it is",
+                code="bad-address",
+            )
         raise UsageError(
             f"cannot tell what kind of store {text!r} is; write KIND:PATH, e.g. jsonl:{text} or vektor:{text}",
             code="bad-address",
