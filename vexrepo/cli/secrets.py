@@ -47,7 +47,6 @@ class Terminal:
 
     def __init__(self, environ: Mapping[str, str], clear: Callable[[], None], *, is_silent: bool = False) -> None:
         # What git and CI systems are told keeps us from waiting for an answer that nobody gives.
-        self.is_silent = is_silent
         silenced = is_silent or bool(environ.get("CI")) or environ.get("GIT_TERMINAL_PROMPT") == "0"
         self.can_ask = sys.stdin.isatty() and not silenced
         self._clear = clear  # takes the progress line away
@@ -300,7 +299,7 @@ class Secrets:
         parts = urlsplit(url)
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             return None
-        found = self._git_credential("fill", {**_described(url), **self._user_line(url)})
+        found = self._git_credential("fill", {**_described(url), **self._user_line(url)}, is_silent=True)
         if found is None or not found.get("password"):
             return None
         user = found.get("username") or parts.username or self._remote.user or _user_at(parts.hostname or "")
@@ -332,11 +331,13 @@ class Secrets:
         user = urlsplit(url).username or self._remote.user
         return {"username": user} if user else {}
 
-    def _git_credential(self, what: str, description: Mapping[str, str]) -> dict[str, str] | None:
+    def _git_credential(
+        self, what: str, description: Mapping[str, str], *, is_silent: bool = False
+    ) -> dict[str, str] | None:
         """Run ``git credential``; None where there is no git, or its helpers know nothing."""
         lines = "".join(f"{name}={value}\n" for name, value in description.items() if "\n" not in value)
         environ = {**_without_secrets(self._environ), "GIT_TERMINAL_PROMPT": "0"}
-        if self._terminal.is_silent:  # nor in a window
+        if is_silent:  # nor in a window
             environ |= {"GIT_ASKPASS": "", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "0"}
         try:
             ran = subprocess.run(
