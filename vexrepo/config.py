@@ -54,7 +54,9 @@ SETTINGS: dict[str, Setting] = {
     "hooks.allow_no_verify": Setting(bool, True, "let --no-verify pass checks and hooks by"),
     "core.lock_timeout_s": Setting(int, 10, "seconds to wait for another writer before giving up", 0),
     "core.line_cache": Setting(
-        bool, True, "remember lines of JSONL files, so that unchanged ones are not parsed again"
+        bool,
+        True,
+        "remember lines of JSONL files and rows of tables, so that known ones are not read as memories again",
     ),
     "push.remote": Setting(
         str, "", "the remote of push, fetch and pull where none is named; default: the only one, or origin"

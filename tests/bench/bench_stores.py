@@ -15,6 +15,9 @@ them, and looks at each before the first is written.
 - status: of a store that holds what the branch holds, beside the scan of it.  ``touched``: one memory was written as it
   is, so that no fingerprint can say that nothing changed.
 - many: reading ``--many`` memories, beside ``raw``.
+- again: ``--many`` memories that were committed before, beside ``raw``: read against that commit with and without what
+  is known of their bytes; the same in one process; status where one memory was written as it is, a commit of nothing
+  new and one of every hundredth memory changed.  For stores that give records as bytes.
 - memory: commands as processes of their own, with a tenth of ``--most`` memories and with all.  It must not grow.
 """
 
@@ -26,8 +29,10 @@ import pkgutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -41,15 +46,19 @@ from tests.bench import peers  # noqa: E402
 from tests.bench.measure import run as run_process  # noqa: E402
 from tests.bench.peers import Peer, Row, as_json, as_record  # noqa: E402
 from vexrepo.cli import COLLECTOR  # noqa: E402
+from vexrepo.history.baseline import iter_record_ids  # noqa: E402
 from vexrepo.objects.record import Record  # noqa: E402
+from vexrepo.remotes import rawcache  # noqa: E402
+from vexrepo.remotes.intake import take_in  # noqa: E402
 from vexrepo.remotes.stores.address import Address  # noqa: E402
 from vexrepo.remotes.stores.base import Plan  # noqa: E402
 from vexrepo.remotes.stores.registry import open_store  # noqa: E402
 from vexrepo.repository import Repository, Surroundings  # noqa: E402
+from vexrepo.repository.commit import Committed  # noqa: E402
 
 VEX = [sys.executable, "-m", "vexrepo.cli"]
 COLLECTORS = {"vex": COLLECTOR, "script": gc.get_threshold()}
-PARTS = ("read", "write", "status", "many", "memory")
+PARTS = ("read", "write", "status", "many", "again", "memory")
 
 
 def plan_of(records: list[Record]) -> Plan:
@@ -167,6 +176,80 @@ def measure_status(peer: Peer, given: argparse.Namespace) -> None:
     peer.drop(name)
 
 
+@contextmanager
+def one_process() -> Iterator[None]:
+    """Keep vex from a second process: it forks only where there are no threads."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+def measure_again(peer: Peer, given: argparse.Namespace) -> None:
+    name, count = "again", given.many
+    fill(peer, name, [as_record(row) for row in peers.rows(count, given.dims)])
+    where = peer.address(name)
+    with tempfile.TemporaryDirectory() as folder:
+        times = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
+        kept = Repository.init(Path(folder), Surroundings(now_us=lambda: next(times)))
+        first = kept.commit("first", store=where).snapshot
+        cache = rawcache.path_for(kept.folder / "cache", kept.store_name(where))
+
+        def read(known: Path | None) -> float:
+            with tempfile.TemporaryDirectory() as scratch, open_store(where) as store:
+                ids = iter_record_ids(kept.objects, first.records)
+                start = time.perf_counter()
+                found = take_in(store, ids, Path(scratch), cache=known)
+                seconds = time.perf_counter() - start
+            assert found.count == count and found.seen.all()
+            return seconds
+
+        def read_alone(known: Path | None) -> float:
+            with one_process():
+                return read(known)
+
+        def status() -> float:
+            peer.touch(name)
+            return timed(lambda: kept.status(where))
+
+        def nothing() -> float:
+            peer.touch(name)
+            return timed(lambda: kept.commit("nothing", store=where, allow_empty=True))
+
+        def changed() -> float:
+            peer.change(name)
+            found: list[Committed] = []
+            seconds = timed(lambda: found.append(kept.commit("changed", store=where)))
+            assert found[0].tally.changed == count // 100
+            peer.change(name, back=True)
+            kept.commit("back", store=where)
+            return seconds
+
+        measured = {
+            "raw": lambda: timed(lambda: peer.raw(name)),
+            "not known": lambda: read(None),
+            "known": lambda: read(cache),
+            "not known, one process": lambda: read_alone(None),
+            "known, one process": lambda: read_alone(cache),
+            "status": status,
+            "commit of nothing": nothing,
+            "commit of 1 %": changed,
+        }
+        gc.set_threshold(*COLLECTOR)
+        found: dict[str, list[float]] = {what: [] for what in measured}
+        for _ in range(given.runs):
+            for what, run in measured.items():
+                found[what].append(run())
+    print(f"  again, {count:,} memories, with the collector as the command")
+    beside = statistics.median(found["raw"])
+    for what, values in found.items():
+        value = statistics.median(values)
+        print(f"    {what:28} {value:8.3f} s   {value / beside:.2f} × raw")
+    peer.drop(name)
+
+
 def measure_memory(peer: Peer, given: argparse.Namespace) -> None:
     print("  commands, with the memory of all their processes together")
     for count in (given.most // 10, given.most):
@@ -215,6 +298,8 @@ def main() -> None:
                 measure_status(peer, given)
             if "many" in only and peers.has(peer, "raw"):
                 measure_read(peer, given, given.many, "read many")
+            if "again" in only and peers.has(peer, "change"):
+                measure_again(peer, given)
             if "memory" in only:
                 measure_memory(peer, given)
 

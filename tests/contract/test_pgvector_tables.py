@@ -363,7 +363,7 @@ def test_status_does_not_read_a_table_that_is_as_it_was(
         raise AssertionError("the table was read")
 
     with monkeypatch.context() as patched:
-        patched.setattr(PgvectorStore, "read_records", no_reading)
+        patched.setattr(PgvectorStore, "_copied", no_reading)
         assert kept.status(where).is_clean
     run(database, "UPDATE vex_memories SET content = content WHERE id = 'm03'")
     assert kept.status(where).is_clean  # read, and found to be the same

@@ -12,7 +12,7 @@ import pytest
 
 from vexrepo.errors import InvalidData, StateError, StorageFailure, StoreError, VexError
 from vexrepo.formats import vmig
-from vexrepo.remotes import intake
+from vexrepo.remotes.stores import jsonl
 from vexrepo.remotes.stores.address import Address
 from vexrepo.repository import Repository, Surroundings
 
@@ -113,8 +113,8 @@ def place(tmp_path: Path) -> Place:
 def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Reading as small and as large files are read."""
     if request.param == "two processes":
-        monkeypatch.setattr(intake, "SPLIT_BYTES", 1)
-        monkeypatch.setattr(intake, "is_worthwhile", lambda: True)
+        monkeypatch.setattr(jsonl, "SPLIT_BYTES", 1)
+        monkeypatch.setattr(jsonl, "is_worthwhile", lambda: True)
     return str(request.param)
 
 

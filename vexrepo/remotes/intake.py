@@ -1,13 +1,15 @@
 """Reading a store into what differs from a branch: unchanged records are recognised and dropped at once.
 
 New and changed records go through a sorter (spilled to disk when many); what the branch has and the store
-does not is found from what was not seen.  Large files are read in two processes.
+does not is found from what was not seen.  Large files and tables are read in two processes.  Where a store gives its
+records as bytes first, those whose bytes were read before are not made again (``rawcache``).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +20,11 @@ from vexrepo.history.build import Edit
 from vexrepo.history.walk import LeafReader, RecordAt, find_record, iter_leaves
 from vexrepo.objects.record import Record, split_key
 from vexrepo.objects.snapshot import TreeRoot
-from vexrepo.remotes import linecache
+from vexrepo.remotes import rawcache
 from vexrepo.remotes.keptread import EVERY_RECORDS, MATCHED_BYTES, KeptRead, Taken
-from vexrepo.remotes.linecache import KnownLines
-from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Cursor, Description, Store
-from vexrepo.remotes.stores.jsonl import JsonlStore
-from vexrepo.storage.beside import Beside, is_worthwhile
+from vexrepo.remotes.rawcache import KnownRaws
+from vexrepo.remotes.stores.base import Cursor, Description, Raw, RawScan, Sourced, Store
+from vexrepo.storage.beside import Beside
 from vexrepo.storage.rows import RowFile
 from vexrepo.storage.spill import Placed, Run, Sorter
 from vexrepo.storage.store import ObjectStore
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BATCH = 512
-SPLIT_BYTES = 48 << 20  # files below this are read by one process
-
 Accepts = Callable[[bytes, Callable[[], bytes]], bool]  # (key, body when asked for) → belongs to the selection
 
 
@@ -43,12 +40,12 @@ Accepts = Callable[[bytes, Callable[[], bytes]], bool]  # (key, body when asked 
 class Part:
     """What one reader found.
 
-    ``matched`` has a row for each record the base has: its base position, then its place in the source; ``lines``
+    ``matched`` has a row for each record the base has: its base position, then its place in the source; ``raws``
     has the rows to remember.
     """
 
     matched: RowFile
-    lines: RowFile
+    raws: RowFile
     runs: list[Run] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     count: int = 0
@@ -56,10 +53,10 @@ class Part:
 
 @dataclass
 class Reading:
-    """What to read against: the base's record ids, and lines whose record is known."""
+    """What to read against: the base's record ids, and raw bytes whose record is known."""
 
     base: IdTable
-    known: KnownLines | None = None
+    known: KnownRaws | None = None
     remember: bool = False
     skip_problems: bool = False
     accepts: Accepts | None = None
@@ -70,7 +67,8 @@ class Reading:
 class Intake:
     """A store as read: new and changed records in a sorter, and which base records it still has.
 
-    ``fingerprint`` is the store's from before the first record was read to after the last.
+    ``fingerprint`` is the store's from before the first record was read to after the last.  ``raws`` are to be
+    remembered, ``bound_to`` what else decided which records they are.
     """
 
     store: Store
@@ -79,8 +77,9 @@ class Intake:
     count: int
     problems: list[tuple[str, str]]
     skip_problems: bool
-    lines: list[RowFile]  # to remember, for the cache of lines
     fingerprint: str | None
+    raws: list[RowFile] = field(default_factory=list)
+    bound_to: bytes = b""
 
 
 def take_in(
@@ -89,6 +88,7 @@ def take_in(
     scratch: Path,
     *,
     cache: Path | None = None,
+    remember: bool = False,
     skip_problems: bool = False,
     accepts: Accepts | None = None,
     advance: Callable[[int], None] = lambda amount: None,
@@ -96,6 +96,7 @@ def take_in(
 ) -> Intake:
     """Read a store against a base (its record ids in key order, in pieces); ``scratch`` must outlive the intake.
 
+    ``cache`` is where is kept which raw bytes gave which record; with ``remember``, what to keep there next is found.
     With ``kept``, an interrupted read of a store that resumes goes on where it stopped, and this one can.
 
     Raises: InvalidData (with file, place and id; also duplicate-key), StoreError (store-changed, …).
@@ -105,20 +106,19 @@ def take_in(
     base = IdTable.of_ids(base_ids, scratch / "base-ids")
     reading = Reading(base, skip_problems=skip_problems, accepts=accepts, advance=advance)
     described = store.describe()
-    before = described.fingerprint
-    split = isinstance(store, JsonlStore)
-    if split and cache is not None and accepts is None:
-        reading.remember = True
-        rows = linecache.read(cache)
-        if rows is not None and len(base):
-            reading.known = KnownLines(rows, base)
-    parts = (
-        _read_file(store, reading, scratch)
-        if isinstance(store, JsonlStore)
-        else [_read_on(store, reading, described, kept)]
-        if kept is not None and store.resumes
-        else _read_scan(store, reading, scratch)
-    )
+    before, bound_to = described.fingerprint, b""
+    if kept is not None and store.resumes:
+        parts = [_read_on(store, reading, described, kept)]
+    else:
+        with store.halved() as other:
+            raws = store.scan_raw()
+            if raws is not None and cache is not None and accepts is None:
+                bound_to = rawcache.binding(raws.decided_by)
+                reading.remember = remember
+                rows = rawcache.read(cache, bound_to)
+                if rows is not None and len(base):
+                    reading.known = KnownRaws(rows, base)
+            parts = _read_all(store, other, reading, scratch)
     if before is not None and store.describe().fingerprint != before:
         if not store.reads_snapshot:
             raise StoreError(
@@ -145,8 +145,9 @@ def take_in(
         sum(part.count for part in parts),
         problems,
         skip_problems,
-        [part.lines for part in parts if part.lines.count],
         before,
+        [part.raws for part in parts if part.raws.count],
+        bound_to,
     )
 
 
@@ -235,22 +236,28 @@ class _Collector:
         self.reading = reading
         self.sorter = Sorter(scratch, prefix)
         self.part = Part(
-            RowFile(scratch / f"{prefix}-matched", 16), RowFile(scratch / f"{prefix}-lines", linecache.ROW_BYTES)
+            RowFile(scratch / f"{prefix}-matched", 16), RowFile(scratch / f"{prefix}-raws", rawcache.ROW_BYTES)
         )
 
     def take(self, rows: list[Placed], digests: list[bytes]) -> None:
-        """Take parsed records, with the digests of their lines if those are to be remembered."""
+        """Take records, with the digests of their raw bytes if those are to be remembered."""
         if not rows:
             return
-        if self.reading.remember:
-            self.part.lines.append(b"".join(digest + row.record.id for digest, row in zip(digests, rows, strict=True)))
+        if digests:
+            self.part.raws.append(b"".join(digest + row.record.id for digest, row in zip(digests, rows, strict=True)))
         held = self.note(self.reading.base.match(b"".join(row.record.id for row in rows)), [row.place for row in rows])
         for row, old in zip(rows, held.tolist(), strict=True):
             if not old:
                 self.sorter.add(row.record, row.place)
         self.part.count += len(rows)
 
-    def note(self, positions: NDArray[np.int64], places: list[int]) -> NDArray[np.bool_]:
+    @property
+    def report(self) -> Callable[[InvalidData], None] | None:
+        """Whom to tell of a record that cannot be read; None: such a one is raised."""
+        problems = self.part.problems
+        return (lambda error: problems.append((error.code, str(error)))) if self.reading.skip_problems else None
+
+    def note(self, positions: NDArray[np.int64], places: Sequence[int]) -> NDArray[np.bool_]:
         """Note which records the base has, given their positions there or -1; return whether it has each."""
         import numpy as np
 
@@ -280,21 +287,20 @@ class _Collector:
         self.sorter.spill()
         self.part.runs = self.sorter.runs
         self.part.matched.close()
-        self.part.lines.close()
+        self.part.raws.close()
         return self.part
 
 
-def _read_scan(store: Store, reading: Reading, scratch: Path) -> list[Part]:
-    """Read a store by scanning it, half of it in a second process where it gives that."""
-    with store.halved() as other:
-        if other is None:
-            return [_read_store(store, reading, scratch, "run")]
-        quiet = replace(reading, advance=_ignore)
-        with Beside(_read_other, other, quiet, scratch) as second:
-            # Both halves take about as long, so this one's progress counts for two.
-            ours = replace(reading, advance=lambda amount: reading.advance(2 * amount))
-            first = _read_store(store, ours, scratch, "run-a")
-            return [first, second.result()]
+def _read_all(store: Store, other: Store | None, reading: Reading, scratch: Path) -> list[Part]:
+    """Read a store, half of it in a second process where there is another connector for that."""
+    if other is None:
+        return [_read_store(store, reading, scratch, "run")]
+    quiet = replace(reading, advance=_ignore)
+    with Beside(_read_other, other, quiet, scratch) as second:
+        # Both halves take about as long, so this one's progress counts for two.
+        ours = replace(reading, advance=lambda amount: reading.advance(2 * amount))
+        first = _read_store(store, ours, scratch, "run-a")
+        return [first, second.result()]
 
 
 def _read_other(store: Store, reading: Reading, scratch: Path) -> Part:
@@ -302,20 +308,56 @@ def _read_other(store: Store, reading: Reading, scratch: Path) -> Part:
         return _read_store(store, reading, scratch, "run-b")
 
 
+def _ignore(amount: int) -> None:
+    pass
+
+
 def _read_store(store: Store, reading: Reading, scratch: Path, prefix: str) -> Part:
-    problems: list[tuple[str, str]] = []
     collector = _Collector(reading, scratch, prefix)
-    report = (lambda error: problems.append((error.code, str(error)))) if reading.skip_problems else None
-    for batch in store.scan(report):
-        rows = [Placed(item.record, item.place) for item in batch]
-        if reading.accepts is not None:
-            accepts = reading.accepts
-            rows = [row for row in rows if accepts(row.record.key, lambda row=row: row.record.body)]  # type: ignore[misc]
-        collector.take(rows, [])
-        reading.advance(len(batch))
-    part = collector.finish()
-    part.problems = problems
-    return part
+    raws = store.scan_raw()
+    if raws is not None:
+        with closing(raws.batches()) as batches:
+            for raw in batches:
+                _take_raw(raws, raw, reading, collector)
+                reading.advance(raw.amount)
+    else:
+        for batch in store.scan(collector.report):
+            collector.take(_accepted(reading, batch), [])
+            reading.advance(len(batch))
+    return collector.finish()
+
+
+def _take_raw(raws: RawScan, raw: Raw, reading: Reading, collector: _Collector) -> None:
+    """Take records that are raw yet: those that are known are not made."""
+    import numpy as np
+
+    digests: list[bytes] = []
+    if reading.remember or reading.known is not None:
+        digests = [rawcache.digest_of(piece) for piece in raw.pieces]
+    if reading.known is not None:
+        positions, rows = reading.known.match(b"".join(digests))
+        fresh = np.flatnonzero(~collector.note(positions, raw.places)).tolist()
+        collector.part.count += len(raw.places) - len(fresh)
+        if reading.remember:
+            collector.part.raws.append(rows)
+        if not fresh:
+            return
+        digests = [digests[at] for at in fresh]
+        raw = Raw([raw.places[at] for at in fresh], [raw.pieces[at] for at in fresh], 0)
+    taken = _accepted(reading, raws.records(raw, collector.report))
+    if not reading.remember:
+        collector.take(taken, [])
+        return
+    named = dict(zip(raw.places, digests, strict=True))
+    collector.take(taken, [named[row.place] for row in taken])
+
+
+def _accepted(reading: Reading, batch: Sequence[Sourced]) -> list[Placed]:
+    accepts = reading.accepts
+    rows = [Placed(item.record, item.place) for item in batch]
+    if accepts is not None:
+        rows = [row for row in rows if accepts(row.record.key, lambda row=row: row.record.body)]  # type: ignore[misc]
+    return rows
 
 
 def _read_on(store: Store, reading: Reading, now: Description, kept: KeptRead) -> Part:
@@ -331,8 +373,7 @@ def _read_on(store: Store, reading: Reading, now: Description, kept: KeptRead) -
         part.problems = list(before.problems)
         reading.advance(before.count)
         store.address.reach.notice(kept.words(store.address))
-    report = (lambda error: part.problems.append((error.code, str(error)))) if reading.skip_problems else None
-    for batch, cursor in store.scan_on(before.cursor if before is not None else None, report):
+    for batch, cursor in store.scan_on(before.cursor if before is not None else None, collector.report):
         collector.take([Placed(item.record, item.place) for item in batch], [])
         reading.advance(len(batch))
         if cursor is not None and part.count - noted >= EVERY_RECORDS:
@@ -340,84 +381,6 @@ def _read_on(store: Store, reading: Reading, now: Description, kept: KeptRead) -
             collector.take_note(kept, cursor)
     kept.done()
     return collector.finish()
-
-
-def _read_lines(store: JsonlStore, reading: Reading, scratch: Path, prefix: str, start: int, end: int | None) -> Part:
-    collector = _Collector(reading, scratch, prefix)
-    lines: list[bytes] = []
-    offsets: list[int] = []
-    held = 0
-
-    def flush() -> None:
-        nonlocal held
-        _take_lines(store, reading, collector, lines, offsets)
-        reading.advance(held)
-        lines.clear()
-        offsets.clear()
-        held = 0
-
-    for offset, line in store.lines(start, end):
-        lines.append(line)
-        offsets.append(offset)
-        held += len(line)
-        if len(lines) >= BATCH or held >= 8 << 20:
-            flush()
-    flush()
-    return collector.finish()
-
-
-def _take_lines(
-    store: JsonlStore, reading: Reading, collector: _Collector, lines: list[bytes], offsets: list[int]
-) -> None:
-    import numpy as np
-
-    part, digests = collector.part, []
-    if reading.remember:
-        digests = [linecache.line_digest(line) for line in lines]
-        if reading.known is not None:
-            positions, rows = reading.known.match(b"".join(digests))
-            fresh = np.flatnonzero(~collector.note(positions, offsets)).tolist()
-            part.lines.append(rows)
-            part.count += len(lines) - len(fresh)
-            lines = [lines[n] for n in fresh]
-            offsets = [offsets[n] for n in fresh]
-            digests = [digests[n] for n in fresh]
-    parsed, kept = [], []
-    for number, (offset, line) in enumerate(zip(offsets, lines, strict=True)):
-        try:
-            record = store.parse(offset, line)
-        except InvalidData as error:
-            if not reading.skip_problems:
-                raise
-            part.problems.append((error.code, str(error)))
-            continue
-        if reading.accepts is None or reading.accepts(record.key, lambda record=record: record.body):  # type: ignore[misc]
-            parsed.append(Placed(record, offset))
-            if digests:
-                kept.append(digests[number])
-    collector.take(parsed, kept)
-
-
-def _read_file(store: JsonlStore, reading: Reading, scratch: Path) -> list[Part]:
-    store.check_not_empty()
-    size = store.size_bytes
-    if size < SPLIT_BYTES or not is_worthwhile():
-        return [_read_lines(store, reading, scratch, "run", 0, None)]
-    # Parsing is the larger half of a first commit and needs the interpreter: a second process takes half the file.
-    quiet = replace(reading, advance=_ignore)
-    with Beside(_read_half, store.address, quiet, scratch, size // 2) as second:
-        # Both halves take about as long, so this one's progress counts for two.
-        ours = replace(reading, advance=lambda amount: reading.advance(2 * amount))
-        first = _read_lines(store, ours, scratch, "run-a", 0, size // 2)
-        return [first, second.result()]
-
-
-def _read_half(address: Address, reading: Reading, scratch: Path, start: int) -> Part:
-    return _read_lines(JsonlStore.open(address), reading, scratch, "run-b", start, None)
-
-
-def _ignore(amount: int) -> None:
-    pass
 
 
 @dataclass

@@ -23,7 +23,7 @@ from vexrepo.objects.record import Record
 from vexrepo.objects.selection import Selection
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
 from vexrepo.objects.timestamp import format_time
-from vexrepo.remotes import linecache
+from vexrepo.remotes import rawcache
 from vexrepo.remotes.intake import Intake, Tally, iter_edits, reconcile, take_in
 from vexrepo.remotes.keptread import KeptRead
 from vexrepo.remotes.stores.address import Address
@@ -117,6 +117,7 @@ def commit_store(
             census.iter_record_ids(base.records) if base else (),
             scratch,
             cache=cache,
+            remember=True,
             skip_problems=skip_problems,
             accepts=accepts,
             advance=_Progress(repository, "reading", store),
@@ -138,7 +139,7 @@ def commit_store(
             if held is not None:
                 after = with_seen(repository, view, name, held, intake.fingerprint, tracked.remote)
                 if not dry_run:
-                    _remember_lines(repository, cache, intake)
+                    _remember(repository, cache, intake)
                     if after != view:
                         repository.record(after, "fetch", f"{held.short} from {tracked.remote}")
                 made = repository.commit_at(held)
@@ -147,7 +148,7 @@ def commit_store(
         before = repository.commit_at(head).snapshot if head else None
         if snapshot_id == before and not allow_empty:
             if not dry_run:
-                _remember_lines(repository, cache, intake)
+                _remember(repository, cache, intake)
                 after = with_seen(repository, view, name, head, intake.fingerprint)
                 if not selection and after != view:
                     repository.record(after, "status", name)
@@ -198,7 +199,7 @@ def commit_store(
             after = with_seen(repository, after, name, identifier, None)
         command = "commit" if tracked is None else "fetch"
         repository.record(after, command, message.split("\n", 1)[0], packs)
-        _remember_lines(repository, cache, intake)
+        _remember(repository, cache, intake)
         added = sum((repository.folder / "packs" / pack).stat().st_size for pack in packs)
         made = repository.commit_at(identifier)
         return Committed(identifier, made, snapshot, tally, intake.problems, added, admitted.note)
@@ -274,9 +275,9 @@ def _write_snapshot(
     return Snapshot(records, edges, leaf_records, census.spaces_json(), collections)
 
 
-def _remember_lines(repository: Core, cache: Path | None, intake: Intake) -> None:
-    if cache is not None and intake.lines:
-        linecache.write(repository.files, cache, intake.lines)
+def _remember(repository: Core, cache: Path | None, intake: Intake) -> None:
+    if cache is not None and intake.raws:
+        rawcache.write(repository.files, cache, intake.bound_to, intake.raws)
 
 
 def _kept_read(repository: Core, name: str, base: Snapshot | None, skip_problems: bool) -> KeptRead:
@@ -288,7 +289,7 @@ def _kept_read(repository: Core, name: str, base: Snapshot | None, skip_problems
 
 
 def _cache_path(repository: Core, name: str) -> Path | None:
-    return linecache.path_for(repository.folder / "cache", name) if repository.config["core.line_cache"] else None
+    return rawcache.path_for(repository.folder / "cache", name) if repository.config["core.line_cache"] else None
 
 
 def _leaf_records(intake: Intake) -> int:

@@ -110,12 +110,12 @@ def diff_with_store(
 
     ``advance`` is told how much more was read: memories, or bytes of a file of lines.
     """
-    from vexrepo.remotes import linecache
+    from vexrepo.remotes import rawcache
 
     root = repository.records_root(commit)
     cache = None
     if repository.config["core.line_cache"]:
-        cache = linecache.path_for(repository.folder / "cache", repository.store_name(address))
+        cache = rawcache.path_for(repository.folder / "cache", repository.store_name(address))
     with repository.scratch() as scratch:
         applied = repository.last_seen(address)
         held = applied.records if applied else None

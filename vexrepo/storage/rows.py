@@ -72,6 +72,7 @@ class MappedRows:
     def __init__(self, path: Path, width: int, count: int, start: int = 0) -> None:
         import numpy as np
 
+        self._source = path, width, count, start
         self._map: mmap.mmap | None = None
         words = np.zeros(0, "<u8")
         if count:
@@ -82,6 +83,10 @@ class MappedRows:
                 except OSError:  # some file systems have no maps
                     words = np.fromfile(file, "<u8", count * width // 8, offset=start)
         self.words: NDArray[np.uint64] = words.reshape(-1, width // 8)
+
+    def __reduce__(self) -> tuple[type[MappedRows], tuple[Path, int, int, int]]:
+        """Go to a process that is no fork of this one as where the rows are: maps do not."""
+        return type(self), self._source
 
     def __len__(self) -> int:
         return len(self.words)

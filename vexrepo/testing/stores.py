@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from vexrepo.objects import edge, record
 from vexrepo.objects.record import Record
-from vexrepo.remotes.stores.base import Plan, Store
+from vexrepo.remotes.stores.base import Plan, Raw, Store
 
 _F32 = 0.10000000149011612  # a float32 value as a double
 _LIMITS = [(1 << 63) - 1, -(1 << 63), 1 << 63, -(1 << 63) - 1, 1 << 70, (1 << 53) + 1]
@@ -379,6 +379,26 @@ class StoreContract(ABC):
                 rest = [item for batch, _ in store.scan_on(cursor) for item in batch]
             assert [item.record.key for item in rest] == keys[seen:]
             assert [item.place for item in rest] == list(range(seen + 1, len(keys) + 1))
+
+    def test_the_same_bytes_are_the_same_record_at_every_scan(self, tmp_path: Path) -> None:
+        records, known = self.records(), []
+        with self.open_store(tmp_path) as store:
+            store.write(plan_between([], records))
+            kind, address = type(store), store.address
+        for _ in range(2):
+            with kind.open(address) as store:
+                raws = store.scan_raw()
+                if raws is None:
+                    return
+                made: dict[bytes, Record] = {}
+                for raw in raws.batches():
+                    whole = raws.records(raw)
+                    assert [item.place for item in whole] == list(raw.places)
+                    assert raws.records(Raw(raw.places[1::2], raw.pieces[1::2], 0)) == whole[1::2]
+                    made |= {bytes(piece): item.record for piece, item in zip(raw.pieces, whole, strict=True)}
+                assert sorted(made.values()) == sorted(item.record for batch in store.scan() for item in batch)
+                known.append((tuple(raws.decided_by), made))
+        assert known[0] == known[1]
 
     def test_edges_are_read_as_written(self, tmp_path: Path) -> None:
         records, edges = self.records(), tricky_edges()

@@ -73,6 +73,9 @@ class Peer(ABC):
     def touch(self, name: str) -> None:  # noqa: B027 - most need nothing here
         """Write one memory of a collection as it is, so that a store that knows when it was written does not know."""
 
+    def change(self, name: str, *, back: bool = False) -> None:  # noqa: B027 - for stores that give records as bytes
+        """Change the text of every hundredth memory of a collection, or take that back."""
+
     def raw(self, name: str) -> None:  # noqa: B027 - most need nothing here
         """Let the engine send a collection, and throw the bytes away.  Left as it is where nothing does that."""
 

@@ -84,6 +84,10 @@ class _Pgvector(Peer):
     def touch(self, name: str) -> None:
         self._connection.execute(f"UPDATE {name} SET content = content WHERE id = 'mem_0000003'".encode())
 
+    def change(self, name: str, *, back: bool = False) -> None:
+        text = "rtrim(content, '!')" if back else "content || '!'"
+        self._connection.execute(f"UPDATE {name} SET content = {text} WHERE id LIKE '%00'".encode())
+
     def raw(self, name: str) -> None:
         statement = f"COPY {name} TO STDOUT (FORMAT binary)".encode()
         with self._connection.cursor() as cursor, cursor.copy(statement) as copy:

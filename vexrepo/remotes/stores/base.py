@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -45,6 +45,36 @@ class Cursor(NamedTuple):
 
     last: str
     place: int
+
+
+class Raw(NamedTuple):
+    """Some records as the bytes each is made of, with their places; ``amount`` is what progress counts of them."""
+
+    places: Sequence[int]
+    pieces: Sequence[bytes | memoryview]
+    amount: int
+
+
+class RawScan(ABC):
+    """A scan that gives each record as bytes, of which it is made only when it is asked for.
+
+    Whoever knows which record some bytes are goes without making it.  ``decided_by`` is all that decides, beside its
+    bytes, which record a piece is: options, the names and types of columns, …  Where these are the same texts, the same
+    bytes are the same record, whenever they are read.
+    """
+
+    decided_by: Sequence[str]
+
+    @abstractmethod
+    def batches(self) -> Generator[Raw, None, None]:
+        """Yield every record of the store, in batches, in any order.  Nothing is asked of the store before.
+
+        Closed by whoever leaves it early.
+        """
+
+    @abstractmethod
+    def records(self, raw: Raw, on_problem: Callable[[InvalidData], None] | None = None) -> list[Sourced]:
+        """Return the records of some pieces of the batch that was given last, in order; problems as ``Store.scan``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +174,10 @@ class Store(ABC):
         or cannot be had: then this one scans all.  The second process closes what it was given.
         """
         yield None
+
+    def scan_raw(self) -> RawScan | None:
+        """Return a scan of the records as bytes, None where they are not to be had as that at little cost."""
+        return None
 
     def scan_newest(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
         """As ``scan``, the newest records first where the store can tell, so that a reader may stop early."""

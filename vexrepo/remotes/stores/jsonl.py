@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Self
@@ -21,11 +21,13 @@ from vexrepo.formats.sidecar import Checksum, Sidecar
 from vexrepo.objects.record import Record
 from vexrepo.objects.timestamp import format_time
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.base import Description, Plan, Raw, RawScan, Sourced, Store, Written
 from vexrepo.storage.beside import BesideStream, is_worthwhile
 from vexrepo.storage.files import EarlyWriteback, Files, wrapped
 
 BATCH = 512
+BATCH_BYTES = 8 << 20
+SPLIT_BYTES = 48 << 20  # files below this are read by one process
 
 
 class JsonlStore(Store):
@@ -38,6 +40,7 @@ class JsonlStore(Store):
     def __init__(self, address: Address) -> None:
         super().__init__(address)
         self.path = Path(address.location)
+        self.span: tuple[int, int | None] = (0, None)  # where the lines begin that are read
 
     @classmethod
     def open(cls, address: Address, *, create: bool = False) -> Self:
@@ -97,23 +100,27 @@ class JsonlStore(Store):
             raise StoreError(f"cannot read {self.path}: {error.strerror}", code="store-unreadable") from error
 
     def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
-        if not self.path.exists():
-            return
-        self.check_not_empty()
-        batch: list[Sourced] = []
-        for offset, line in self.lines():
-            try:
-                batch.append(Sourced(self.parse(offset, line), offset))
-            except InvalidData as error:
-                if on_problem is None:
-                    raise
-                on_problem(error)
-                continue
-            if len(batch) >= BATCH:
+        lines = self.scan_raw()
+        for raw in lines.batches():
+            if batch := lines.records(raw, on_problem):
                 yield batch
-                batch = []
-        if batch:
-            yield batch
+
+    def scan_raw(self) -> LineScan:
+        return LineScan(self)
+
+    @contextlib.contextmanager
+    def halved(self) -> Iterator[Store | None]:
+        # Parsing is the larger half of a first commit and needs the interpreter: a second process takes half the file.
+        size = self.size_bytes
+        if size < SPLIT_BYTES or not is_worthwhile():
+            yield None
+            return
+        middle, other = size // 2, type(self)(self.address)
+        self.span, other.span = (0, middle), (middle, None)
+        try:
+            yield other
+        finally:
+            self.span = (0, None)
 
     def check_not_empty(self) -> None:
         """Raise InvalidData (empty-file) unless the file has content or its sidecar says that it holds no record."""
@@ -213,6 +220,40 @@ class JsonlStore(Store):
         exported_at = format_time(written.stat().st_mtime_ns // 1000)
         made = Sidecar(exported_at, source if isinstance(source, str) else "vexrepo", checksum.count, checksum.text)
         files.write(self.sidecar, made.encode())
+
+
+class LineScan(RawScan):
+    """The lines of a file, each of which is a record whatever else there is."""
+
+    def __init__(self, store: JsonlStore) -> None:
+        self.decided_by = (store.kind,)
+        self._store = store
+
+    def batches(self) -> Generator[Raw, None, None]:
+        self._store.check_not_empty()
+        offsets: list[int] = []
+        lines: list[bytes] = []
+        held = 0
+        for offset, line in self._store.lines(*self._store.span):
+            offsets.append(offset)
+            lines.append(line)
+            held += len(line)
+            if len(lines) >= BATCH or held >= BATCH_BYTES:
+                yield Raw(offsets, lines, held)
+                offsets, lines, held = [], [], 0
+        if lines:
+            yield Raw(offsets, lines, held)
+
+    def records(self, raw: Raw, on_problem: Callable[[InvalidData], None] | None = None) -> list[Sourced]:
+        found = []
+        for offset, line in zip(raw.places, raw.pieces, strict=True):
+            try:
+                found.append(Sourced(self._store.parse(offset, bytes(line)), offset))
+            except InvalidData as error:
+                if on_problem is None:
+                    raise
+                on_problem(error)
+        return found
 
 
 def _texts(plan: Plan) -> Iterator[tuple[bytes, int]]:

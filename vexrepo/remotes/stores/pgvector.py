@@ -11,7 +11,6 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
@@ -22,6 +21,7 @@ from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Store, Written
+from vexrepo.remotes.stores.pgvector_copy import CopiedRows, RawRows, Row
 from vexrepo.remotes.stores.pgvector_holding import OURS, capabilities_of, mapping_of
 from vexrepo.remotes.stores.pgvector_indexing import make_indexes
 from vexrepo.remotes.stores.pgvector_making import make_table, widen_table
@@ -32,6 +32,7 @@ from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter
 from vexrepo.remotes.stores.pgvector_session import LIBPQ, Session
 from vexrepo.remotes.stores.pgvector_table import Table, find_indexes, find_table
 from vexrepo.remotes.stores.pgvector_wire import HEADER, TRAILER
+from vexrepo.remotes.stores.point_reading import RawPoints
 from vexrepo.remotes.stores.point_store import PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import RESERVED, Fields, Point
 from vexrepo.remotes.stores.profiles import MEM0_TABLE, profile_fields
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from psycopg import sql
 
 TABLE: Final = "vex_memories"
-READ_ROWS: Final = 250
 SENT_ROWS: Final = 64
 SECOND_HALF: Final = 1 << 40  # places from here on are those of rows that a second process read
 # The rows with the transactions that wrote them: any change gives a row another place or another transaction.
@@ -191,11 +191,15 @@ class PgvectorStore(PointStore):
 
     def read_records(self) -> Iterator[Sequence[Point | Record]]:
         """Yield all rows in batches, those of tables of ours as records."""
-        table = self.table
-        if not table.text or not RecordReader.suits(table, self.fields()):
-            return super().read_records()
-        reader = RecordReader(table, self.fields())
-        return map(reader.records, self._rows(reader))
+        reader = self._record_reader()
+        return super().read_records() if reader is None else map(reader.records, self._rows(reader))
+
+    def read_raw(self) -> RawPoints | None:
+        """Return the rows as bytes, which the table's layout and the fields make records."""
+        fields, records, points = self.fields(), self._record_reader(), RowReader(self.table)
+        reader, make = (records, records.records) if records is not None else (points, points.points)
+        named = *fields.members, getattr(fields.complete, "__name__", None)
+        return RawRows(lambda: self._copied(reader), make, self.kind, repr(self.table), repr(named))
 
     @contextlib.contextmanager
     def halved(self) -> Iterator[Store | None]:
@@ -237,19 +241,25 @@ class PgvectorStore(PointStore):
         reader = RowReader(self.table)
         return [point for rows in self._rows(reader, reader.statement(ids)) for point in reader.points(rows)]
 
-    def _rows(
-        self, reader: RowReader | RecordReader, statement: sql.Composed | None = None
-    ) -> Iterator[list[tuple[Any, ...]]]:
+    def _record_reader(self) -> RecordReader | None:
+        """Return what makes records of the rows, of a table of ours."""
+        table = self.table
+        return RecordReader(table, self.fields()) if table.text and RecordReader.suits(table, self.fields()) else None
+
+    def _rows(self, reader: RowReader | RecordReader, statement: sql.Composed | None = None) -> Iterator[list[Row]]:
+        with self._copied(reader, statement) as rows:
+            for batch in rows.batches():
+                yield rows.split(batch)
+
+    @contextlib.contextmanager
+    def _copied(self, reader: RowReader | RecordReader, statement: sql.Composed | None = None) -> Iterator[CopiedRows]:
         with (
             self._session.transaction("read") as connection,
             connection.cursor() as cursor,
             cursor.copy(statement or reader.statement(pages=self._pages)) as copy,
             self._session.reading(connection),
         ):
-            copy.set_types(reader.types())
-            rows = copy.rows()
-            while batch := list(islice(rows, READ_ROWS)):
-                yield batch
+            yield CopiedRows(copy, reader.types())
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

@@ -34,14 +34,14 @@ from itertools import chain, count
 from typing import Any, ClassVar, Final, Self
 
 from vexrepo.errors import InvalidData, StoreError, UsageError
-from vexrepo.objects.record import Record, split_key, with_body
+from vexrepo.objects.record import Record, with_body
 from vexrepo.objects.vector import Space, Vector
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Cursor, Plan, Sourced, Store, Written
+from vexrepo.remotes.stores.base import Cursor, Plan, RawScan, Sourced, Store, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
-from vexrepo.remotes.stores.plain_points import PointReader
 from vexrepo.remotes.stores.point_mapping import told_mapping
 from vexrepo.remotes.stores.point_names import Names
+from vexrepo.remotes.stores.point_reading import PointSource, RawPoints, RawPointScan
 from vexrepo.remotes.stores.point_writing import PlanWriter, Wanted
 from vexrepo.remotes.stores.points import (
     BadPoint,
@@ -266,6 +266,10 @@ class PointStore(Store):
         """
         return self._with_fields(self.read_points())
 
+    def read_raw(self) -> RawPoints | None:
+        """Return the points as bytes first, for stores that give them so at little cost, and that do not resume."""
+        return None
+
     def _with_fields(self, batches: Iterator[list[Point]]) -> Iterator[list[Point]]:
         first = next(batches, [])
         self.name_fields(first)
@@ -290,6 +294,13 @@ class PointStore(Store):
             if batch:
                 yield batch
 
+    def scan_raw(self) -> RawScan | None:
+        """Return a scan of the points as bytes; not where the store may be written: then all ids have to be known."""
+        raws = self.read_raw() if self.exists() and not self.create else None
+        if raws is None:
+            return None
+        return RawPointScan(raws, PointSource(self._settled_can(), self.fields(), self.place), self.first_place)
+
     def scan_on(
         self, cursor: Cursor | None, on_problem: Callable[[InvalidData], None] | None = None
     ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
@@ -305,41 +316,11 @@ class PointStore(Store):
                 batches = self.read_records()
             can, fields = self._settled_can(), self.fields()
             names = Names(can) if self.create and cursor is None else None
-            reader = PointReader(fields)
+            source = PointSource(can, fields, self.place, names)
             for batch in batches:
-                if names is None and batch and {Record}.issuperset(map(type, batch)):
-                    found = list(map(Sourced._make, zip(batch, count(place + 1), strict=False)))
-                    place += len(batch)
-                    yield found, Cursor(split_key(found[-1].record.key)[1], place) if self.resumes else None
-                    continue
-                found, native = [], ""
-                made = iter(reader.records([point for point in batch if not isinstance(point, Record)]))
-                for point in batch:
-                    place += 1
-                    if isinstance(point, Record):
-                        found.append(Sourced(point, place))
-                        if names is not None or self.resumes:
-                            native = split_key(point.key)[1]
-                        if names is not None:
-                            names.add(point.key, native)
-                        continue
-                    native, record = point.id, next(made)
-                    try:
-                        if type(point) is BadPoint:
-                            raise point.error
-                        record = record or read_point(point, can, fields)
-                    except InvalidData as error:
-                        told = InvalidData(f"{self.place(place)} (id {native!r:.80}): {error}", code=error.code)
-                        if on_problem is None:
-                            raise told from None
-                        on_problem(told)
-                        if names is not None:
-                            names.take(native)
-                        continue
-                    if names is not None:
-                        names.add(record.key, native)
-                    found.append(Sourced(record, place))
-                yield found, Cursor(native, place) if self.resumes and native else None
+                found = source.records(batch, count(place + 1), on_problem)
+                place += len(batch)
+                yield found, Cursor(source.last, place) if self.resumes and source.last else None
         self._names = names
 
     def read_keys(self, keys: Sequence[bytes]) -> Iterator[Record] | None:

@@ -21,8 +21,10 @@ from vexrepo.remotes.stores import sqlite_files as files
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import Capabilities
+from vexrepo.remotes.stores.point_reading import RawPoints
 from vexrepo.remotes.stores.point_store import PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields, Point
+from vexrepo.remotes.stores.raw_rows import Reading, ValueRows
 from vexrepo.remotes.stores.record_columns import AT_ONCE
 from vexrepo.remotes.stores.record_splitting import Named
 from vexrepo.remotes.stores.sqlite_extension import connect
@@ -204,12 +206,27 @@ class SqliteVecStore(PointStore):
 
     def read_records(self) -> Iterator[Sequence[Point | Record]]:
         """Yield all rows in batches, those of tables of ours as records."""
-        if self.layout.text is None or not suits(self.layout, self.fields()):
+        if self.layout.text is None:
             yield from super().read_records()
             return
+        with self._reading_rows() as (rows, make):
+            yield from map(make, rows)
+
+    def read_raw(self) -> RawPoints | None:
+        """Return the rows as bytes, which the layout of the tables and the fields make records."""
+        return ValueRows(self._reading_rows, self.kind, repr(self.layout), repr(self.fields().members))
+
+    @contextlib.contextmanager
+    def _reading_rows(self) -> Iterator[Reading]:
+        """Give all rows in batches, and what makes of them what they are: records in tables of ours."""
+        fields = self.fields()
         with self._reading() as db:
-            reader = RecordReader(db, self.layout, self.fields())
-            yield from map(reader.records, reader.rows(AT_ONCE))
+            if self.layout.text is not None and suits(self.layout, fields):
+                records = RecordReader(db, self.layout, fields)
+                yield records.rows(AT_ONCE), records.records
+            else:
+                points = RowReader(db, self.layout)
+                yield points.rows(READ_ROWS), points.points
 
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the rows of some ids."""
