@@ -1,6 +1,8 @@
 """Tables of PostgreSQL as a repository meets them: others' layouts, other writers, and trouble."""
 
 import json
+import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -742,3 +744,15 @@ def test_triggers_and_defaults_find_what_they_find_for_the_user(database: str) -
         store.write(plan_between(records, records[:1]))
         assert calls(database) == ["trigger"]
         check_holds(store, records[:1])
+
+
+def test_a_local_connection_may_hold_as_much_as_is_asked_for(database: str) -> None:
+    def held(line: socket.socket) -> int:
+        return line.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+    one, other = socket.socketpair()
+    with one, other, PgvectorStore.open(address(database), create=True) as store:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, pgvector_session.SENT_BYTES)
+        store.exists()
+        with socket.socket(fileno=os.dup(store._session.connection.fileno())) as line:
+            assert held(line) == held(one)

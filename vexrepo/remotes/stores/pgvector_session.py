@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -31,11 +33,14 @@ LIBPQ: Final = frozenset(
     }
 )  # what an address may say of the connection
 LOCK_WAIT: Final = "10s"
+SENT_BYTES: Final = 2 << 20  # which the kernel is asked to hold; it may give less
 _OWN_PATH: Final = "pg_catalog, pg_temp"
 _SETTINGS: Final = (
     f"SET LOCAL search_path = {_OWN_PATH}; SET LOCAL statement_timeout = 0; SET LOCAL timezone = 'UTC'; "
     "SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; "
-    "SET LOCAL datestyle = 'ISO'"
+    "SET LOCAL datestyle = 'ISO'; "
+    # To start processes for a fingerprint takes longer than to look at so many rows.
+    "SET LOCAL min_parallel_table_scan_size = '64MB'"
 )
 _PATH: Final = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::pg_catalog.text[]"
 
@@ -74,11 +79,13 @@ class Session:
         import psycopg
 
         with self.wrapped("reach"):
-            return psycopg.connect(
+            made = psycopg.connect(
                 **self._parameters,
                 autocommit=True,
                 prepare_threshold=None,  # poolers hand statements to connections that never saw them
             )
+        _widen(made)
+        return made
 
     @cached_property
     def _parameters(self) -> dict[str, Any]:  # kept: the password is asked for once
@@ -209,6 +216,16 @@ class Session:
         """End the connections."""
         for each in self._connections:
             each.close()
+
+
+def _widen(connection: psycopg.Connection[Any]) -> None:
+    """Let a local socket hold more: with what it holds by itself, client and server wait for each other by turns.
+
+    One to another machine grows by itself, and would no longer.
+    """
+    if connection.info.host.startswith("/"):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
 
 
 def _begin(connection: psycopg.Connection[Any]) -> None:
