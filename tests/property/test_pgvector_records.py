@@ -226,6 +226,33 @@ def test_usual_records_have_the_same_row_both_ways(
     assert quick in (None, slow)
 
 
+@given(st.lists(records, min_size=1, max_size=8) | st.permutations(tricky_records()))
+def test_rows_of_a_batch_are_written_as_each_alone(many: list[Record]) -> None:
+    check_batch(many)
+
+
+@pytest.mark.parametrize(
+    "values", [(1, True), (1, 1.5), (0, False, None), ("1", 1), ([1], [True]), ("a", "b"), ({}, 2)]
+)
+@pytest.mark.parametrize("name", ["score", "text", "created_at", "metadata"])
+def test_what_is_alike_is_told_apart_in_a_batch(name: str, values: tuple[Any, ...]) -> None:
+    plain = [{"id": f"m{at}", "text": "t", "metadata": {"n": 1}, name: value} for at, value in enumerate(values)]
+    made = [with_body(key_of(value), canonical.encode(value), ()) for value in plain]
+    made += [from_json({"id": "last", "text": "t", "metadata": {"n": 1}})]
+    for many in (made, made[:1] * 3, made[1:2] * 3):
+        check_batch(many)
+
+
+def check_batch(many: list[Record]) -> None:
+    """Check that records have the rows together that each has alone."""
+    can = replace(capabilities(), holds_vector=lambda item: can_be_held(COLUMN, item))
+    named = [(record, native_id(record.key, can)) for record in many]
+    alone = [RecordWriter(TABLE, FIELDS).rows([each]) for each in named]
+    rows, others = RecordWriter(TABLE, FIELDS).rows(named)
+    assert b"".join(rows) == b"".join([b"".join(each) for each, _ in alone])
+    assert list(others) == [each for _, left in alone for each in left]
+
+
 def test_plain_records_take_the_quick_way() -> None:
     value = {"id": "a", "text": "t", "metadata": {"n": 1.5, "tags": ["x"]}, "created_at": "2026", "modality": None}
     record = from_json({**value, "vector": [0.1, 2.0], "dims": 2})

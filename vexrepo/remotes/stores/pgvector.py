@@ -357,13 +357,13 @@ class PgvectorStore(PointStore):
         """Write records of new ids into a table of ours, and return those that are not plain."""
         if not records or not RecordWriter.suits(self.table, self.fields()):
             return records
-        writer = RecordWriter(self.table, self.fields())
+        writer, statement = RecordWriter(self.table, self.fields()), RowWriter(self.table).copy(directly=True)
         left: list[tuple[Record, str]] = []
         for start in range(0, len(records), SENT_ROWS):  # the server takes these in while the next are made
             pieces, others = writer.rows(records[start : start + SENT_ROWS])
             left += others
             if pieces:
-                self._session.send(RowWriter(self.table).copy(directly=True), pieces)
+                self._session.send(statement, pieces)
         return left
 
     def _copy(self, points: Sequence[Point]) -> None:

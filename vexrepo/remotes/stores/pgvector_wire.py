@@ -124,10 +124,15 @@ def swap_rows(rows: Sequence[bytes]) -> list[bytes]:
     import numpy as np
 
     found: list[bytes] = []
-    step = max(1, PIECE_BYTES // max(1, max(map(len, rows), default=1)))
+    widths = set(map(len, rows))
+    width = max(widths, default=0) or 1
+    step = max(1, PIECE_BYTES // width)
     for start in range(0, len(rows), step):
         piece = rows[start : start + step]
         swapped = np.frombuffer(b"".join(piece), "<u4").byteswap().tobytes()
+        if len(widths) == 1:  # as it mostly is
+            found += [swapped[at : at + width] for at in range(0, width * len(piece), width)]
+            continue
         ends = list(accumulate(map(len, piece)))
         found += [swapped[a:b] for a, b in zip((0, *ends), ends, strict=False)]
     return found
