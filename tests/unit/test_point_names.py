@@ -1,10 +1,12 @@
 """Which ids records get in a store, however many there are."""
 
+from typing import Any
+
 import pytest
 
 from vexrepo.objects.record import make_key
 from vexrepo.remotes.stores import point_names
-from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id
+from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id, native_id, native_ids
 from vexrepo.remotes.stores.point_names import Hashes, Names
 
 ANY = Capabilities(lambda value: True)
@@ -32,6 +34,15 @@ def test_many_ids_take_few_bytes_each(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3 * point_names._FRESH):
         assert names.give(key(str(number)), {}) == (str(number), True)
     assert len(names._natives._fresh) < point_names._FRESH and not names._odd
+
+
+@pytest.mark.parametrize("odd", ["", " a", "a\u2003", "a\0b", "ä" * 9, "7", "00000000-0000-0000-0000-000000000007"])
+@pytest.mark.parametrize("form", ["text", "uuid", "uuid only", "number"])
+def test_the_ids_of_many_records_are_those_of_each(odd: str, form: Any) -> None:
+    can = Capabilities(lambda value: True, id_form=form, id_bytes=17, holds_id=lambda each: "\0" not in each)
+    plain = [key("a"), key("b c", "x\x01y"), key("ü")]
+    for keys in ([], plain, [key(odd)], [*plain, key(odd, "x"), key("d")]):
+        assert native_ids(keys, can) == [native_id(each, can) for each in keys]
 
 
 def test_a_record_keeps_the_id_it_has() -> None:

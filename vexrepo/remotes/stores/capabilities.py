@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -168,6 +168,17 @@ def native_id(key: bytes, can: Capabilities) -> str:
         return identifier if is_right else mapped_id(key, can)
     fits = len(raw) <= can.id_bytes and identifier == identifier.strip() and can.holds_id(identifier)
     return identifier if fits and identifier else mapped_id(key, can)
+
+
+def native_ids(keys: Sequence[bytes], can: Capabilities) -> list[str]:
+    """As ``native_id`` for many keys."""
+    if can.id_form == "text":
+        raws = [key.partition(b"\0\x01")[2] for key in keys]
+        found = [raw.decode() for raw in raws]
+        fit = [each.strip() for each in found] == found and max(map(len, raws), default=0) <= can.id_bytes
+        if fit and all(found) and all(map(can.holds_id, found)):
+            return found
+    return [native_id(key, can) for key in keys]
 
 
 def mapped_id(key: bytes, can: Capabilities) -> str:

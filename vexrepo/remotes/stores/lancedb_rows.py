@@ -178,13 +178,14 @@ def _vector_array(column: VectorColumn, rows: Sequence[bytes | None]) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    blank = bytes(4 * column.dims)
-    numbers = np.frombuffer(b"".join([row if row is not None else blank for row in rows]), "<f4")
+    mask = None
+    if None in rows:
+        mask, blank = pa.array([row is None for row in rows], pa.bool_()), bytes(4 * column.dims)
+        rows = [row if row is not None else blank for row in rows]
+    numbers = np.frombuffer(b"".join(rows), "<f4")  # type: ignore[arg-type]
     with np.errstate(over="ignore"):
         values = pa.array(numbers.astype(column.dtype, copy=False))
-    return pa.FixedSizeListArray.from_arrays(
-        values, column.dims, mask=pa.array([row is None for row in rows], pa.bool_())
-    )
+    return pa.FixedSizeListArray.from_arrays(values, column.dims, mask=mask)
 
 
 class RecordWriter:

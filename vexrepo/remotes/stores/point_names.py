@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id, native_id
+from vexrepo.remotes.stores.capabilities import Capabilities, mapped_id, native_id, native_ids
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,8 @@ class Hashes:
 
     def has_any(self, values: Iterable[bytes | str]) -> bool:
         """Whether one of many values is there."""
+        if not (self._fresh or self._added) and self._sorted is None:
+            return False
         import numpy as np
 
         wanted = list(map(hash, values))
@@ -142,7 +144,7 @@ class Names:
     def give_all(self, keys: Sequence[bytes], leaving: dict[str, bytes]) -> list[tuple[str, bool]]:
         """As ``give`` for many records, one after the other."""
         if not self._keys.has_any(keys):
-            wanted = [native_id(key, self._can) for key in keys]
+            wanted = native_ids(keys, self._can)
             if len(set(wanted)) == len(wanted) and not self._natives.has_any(wanted):
                 self._natives.note_all(wanted)
                 return [(native, True) for native in wanted]

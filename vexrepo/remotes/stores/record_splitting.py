@@ -17,7 +17,7 @@ from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.point_carried import encode_usual, is_usual
 from vexrepo.remotes.stores.points import TEXTS, Fields
-from vexrepo.remotes.stores.record_columns import AT_ONCE, Columns
+from vexrepo.remotes.stores.record_columns import AT_ONCE, Column, Columns
 
 Named: TypeAlias = tuple[Record, str]  # a record and its native id
 # Types of members that are carried, of plain records; a float may be an integer that the parser gave up on.
@@ -69,12 +69,10 @@ class ColumnWriter:
         found, others = Columns([], [], [], [], [], [], [], []), list[Named]()
         for start in range(0, len(records), AT_ONCE):
             some, values = _parsed(records[start : start + AT_ONCE], others)
-            for shape, places in self._shaped(some, values):
-                made = None
-                if shape is not None:
-                    made = self._made(shape, [some[at] for at in places], [values[at] for at in places], others)
+            for shape, alike, members in self._shaped(some, values):
+                made = self._made(shape, alike, members, others) if shape is not None else None
                 if made is None:
-                    others += [some[at] for at in places]
+                    others += alike
                 else:
                     for whole, part in zip(found, made, strict=True):
                         whole.extend(part)  # type: ignore[attr-defined]
@@ -82,38 +80,42 @@ class ColumnWriter:
 
     def _shaped(
         self, records: Sequence[Named], values: Sequence[dict[str, Any]]
-    ) -> Iterable[tuple[_Shape | None, Sequence[int]]]:
-        """Yield the places of records that are alike, with what they have in common; None where they are not plain."""
+    ) -> Iterable[tuple[_Shape | None, Sequence[Named], Sequence[Column]]]:
+        """Yield records that are alike, with what they have in common, and their members in columns.
+
+        None where they are not plain.
+        """
         vectors = [record.vectors for record, _ in records]
         spaces = {id(each[0].space): each[0].space for each in vectors if each}
         dtypes = {key: space.dtype if self._is_plain(space) else None for key, space in spaces.items()}
         # Of each: the dtype of its vector, "" without one, None where it has others.
         held = ["" if not each else dtypes[id(each[0].space)] if len(each) == 1 else None for each in vectors]
-        if len(set(held)) == 1 and len(set(map(tuple, values))) == 1:
-            kinds = [set(map(type, column)) for column in zip(*map(dict.values, values), strict=True)]
+        names = tuple(values[0]) if values else ()
+        if len(set(held)) == 1 and list(map(tuple, values)).count(names) == len(values):
+            columns = list(zip(*map(dict.values, values), strict=True))
+            kinds = [set(map(type, column)) for column in columns]
             if all(len(each) == 1 for each in kinds):  # as most are
-                yield _shape(held[0], tuple(values[0]), tuple(each.pop() for each in kinds)), range(len(records))
+                yield _shape(held[0], names, tuple(each.pop() for each in kinds)), records, columns
                 return
         groups: dict[Any, list[int]] = defaultdict(list)
         for at, (dtype, value) in enumerate(zip(held, values, strict=True)):
             groups[dtype, tuple(value), tuple(map(type, value.values()))].append(at)
         for key, places in groups.items():
-            yield _shape(*key), places
+            columns = list(zip(*(values[at].values() for at in places), strict=True))
+            yield _shape(*key), [records[at] for at in places], columns
 
     def _is_plain(self, space: Space) -> bool:
         is_main = space.name == MAIN and space.kind == "dense" and space.dtype != "f64"
         return is_main and space.dims == self._dims
 
     def _made(
-        self, shape: _Shape, records: Sequence[Named], values: Sequence[dict[str, Any]], others: list[Named]
+        self, shape: _Shape, records: Sequence[Named], members: Sequence[Column], others: list[Named]
     ) -> Columns | None:
         """Return the columns of records of one shape, None where they are not plain; note others among them."""
         kinds = dict(zip(shape.names, shape.kinds, strict=True))
         if kinds.get("created_at", str) not in (str, type(None)) or kinds.get("metadata", dict) is not dict:
             return None
-        columns: dict[str, Sequence[Any]] = dict(
-            zip(shape.names, zip(*map(dict.values, values), strict=True), strict=True)
-        )
+        columns = dict(zip(shape.names, members, strict=True))
         natives = [native for _, native in records]
         identifiers = columns.pop("id")
         count = len(records)
@@ -128,6 +130,8 @@ class ColumnWriter:
             columns.pop(name) if kinds.get(name) is str else nothing
             for name in ("text", "namespace", "model", "created_at")
         )
+        if not _CARRIED.issuperset([kinds[name] for name in columns]):
+            return None
         carried = self._carried(columns, shape.decimals, count)
         if carried is None:
             return None
@@ -143,34 +147,34 @@ class ColumnWriter:
 
     def _payload(self, bodies: Sequence[bytes], metadata: Sequence[dict[str, Any]], odd: set[int]) -> list[str]:
         """Return the canonical JSON of each record's metadata; note those which are not plain."""
-        found = []
-        for at, (body, value) in enumerate(zip(bodies, metadata, strict=True)):
-            raw = dumps(value)
-            # A body is canonical, and what is printed in it so is what it says, digit for digit.
-            if raw == b"{}" or _METADATA + raw not in body:
-                odd.add(at)
-            found.append(raw.decode())
+        printed = [*map(dumps, metadata)]
+        # A body is canonical, and what is printed in it so is what it says, digit for digit.
+        odd |= {
+            at
+            for at, (body, raw) in enumerate(zip(bodies, printed, strict=True))
+            if _METADATA + raw not in body or raw == b"{}"
+        }
         if not self._are_free(set().union(*metadata)):
             odd |= {at for at, value in enumerate(metadata) if not self._are_free(value)}
-        return found
+        return b"\n".join(printed).decode().split("\n")  # which JSON has in none of its texts
 
     def _are_free(self, names: Iterable[str]) -> bool:
         return self._odd.isdisjoint(map(str.lower, names) if self._folds else names)
 
     @staticmethod
-    def _carried(
-        columns: dict[str, Sequence[Any]], decimals: tuple[str, ...], count: int
-    ) -> Sequence[str | None] | None:
-        """Return what each row carries: the members that have no column; None where those are not plain."""
-        if not columns:
-            return ((encode_usual({}, decimals) if decimals else None),) * count
-        rows = list(zip(*columns.values(), strict=True))
-        if not all(_CARRIED.issuperset(map(type, column)) for column in columns.values()):
-            return None
-        found: dict[tuple[Any, ...], str] = {}
-        for row in set(rows):
+    def _carried(columns: dict[str, Column], decimals: tuple[str, ...], count: int) -> Sequence[str | None] | None:
+        """Return what each row carries: the members that have no column; None where those are long."""
+        firsts = tuple([column[0] for column in columns.values()])
+        if all(column.count(column[0]) == count for column in columns.values()):  # as most are
+            rows = {firsts}
+        else:
+            rows = set(zip(*columns.values(), strict=True))
+        found: dict[tuple[Any, ...], str | None] = {}
+        for row in rows:
             absent = dict(zip(columns, row, strict=True))
             if not is_usual(absent):
                 return None
-            found[row] = encode_usual(absent, decimals)
-        return [found[row] for row in rows]
+            found[row] = encode_usual(absent, decimals) if absent or decimals else None
+        if len(found) == 1:
+            return (found[firsts],) * count
+        return [found[row] for row in zip(*columns.values(), strict=True)]
