@@ -101,6 +101,20 @@ def test_what_somebody_emptied_or_took_away_is_shouted(vex: Vex, repo: Memory, s
     assert vex("push", "agent", "--force").code == 0 and "  agent: the same\n" in vex("status").out
 
 
+def test_a_pull_that_takes_most_of_what_there_was_says_how_to_have_it_back(vex: Vex, repo: Memory) -> None:
+    assert vex("remote", "add", "copy", "copy.vmig.jsonl").code == 0 and vex("push", "copy").code == 0
+    lines = Path("copy.vmig.jsonl").read_text("utf-8").splitlines(keepends=True)
+    Path("copy.vmig.jsonl").write_text("".join(lines[:2]), "utf-8")
+    ran = vex("pull", "copy")
+    assert ran.code == 0 and "not meant" not in ran.out  # half of it
+    assert vex("undo").code == 0 and vex("checkout", "HEAD").code == 0
+    Path("copy.vmig.jsonl").write_text(lines[0], "utf-8")
+    ran = vex("pull", "copy")
+    assert "3 of 4 memories are gone from jsonl:agent.vmig.jsonl: if that is not meant, vex undo, then" in ran.out
+    assert len(repo.texts()) == 1
+    assert vex("undo").code == 0 and vex("checkout", "HEAD").code == 0 and len(repo.texts()) == 4
+
+
 def test_what_holds_more_than_can_come_in_time_is_not_begun_to_be_read(
     vex: Vex, repo: Memory, server: QdrantServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

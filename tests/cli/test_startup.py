@@ -53,3 +53,13 @@ def test_light_commands_import_nothing_heavy(two, args):
 def test_help_imports_no_command(folder):
     ran = run_process("--help", python=("-X", "importtime"))
     assert "vexrepo.cli.commands" not in ran.err and "vexrepo.repository" not in ran.err
+
+
+@pytest.mark.parametrize("args", [["status", "--no-remotes"], ["status"]])
+def test_status_imports_no_connector_that_it_does_not_ask(two, vex, args):
+    assert vex("remote", "add", "agent", "qdrant://127.0.0.1:1/agent").code == 0
+    if len(args) == 1:
+        assert vex("config", "set", "status.remotes", "files").code == 0
+    ran = run_process(*args, python=("-X", "importtime"))
+    assert ran.code == 0 and "agent: never seen" in ran.out
+    assert "vexrepo.remotes.stores.qdrant" not in ran.err and "httpx" not in ran.err

@@ -137,6 +137,12 @@ class Looked:
         return kept + removed("cannot be looked at: ") + f"{plain(str(error))}  [{error.code}]"
 
 
+def fault_of(fault: Fault) -> VexError:
+    """Return an error to be shown beside everything else for a fault of ours."""
+    why = f"a fault in vexrepo itself ({fault}); please report it with the command you ran"
+    return VexError(why, code="unexpected")
+
+
 def place_of(looked: Looked) -> str:
     """Return where a store is, in few words: the server, or the path."""
     address = looked.remote.address
@@ -175,9 +181,8 @@ class Asked:
             raise
         except VexError as error:
             return replace(found, error=error)
-        except Fault as error:
-            why = f"a fault in vexrepo itself ({error}); please report it with the command you ran"
-            return replace(found, error=VexError(why, code="unexpected"))
+        except Fault as fault:
+            return replace(found, error=fault_of(fault))
         finally:
             self._work.end()
         return found
@@ -208,17 +213,16 @@ def ask_store(
     from vexrepo.repository.storerefs import StoreRemote
 
     began = time.monotonic()
-    standing = standing_of_store(repository, view, remote.name)
-    try:
-        address = edge.equip(repository.address(remote.store))
-    except UsageError as error:  # the connector of its kind is gone, say
-        unknown = StoreRemote(remote.name, repository.address(remote.store), remote.name)
-        return Asked(Looked(unknown, standing, error=error), None, limits, began)
+    address = repository.address(remote.store)
     store = StoreRemote(remote.name, address, remote.name)
-    looked = Looked(store, standing)
+    looked = Looked(store, standing_of_store(repository, view, remote.name))
     is_wanted = mode in ("reachable", "all") or (mode == "files" and address.is_path)
     if not is_wanted or repository.is_workspace(address):  # which is shown above
         return Asked(looked, None, limits, began)
+    try:
+        store = replace(store, address=edge.equip(address))
+    except UsageError as error:  # the connector of its kind is gone, say
+        return Asked(replace(looked, error=error), None, limits, began)
     longest_s = None if limits.waits else limits.whole_s
     work = apart(lambda teller: _look(repository, store, limits, scratch, teller), longest_s)
     return Asked(looked, work, limits, began)

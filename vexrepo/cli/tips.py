@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vexrepo.cli.drifting import fault_of
 from vexrepo.cli.output import quiet, removed
 from vexrepo.cli.text import plain
 from vexrepo.errors import HostError, VexError
@@ -104,9 +105,8 @@ class AskedHost:
             return replace(found, error=HostError(why, code="host-unreachable"))
         except VexError as error:
             return replace(found, error=error)
-        except Fault as error:
-            why = f"a fault in vexrepo itself ({error}); please report it with the command you ran"
-            return replace(found, error=VexError(why, code="unexpected"))
+        except Fault as fault:
+            return replace(found, error=fault_of(fault))
         finally:
             self._work.end()
         return found

@@ -60,13 +60,18 @@ def drift_of(
         return Drift(None, count=now.count)
     noted = view.stores.get(repository.store_name(remote.address), {})
     if noted.get("fingerprint") is not None and noted["fingerprint"] == now.fingerprint:
-        return Drift(seen, count=now.count)
+        return Drift(seen, count=now.count if now.count is not None else _count(repository, seen))
     if most is not None and now.count is not None and now.count > most:
         return None
     counts = {"learned": 0, "changed": 0, "forgotten": 0}
     for change in diff_with_store(repository, seen, remote.address, advance=advance):
         counts[change.kind] += 1
     edges = len(diff_edges_with_store(repository, seen, remote.address))
-    before = repository.records_root(seen)
-    held = (before.count if before is not None else 0) + counts["learned"] - counts["forgotten"]
+    held = _count(repository, seen) + counts["learned"] - counts["forgotten"]
     return Drift(seen, **counts, edges=edges, count=held)
+
+
+def _count(repository: Core, commit: CommitId) -> int:
+    root = repository.records_root(commit)
+    assert root is not None
+    return root.count

@@ -13,7 +13,7 @@ from vexrepo.cli.commands.push import fetched_json, receive, say_fetched
 from vexrepo.cli.failures import DONE
 from vexrepo.cli.hosting import as_place, reach_to, secrets_of, way_out
 from vexrepo.cli.options import BRANCH, REMOTE, as_json, concurrency, example, fresh, mixing, no_verify, quarantining
-from vexrepo.cli.output import emit, say
+from vexrepo.cli.output import emit, removed, say
 from vexrepo.cli.remotes import Remote, find_target
 from vexrepo.cli.storing import Source
 from vexrepo.cli.surroundings import Edge, pass_edge
@@ -122,7 +122,17 @@ def pull(
         and not (brought.outflow.is_empty and done.result.kind == "up-to-date")
     ):
         say_brought(brought, workspace)
+        _say_loss(brought, workspace)
     return code
+
+
+def _say_loss(brought: CheckedOut, workspace: Address) -> None:
+    """Say, where a pull took most of what the workspace held, how to have it back: somebody may have emptied theirs."""
+    lost = brought.outflow.removed
+    before = brought.snapshot.records.count - brought.outflow.added + lost
+    if 2 * lost > before:
+        gone = removed(f"{lost:,} of {memories(before)} are gone from {plain(str(workspace))}")
+        say(f"  {gone}: if that is not meant, vex undo, then vex checkout HEAD")
 
 
 class HostSource(Source):
