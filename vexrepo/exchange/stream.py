@@ -21,6 +21,7 @@ from vexrepo.remotes.stores.base import Sourced, Store
 from vexrepo.remotes.stores.beside import BesideScan
 from vexrepo.remotes.stores.jsonl import BATCH, JsonlStore
 from vexrepo.storage.beside import is_worthwhile
+from vexrepo.storage.freed import note_records
 
 BESIDE_BYTES: Final = 32 << 20  # smaller files are parsed by this process
 _TOLD: Final = 100  # problems of which the words are kept
@@ -166,6 +167,8 @@ class Stream:
             self._done.read += len(batch)
             self._place = batch[-1].place if batch else self._place
             yield batch
+            if batch:
+                note_records(batch[0].record, len(batch))
 
     def _repeated(self, item: Sourced) -> None:
         name = key_name(self._key(item.record))

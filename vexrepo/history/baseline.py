@@ -68,4 +68,4 @@ class IdTable:
 def iter_record_ids(store: ObjectStore, root: TreeRoot) -> Iterator[bytes]:
     """Yield the record ids of a tree in key order, 32 bytes each, a leaf at a time."""
     for child in iter_leaves(store, root):
-        yield LeafReader(store, child.id).leaf.record_ids
+        yield LeafReader(store, child.id, keep=False).leaf.record_ids

@@ -35,7 +35,7 @@ class Census:
     def iter_record_ids(self, root: TreeRoot) -> Iterator[bytes]:
         """Yield the record ids of a tree in key order, 32 bytes each, counting its leaves on the way."""
         for child in iter_leaves(self._store, root):
-            leaf = Leaf.decode(self._store.get(child.id, ObjectType.LEAF))
+            leaf = Leaf.decode(self._store.get(child.id, ObjectType.LEAF, cache=False))
             self._known[child.id] = _count(leaf)
             yield leaf.record_ids
 

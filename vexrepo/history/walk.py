@@ -16,6 +16,7 @@ from vexrepo.objects.snapshot import TreeRoot
 from vexrepo.objects.tree import Child, Leaf, Matrix, Node
 from vexrepo.objects.vector import Vector
 from vexrepo.storage.ahead import reading_ahead
+from vexrepo.storage.freed import note_records
 from vexrepo.storage.glance import Glance
 from vexrepo.storage.store import ObjectStore
 
@@ -195,7 +196,7 @@ def read_leaves(store: ObjectStore, leaves: Iterable[Child], *, ahead: int = 0) 
     """Yield leaves with their columns read; ``ahead`` of them are read by a second thread meanwhile."""
 
     def load(child: Child) -> LeafReader:
-        reader = LeafReader(store, child.id)
+        reader = LeafReader(store, child.id, keep=False)
         for column in reader.leaf.columns:
             reader.matrix(column)
         _ = reader.bodies
@@ -219,7 +220,10 @@ def read_leaves(store: ObjectStore, leaves: Iterable[Child], *, ahead: int = 0) 
 def iter_records(store: ObjectStore, root: TreeRoot, *, ahead: int = 0) -> Iterator[Record]:
     """Yield the records of a tree in key order; memory holds a few leaves at a time."""
     for reader in read_leaves(store, iter_leaves(store, root), ahead=ahead):
-        yield from reader.records()
+        records = reader.records()
+        yield from records
+        if records:
+            note_records(records[0], len(records))
 
 
 def find_record(store: ObjectStore, root: TreeRoot, key: bytes) -> RecordAt | None:

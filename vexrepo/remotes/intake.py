@@ -25,6 +25,7 @@ from vexrepo.remotes.keptread import EVERY_RECORDS, MATCHED_BYTES, KeptRead, Tak
 from vexrepo.remotes.rawcache import KnownRaws
 from vexrepo.remotes.stores.base import Cursor, Description, Raw, RawScan, Sourced, Store
 from vexrepo.storage.beside import Beside
+from vexrepo.storage.freed import note_records
 from vexrepo.storage.rows import RowFile
 from vexrepo.storage.spill import Placed, Run, Sorter
 from vexrepo.storage.store import ObjectStore
@@ -191,7 +192,7 @@ def _beside(
     for child in iter_leaves(objects, root) if root is not None and root.count else ():
         reader: LeafReader | None = None
         while head is not None and (not child.last_key or head.record.key <= child.last_key):
-            reader = reader or LeafReader(objects, child.id)
+            reader = reader or LeafReader(objects, child.id, keep=False)
             row = bisect_left(reader.leaf.keys, head.record.key)
             is_there = row < len(reader.leaf.keys) and reader.leaf.keys[row] == head.record.key
             yield head, at + row, reader.record(row) if is_there else None
@@ -250,6 +251,7 @@ class _Collector:
             if not old:
                 self.sorter.add(row.record, row.place)
         self.part.count += len(rows)
+        note_records(rows[0].record, len(rows))
 
     @property
     def report(self) -> Callable[[InvalidData], None] | None:

@@ -18,6 +18,7 @@ from vexrepo.objects.record import Record
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
 from vexrepo.remotes.intake import Accepts, Intake
 from vexrepo.remotes.stores.base import Plan, Store
+from vexrepo.storage.freed import note_records
 from vexrepo.storage.spill import Sorter
 from vexrepo.storage.store import ObjectStore
 
@@ -108,10 +109,14 @@ def _missing(
         at += child.count
         if part.all():
             continue
-        reader = LeafReader(objects, child.id)
+        reader = LeafReader(objects, child.id, keep=False)
+        record, count = None, 0
         for row in (~part).nonzero()[0].tolist():
             if accepts is None or accepts(reader.leaf.keys[row], _body(reader, row)):
-                yield reader.record(row)
+                record, count = reader.record(row), count + 1
+                yield record
+        if record is not None:
+            note_records(record, count)
 
 
 def _body(reader: LeafReader, row: int) -> Callable[[], bytes]:

@@ -5,6 +5,7 @@ A run is a scratch file of records in key order.  Runs can be written by several
 
 from __future__ import annotations
 
+import mmap
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -16,9 +17,10 @@ from vexrepo.objects.digest import ID_BYTES, RecordId
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import Space, Vector
 from vexrepo.storage.files import wrapped
+from vexrepo.storage.freed import note_passed
 
 RUN_BYTES = 24 << 20
-MERGE_BYTES = 8 << 20  # read buffers of one merge, together
+MERGE_BYTES = 2 << 20  # read buffers of one merge, together
 _ROW = struct.Struct("<QIIIQ")  # whole size, key, body, number of vectors, place
 _VECTOR = struct.Struct("<II")  # space number, row bytes
 
@@ -44,17 +46,18 @@ def read_run(run: Run, buffer_bytes: int) -> Iterator[list[Placed]]:
     """Yield the rows of a run in blocks of about ``buffer_bytes``, then remove its file."""
     spaces, head, vector_head = run.spaces, _ROW.size, _VECTOR.size
     unpack, unpack_vector = _ROW.unpack_from, _VECTOR.unpack_from
-    rest, left = b"", run.records
+    rest, left, lacking = b"", run.records, 0  # of a row longer than a buffer, all that is lacking is read at once
     with wrapped("read", run.path), open(run.path, "rb", buffering=0) as file:
         while left:
-            piece = file.read(buffer_bytes)
+            piece = file.read(max(buffer_bytes, lacking))
             if not piece:
                 raise StorageFailure(f"the scratch file {run.path} ends early", code="disk-error")
-            block, at, rows = rest + piece, 0, []
+            block, at, rows, lacking = rest + piece, 0, [], 0
             while len(block) - at >= head:
                 size, key_size, body_size, vectors_count, place = unpack(block, at)
                 end = at + size
                 if end > len(block):
+                    lacking = end - len(block)
                     break
                 key_end = at + head + key_size
                 body_at = key_end + ID_BYTES
@@ -69,6 +72,7 @@ def read_run(run: Run, buffer_bytes: int) -> Iterator[list[Placed]]:
                 rows.append(Placed(Record(key, identifier, body, tuple(vectors)), place))
                 at = end
             rest = block[at:]
+            note_passed(at)
             left -= len(rows)
             if rows:
                 yield rows
@@ -77,6 +81,13 @@ def read_run(run: Run, buffer_bytes: int) -> Iterator[list[Placed]]:
 
 def _key(row: Placed) -> bytes:
     return row.record.key
+
+
+def _block(size: int) -> mmap.mmap:
+    """Return memory that nothing else lies in, so that all of it is given back at once; a fork has its own."""
+    if hasattr(mmap, "MAP_ANONYMOUS"):
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return mmap.mmap(-1, size)
 
 
 def merge_runs(runs: list[Run]) -> Iterator[Placed]:
@@ -104,6 +115,7 @@ class Sorter:
     """Takes records in any order and gives them back in key order, by way of runs in ``folder``.
 
     What is held is one block of bytes: as many small objects among the lines being parsed would take thrice the memory.
+    It is mapped, not taken from the heap, where growing it would leave a hole of each size that it had.
     """
 
     def __init__(self, folder: Path, prefix: str = "run", run_bytes: int = RUN_BYTES) -> None:
@@ -117,7 +129,8 @@ class Sorter:
         self.vector_bytes = 0
 
     def _clear(self) -> None:
-        self._held = bytearray()
+        self._held: mmap.mmap | None = None
+        self._at = 0
         self._rows: list[tuple[bytes, int, int]] = []  # key, and where in the block its row is
         self._spaces: dict[Space, int] = {}
         self._body_bytes = 0
@@ -127,23 +140,25 @@ class Sorter:
         """Take one record."""
         key, identifier, body, vectors = record
         size = _ROW.size + len(key) + ID_BYTES + len(body)
-        parts = [b"", key, identifier, body]
+        for _, row in vectors:
+            size += _VECTOR.size + len(row)
+        if self._held is not None and self._at + size > len(self._held):
+            self.spill()
+        if self._held is None:
+            self._held = _block(max(self._run_bytes, size))
+        parts = [_ROW.pack(size, len(key), len(body), len(vectors), place), key, identifier, body]
         for space, row in vectors:
             number = self._spaces.setdefault(space, len(self._spaces))
             parts += (_VECTOR.pack(number, len(row)), row)
             self._vector_bytes += len(row)
-            size += _VECTOR.size + len(row)
-        parts[0] = _ROW.pack(size, len(key), len(body), len(vectors), place)
         self._body_bytes += len(body) + len(key) + 40
-        start = len(self._held)
-        self._held += b"".join(parts)
-        self._rows.append((key, start, start + size))
-        if len(self._held) >= self._run_bytes:
-            self.spill()
+        start, self._at = self._at, self._at + size
+        self._held[start : self._at] = b"".join(parts)
+        self._rows.append((key, start, self._at))
 
     def spill(self) -> None:
         """Write what is held as a run."""
-        if not self._rows:
+        if self._held is None:
             return
         path = self._folder / f"{self._prefix}-{len(self.runs)}"
         self._rows.sort()  # of one key, in the order they came
