@@ -93,6 +93,32 @@ def test_a_checkout_reads_back_what_it_wrote(tmp_path: Path, monkeypatch: pytest
     assert made.checkout(first, store, force=True).read_back == 2
 
 
+@pytest.mark.parametrize("kind", ["everything", "scales"])
+@pytest.mark.parametrize("other", ["edits", "swaps"])
+def test_what_another_program_did_to_memories_that_were_left_alone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, other: str
+) -> None:
+    made, first, later = _memory_of_two_commits(tmp_path)
+    store = serve("agent", KINDS[kind])
+    made.checkout(first, store)
+    left = [from_json({"id": "m9" if other == "edits" else "n1", "text": "of the other", "vector": [10.5, 2.0]})]
+
+    def upsert(self: MemoryStore, points: Any) -> None:
+        written(self, points)
+        if left:
+            record = left.pop()
+            with MemoryStore.open(store, create=True) as second:
+                gone = [] if other == "edits" else [from_json({"id": "m9", "vector": [10.5, 2.0]})]
+                second.write(plan_between(gone, [record]))
+
+    written = MemoryStore.upsert
+    monkeypatch.setattr(MemoryStore, "upsert", upsert)
+    with pytest.raises(StoreError, match=r"1 of 600 memories are not there or are otherwise \(among others") as caught:
+        made.checkout(later, store)
+    assert caught.value.code == "store-changed" and "vex diff" in str(caught.value)
+    assert made.checkout(later, store, force=True).verified == 600
+
+
 def test_a_part_that_is_checked_out_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, first, _ = _memory_of_two_commits(tmp_path)
     store = serve("agent", KINDS["everything"])

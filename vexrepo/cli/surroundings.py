@@ -336,18 +336,18 @@ class Edge:
         return address
 
     def equip(self, address: Address) -> Address:
-        """Return an address that can be asked for the secrets its connector needs.
+        """Return an address that can be asked for the secrets its connector needs, and lets its writers take turns.
 
         Raises: UsageError (bad-address) for one that is written into it, unknown-store.
         """
         from vexrepo.remotes.stores.registry import connector
 
         wanted = connector(address.kind).secrets
-        if address.is_path and not wanted:
-            return address
-        from vexrepo.cli.store_secrets import equip
+        if not address.is_path or wanted:
+            from vexrepo.cli.store_secrets import equip
 
-        return equip(self, address, wanted)
+            address = equip(self, address, wanted)
+        return replace(address, reach=replace(address.reach, turns=self.state_folder / "turns"))
 
     def place(self, text: str, repository: Repository | None) -> Address | None:
         """Return the store a text names, None if it can only be a revision."""

@@ -68,8 +68,9 @@ class Reading:
 class Intake:
     """A store as read: new and changed records in a sorter, and which base records it still has.
 
-    ``fingerprint`` is the store's from before the first record was read to after the last.  ``raws`` are to be
-    remembered, ``bound_to`` what else decided which records they are.
+    ``fingerprint`` is the store's from before the first record was read to after the last; where it became another
+    meanwhile, ``moved_on``: what was read is sound, but no longer what the store holds.  ``raws`` are to be remembered,
+    ``bound_to`` what else decided which records they are.
     """
 
     store: Store
@@ -79,6 +80,7 @@ class Intake:
     problems: list[tuple[str, str]]
     skip_problems: bool
     fingerprint: str | None
+    moved_on: bool = False
     raws: list[RowFile] = field(default_factory=list)
     bound_to: bytes = b""
 
@@ -120,12 +122,11 @@ def take_in(
                 if rows is not None and len(base):
                     reading.known = KnownRaws(rows, base)
             parts = _read_all(store, other, reading, scratch)
-    if before is not None and store.describe().fingerprint != before:
-        if not store.reads_snapshot:
-            raise StoreError(
-                f"{store.address} changed while it was being read; run the command again", code="store-changed"
-            )
-        before = None  # what was read is sound, but no longer what the store holds
+    moved_on = before is not None and store.describe().fingerprint != before
+    if moved_on and not store.reads_snapshot:
+        raise StoreError(
+            f"{store.address} changed while it was being read; run the command again", code="store-changed"
+        )
     sorter = Sorter(scratch)
     for part in parts:
         sorter.adopt(part.runs)
@@ -146,7 +147,8 @@ def take_in(
         sum(part.count for part in parts),
         problems,
         skip_problems,
-        before,
+        None if moved_on else before,
+        moved_on,
         [part.raws for part in parts if part.raws.count],
         bound_to,
     )

@@ -20,7 +20,7 @@ from vexrepo.remotes.stores.capabilities import is_near
 SAMPLE: Final = 256
 SCANNED: Final = 20_000  # memories of a store that cannot be asked by key
 _LONGEST: Final = 64 << 10  # bytes of a memory that is held to be compared; of a longer one its id is
-_WAITS_S: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # between looks at a store that shows late what was written
+WAITS_S: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # between looks at a store that shows late what was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Written:
 
         Raises: StoreError (store-changed for another count, store-differs).
         """
-        waits = iter(_WAITS_S if self._store.shows_late else ())
+        waits = iter(WAITS_S if self._store.shows_late else ())
         while True:
             found = self._store.describe().count
             if found is None and self._store.shows_late:

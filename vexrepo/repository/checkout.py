@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vexrepo.errors import StateError
+from vexrepo.errors import StateError, StoreError
 from vexrepo.history.baseline import IdTable, iter_record_ids
 from vexrepo.history.walk import iter_records
 from vexrepo.hooks.check import Change
@@ -25,6 +25,7 @@ from vexrepo.repository.commit import _cache_path, _Progress
 from vexrepo.repository.core import Core
 from vexrepo.repository.difference import diff_with_store
 from vexrepo.repository.gating import as_changes, pass_gate
+from vexrepo.repository.lookback import check_held, is_looked_at
 from vexrepo.repository.othermodels import ModelCheck
 from vexrepo.repository.storerefs import tracking_name, with_seen
 from vexrepo.storage.oplog import View
@@ -101,6 +102,12 @@ def checkout(
             accepts=accepts,
             advance=_Progress(repository, "comparing", store),
         )
+        if intake.moved_on:  # whoever wrote meanwhile would be written over
+            raise StoreError(
+                f"{address} was changed by another program while it was read; nothing was written: run the command "
+                "again",
+                code="store-changed",
+            )
         known = _known(repository, view, name) if terms.known is None else terms.known(view)
         reconcile(repository.objects, (snapshot.records, *(found.records for found in known)), intake, scratch)
         saved = None
@@ -149,6 +156,8 @@ def checkout(
         verified = noted.verify(None if selection else snapshot.records.count)
         if verified.count is None and store.rewrites:
             verified = Verified(written or outflow.kept)
+        elif written + len(outflow.deletes) and not selection and is_looked_at(store, snapshot):
+            check_held(repository.objects, store, snapshot, [found.records for found in known], scratch)
         if not selection:
             view = with_seen(repository, view, name, commit, fingerprint, terms.remote)
         if head is not None:

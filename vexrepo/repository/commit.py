@@ -127,7 +127,8 @@ def commit_store(
         alike = {each: repository.snapshot_of(each) for each in (tracked.alike if tracked is not None else ())}
         roots = [each.records if each else None for each in (base, applied, *alike.values())]
         reconcile(repository.objects, roots, intake, scratch)
-        if is_foreign and intake.fingerprint != before_reading:
+        # A read of one moment is sound, whoever writes meanwhile.
+        if is_foreign and not store.reads_snapshot and intake.fingerprint != before_reading:
             raise StoreError(f"{address} changed while it was being read; nothing was committed", code="store-changed")
         tally = Tally()
         leaf_records = next((each.leaf_records for each in (base, *alike.values()) if each), None)

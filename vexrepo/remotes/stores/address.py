@@ -38,6 +38,7 @@ class Reach:
     once;
     ``notice`` is told what a person should know of a store that did what it was asked; ``progress`` (what, done, total)
     of long work that a server does alone, maybe from another thread while its caller waits; None: nobody looks.
+    ``turns`` is a folder of locks by which this user's writers of one store take turns (None: they do not).
     """
 
     proxy: Callable[[str], str | None] = field(default=lambda url: None, repr=False)  # may hold a password
@@ -48,6 +49,7 @@ class Reach:
     concurrency: int = 4
     notice: Callable[[str], None] = field(default=lambda text: None, repr=False)
     progress: Callable[[str, int, int | None], None] | None = field(default=None, repr=False)
+    turns: Path | None = None
 
     def connect_within(self, longest_s: float) -> float:
         """Return how long to wait for a connection, where a connector would wait so long."""

@@ -138,10 +138,13 @@ class Store(ABC):
     writable: ClassVar[bool] = True
     secrets: ClassVar[Mapping[str, str]] = {}  # what Address.secrets must give, by name, with words for each
     writes_whole: ClassVar[bool] = True  # a write is done as a whole or not at all
+    holds_others_off: ClassVar[bool] = False  # nobody writes between the last look at it and the end of a write
     is_forkable: ClassVar[bool] = True  # a second process may read through what this one opened
     checks_itself: ClassVar[bool] = False  # a write reads back all that it wrote before it counts
     shows_late: ClassVar[bool] = False  # what was written may be seen a moment later only
     scans_to_write: ClassVar[bool] = False  # a write needs a scan of all; one that came before is not done again
+
+    end_turn: Callable[[], None] | None = None  # lets the next writer of the store, once this one is closed
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -268,7 +271,11 @@ class Store(ABC):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
+        try:
+            self.close()
+        finally:
+            if self.end_turn is not None:
+                self.end_turn()
 
 
 def was_closed(address: Address) -> StoreError:

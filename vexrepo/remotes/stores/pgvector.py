@@ -56,6 +56,7 @@ class PgvectorStore(PointStore):
 
     kind: ClassVar[str] = "pgvector"
     reads_snapshot: ClassVar[bool] = True
+    holds_others_off: ClassVar[bool] = True
     writes_whole: ClassVar[bool] = True
     batch_points: ClassVar[int] = 2000
     batch_bytes: ClassVar[int] = 16 << 20

@@ -56,8 +56,22 @@ def writes_anew(address: Address) -> bool:
 
 
 def open_store(address: Address, *, create: bool = False) -> Store:
-    """Return the store at ``address``, open; with ``create``, to be written to.  Raises: UsageError, StoreError."""
+    """Return the store at ``address``, open; with ``create``, to be written to, in turns with others.
+
+    Raises: UsageError (unknown-store, …), StoreError (store-locked, store-missing, …).
+    """
     found = connector(address.kind)
     if create and not found.writable:
         raise StoreError(f"{address} can only be read; name another target", code="store-read-only")
-    return found.open(address, create=create)
+    if not create:
+        return found.open(address)
+    from vexrepo.remotes.stores.turns import take_turn
+
+    end_turn = take_turn(address)
+    try:
+        store = found.open(address, create=True)
+    except BaseException:
+        end_turn()
+        raise
+    store.end_turn = end_turn
+    return store

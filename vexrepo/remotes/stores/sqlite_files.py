@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from blake3 import blake3
 
@@ -24,6 +24,7 @@ Connect: TypeAlias = Callable[[str, str, float], sqlite3.Connection]  # of a pat
 _MAGIC = b"SQLite format 3\0"
 _CACHE_KIB = 32_000
 _PAGE_BYTES = 8192  # of a new database: embeddings of usual length leave less of a page unused than with 4096
+_NO_LOG = "-wal:0"
 _WAL_INDEX_BYTES = 96  # both copies of the wal-index header: change counter, last frame, checksums
 
 
@@ -58,28 +59,51 @@ def read_header(path: str) -> bytes:
     return header
 
 
-def fingerprint(path: str) -> str | None:
-    """Return a text that changes with every committed transaction, or None if the files cannot be read."""
+class Marks(NamedTuple):
+    """What changes with every committed transaction: of the main file, of the log beside it and its shared index."""
+
+    main: str
+    log: str | None
+    shared: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        """These as one text."""
+        parts = [self.main, *(part for part in (self.log, self.shared) if part is not None)]
+        return blake3("|".join(parts).encode()).hexdigest(16)
+
+    def is_passed(self, now: Marks) -> bool:
+        """Whether somebody has committed since: ``now`` is taken within a transaction that holds other writers off.
+
+        To begin that, files beside the database may have been made, with nothing in them.
+        """
+        if now.main != self.main or (now.log != self.log and not (self.log is None and now.log == _NO_LOG)):
+            return True
+        return self.shared is not None and bool(self.log) and self.log != _NO_LOG and now.shared != self.shared
+
+
+def read_marks(path: str) -> Marks | None:
+    """Return the marks of a database, or None if the files cannot be read."""
     try:
-        parts = [_state(path)]
-        for beside, count in (("-wal", 32), ("-shm", _WAL_INDEX_BYTES)):
-            with contextlib.suppress(FileNotFoundError):
-                status = os.stat(path + beside)
-                with open(path + beside, "rb") as file:
-                    parts.append(f"{beside}:{status.st_size if beside == '-wal' else 0}:{file.read(count).hex()}")
-                if beside == "-wal":
-                    parts.append(str(status.st_mtime_ns))
+        log = shared = None
+        main = _state(path)
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(f"{path}-wal")
+            log = _NO_LOG
+            if status.st_size:
+                with open(f"{path}-wal", "rb") as file:
+                    log = f"-wal:{status.st_size}:{file.read(32).hex()}|{status.st_mtime_ns}"
+        with contextlib.suppress(FileNotFoundError), open(f"{path}-shm", "rb") as file:
+            shared = f"-shm:0:{file.read(_WAL_INDEX_BYTES).hex()}"
     except OSError:
         return None
-    return blake3("|".join(parts).encode()).hexdigest(16)
+    return Marks(main, log, shared)
 
 
-def state(path: str) -> str:
-    """Return a text that changes when the main file does, "" if there is none."""
-    try:
-        return _state(path)
-    except OSError:
-        return ""
+def fingerprint(path: str) -> str | None:
+    """Return a text that changes with every committed transaction, or None if the files cannot be read."""
+    marks = read_marks(path)
+    return marks.fingerprint if marks is not None else None
 
 
 def _state(path: str) -> str:
@@ -126,16 +150,20 @@ def reading(path: str, timeout_s: float, connect: Connect | None = None) -> Iter
 
 @contextlib.contextmanager
 def writing(
-    path: str, timeout_s: float, *, create: bool, connect: Connect | None = None
+    path: str, timeout_s: float, *, create: bool, connect: Connect | None = None, expected: str | None = None
 ) -> Iterator[sqlite3.Connection]:
     """Yield a connection inside one write transaction, committed at the end and rolled back on any error.
 
-    With ``create``, a database that is missing comes to be as a whole or not at all.
+    With ``create``, a database that is missing comes to be as a whole or not at all; with ``expected``, one whose
+    fingerprint is another by the time it is held is not written to.
 
-    Raises: StoreError (store-locked, store-cannot-hold, …), StorageFailure (disk-full, disk-error).
+    Raises: StoreError (store-changed, store-locked, store-cannot-hold, …), StorageFailure (disk-full, disk-error).
     """
     connect = connect or _connect
     missing = not os.path.exists(path)
+    marks = read_marks(path) if expected is not None else None
+    if expected is not None and (marks is None or marks.fingerprint != expected):
+        raise _changed(path)
     if missing and create:
         folder = os.path.dirname(os.path.abspath(path))
         if not os.path.isdir(folder):
@@ -158,6 +186,9 @@ def writing(
         try:
             db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             db.execute("BEGIN IMMEDIATE")
+            # Whoever held the database until now may have committed since the look above.
+            if marks is not None and ((now := read_marks(path)) is None or marks.is_passed(now)):
+                raise _changed(path)
             yield db
             db.execute("COMMIT")
         except BaseException:
@@ -166,6 +197,13 @@ def writing(
             raise
         finally:
             db.close()
+
+
+def _changed(path: str) -> StoreError:
+    return StoreError(
+        f"{path} was changed by another program meanwhile; nothing was written: run the command again",
+        code="store-changed",
+    )
 
 
 @contextlib.contextmanager

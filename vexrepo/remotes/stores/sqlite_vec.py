@@ -51,6 +51,7 @@ class SqliteVecStore(PointStore):
 
     kind: ClassVar[str] = "sqlite-vec"
     reads_snapshot: ClassVar[bool] = True
+    holds_others_off: ClassVar[bool] = True
     writes_whole: ClassVar[bool] = True
     batch_points: ClassVar[int] = 2000
     batch_bytes: ClassVar[int] = 16 << 20
@@ -252,16 +253,12 @@ class SqliteVecStore(PointStore):
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Hold a transaction until all is written."""
-        self.check_expected(self._plan)
-        before, self._is_made = files.state(self._path), False
+        self._is_made = False
+        expected = self._plan.expected
         try:
-            with files.writing(self._path, self.busy_timeout_s, create=self.create, connect=connect) as db:
-                if self._plan.expected is not None and files.state(self._path) != before:
-                    raise StoreError(
-                        f"{self._path} was changed by another program meanwhile; nothing was written: run the command "
-                        "again",
-                        code="store-changed",
-                    )
+            with files.writing(
+                self._path, self.busy_timeout_s, create=self.create, connect=connect, expected=expected
+            ) as db:
                 db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 self._db = db
                 yield

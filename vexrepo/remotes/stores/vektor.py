@@ -32,6 +32,7 @@ class VektorStore(Store):
     rewrites: ClassVar[bool] = False
     holds_edges: ClassVar[bool] = True
     reads_snapshot: ClassVar[bool] = True
+    holds_others_off: ClassVar[bool] = True
     builds_edges: ClassVar[bool] = True
     checks_itself: ClassVar[bool] = True
     busy_timeout_s: ClassVar[float] = 5.0
@@ -134,18 +135,11 @@ class VektorStore(Store):
         Deletes run before upserts here (nobody can see between them), so that a native id that one memory
         leaves is free for another.
         """
-        self.check_expected(plan)
-        before = files.state(self._path)
         connect = None if self._is_new() else nearest.extended(self._path, self.busy_timeout_s)
         trouble: Exception | None = None
-        with files.writing(self._path, self.busy_timeout_s, create=self._create, connect=connect) as db:
-            if plan.expected is not None and files.state(self._path) != before:
-                # Another program committed between the look and our lock.
-                raise StoreError(
-                    f"{self._path} was changed by another program meanwhile; nothing was written: run the "
-                    "command again",
-                    code="store-changed",
-                )
+        with files.writing(
+            self._path, self.busy_timeout_s, create=self._create, connect=connect, expected=plan.expected
+        ) as db:
             if self._create and not schema.tables(db):
                 schema.create(db, plan.config)
             layout = schema.read_memories(db, self._path)
