@@ -13,7 +13,7 @@ from tests.contract import postgres
 from tests.contract.test_pgvector_tables import fill, memory, repository
 from vexrepo.errors import InvalidData
 from vexrepo.remotes import intake
-from vexrepo.remotes.stores import pgvector, pgvector_pages
+from vexrepo.remotes.stores import pgvector, pgvector_pages, pgvector_session
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.pgvector import PgvectorStore
 
@@ -197,3 +197,23 @@ def test_a_store_that_may_be_written_is_read_by_one_process(database: str, tmp_p
     with PgvectorStore.open(where, create=True) as store:
         assert intake.take_in(store, (), tmp_path).count == COUNT
     assert halves.begun == 0
+
+
+def test_a_pooler_without_a_second_connection_is_not_waited_for(
+    database: str, tmp_path: Path, halves: Halves, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, begin, begun = _ours(database), pgvector_session._begin, []
+
+    def begin_late(connection: psycopg.Connection[Any]) -> None:
+        begun.append(connection)
+        if len(begun) == 2:
+            connection.execute("SELECT pg_sleep(20)")  # as long as a pooler lets somebody wait
+        begin(connection)
+
+    monkeypatch.setattr(pgvector_session, "_begin", begin_late)
+    monkeypatch.setattr(pgvector_session, "SECOND_WAIT_S", 1)
+    kept = repository(tmp_path)
+    assert kept.commit("first", store=where).snapshot.records.count == COUNT
+    assert halves.begun == 0 and len(begun) == 2 and begun[1].closed
+    assert kept.commit("second", store=where, allow_empty=True).snapshot.records.count == COUNT
+    assert halves.begun == 1

@@ -656,6 +656,18 @@ def test_every_state_has_a_code(state: str, code: str) -> None:
     assert found.code == code and "table t" in str(found) and "and more" not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "words"),
+    [
+        ("query_wait_timeout", "store-busy", "pool_size"),
+        ("transaction blocks not allowed in statement pooling mode", "store-refused", "pool_mode transaction"),
+    ],
+)
+def test_what_a_pooler_refuses_is_said_with_what_to_change(said: str, code: str, words: str) -> None:
+    found = store_error(psycopg.errors.lookup("08P01")(said), "read", "table t")
+    assert found.code == code and words in str(found) and "run the command again" not in str(found)
+
+
 # -- what runs at the server -------------------------------------------------------------------------------------------
 
 SPY = """

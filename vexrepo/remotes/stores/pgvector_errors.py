@@ -36,6 +36,18 @@ _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "23": ("store-cannot-hold", "a rule of the table does not allow a value; nothing was written"),
 }
 
+# What a pooler says with a state of its own: a code and what to do.
+_POOLERS: Final[dict[str, tuple[str, str]]] = {
+    "statement pooling": (
+        "store-refused",
+        "the pooler allows no transactions: connect with pool_mode transaction or session, or to the server itself",
+    ),
+    "query_wait_timeout": (
+        "store-busy",
+        "the pooler has none left (a migration within one server takes two at once): give it more (pool_size)",
+    ),
+}
+
 
 def store_error(error: psycopg.Error, doing: str, where: str) -> VexError:
     """Return the error that tells people what an error of psycopg means.  It never holds a password."""
@@ -44,7 +56,11 @@ def store_error(error: psycopg.Error, doing: str, where: str) -> VexError:
     said = lines[0].strip() if lines else type(error).__name__
     if state == "53100":
         return StorageFailure(f"{where}: the server's disk is full; nothing was written", code="disk-full")
+    told = [meaning for words, meaning in _POOLERS.items() if words in said and state.startswith("08")]
     for length in (5, 3, 2):
+        if told:
+            code, advice = told[0]
+            break
         if state[:length] in _MEANINGS:
             code, advice = _MEANINGS[state[:length]]
             break

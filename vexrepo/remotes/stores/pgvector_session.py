@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,7 @@ LIBPQ: Final = frozenset(
 )  # what an address may say of the connection
 LOCK_WAIT: Final = "10s"
 SENT_BYTES: Final = 2 << 20  # which the kernel is asked to hold; it may give less
+SECOND_WAIT_S: Final = 3  # for what a second connection is asked: a pooler without another one lets it wait for minutes
 _OWN_PATH: Final = "pg_catalog, pg_temp"
 _SETTINGS: Final = (
     f"SET LOCAL search_path = {_OWN_PATH}; SET LOCAL statement_timeout = 0; SET LOCAL timezone = 'UTC'; "
@@ -145,14 +147,15 @@ class Session:
         connection = self.connection
         other, is_made = Session(self._address, self._where), False
         other._path = self._path
-        other.__dict__["_parameters"] = self._parameters
+        other.__dict__["_parameters"] = {**self._parameters, "connect_timeout": SECOND_WAIT_S}
         with contextlib.suppress(psycopg.Error, StoreError):
             _begin(connection)
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table))
             row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
             second = other.connection
-            _begin(second)
-            second.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0] if row else "")))
+            with _ended_after(second, SECOND_WAIT_S):
+                _begin(second)
+                second.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0] if row else "")))
             is_made = True
         if not is_made:
             other.close()
@@ -234,3 +237,27 @@ def _begin(connection: psycopg.Connection[Any]) -> None:
         f"BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '{LOCK_WAIT}'; {_SETTINGS}; "
         "SET LOCAL idle_in_transaction_session_timeout = 0".encode()  # one of two waits for the other
     )
+
+
+@contextlib.contextmanager
+def _ended_after(connection: psycopg.Connection[Any], wait_s: float) -> Iterator[None]:
+    """End a connection that does not answer in time.  Raises: psycopg.OperationalError."""
+    import psycopg
+
+    with socket.socket(fileno=os.dup(connection.pgconn.socket)) as line:
+        is_over = threading.Event()
+
+        def end() -> None:
+            is_over.set()
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(wait_s, end)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+    if is_over.is_set():
+        raise psycopg.OperationalError("the connection was not answered in time")
