@@ -17,7 +17,7 @@ from tests.property.strategies import attempt
 from vexrepo.errors import StoreError, VexError
 from vexrepo.objects.record import Record, from_json
 from vexrepo.remotes.stores import pgvector, pgvector_session
-from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.address import Address, Reach
 from vexrepo.remotes.stores.jsonl import JsonlStore
 from vexrepo.remotes.stores.pgvector import PgvectorStore
 from vexrepo.remotes.stores.pgvector_errors import store_error
@@ -464,6 +464,18 @@ def test_a_table_that_somebody_holds_is_waited_for_not_forever(database: str, mo
     assert raised.value.code == "store-locked" and "run the command again" in str(raised.value)
 
 
+def test_limits_of_time_that_a_user_has_do_not_end_a_write_in_the_middle(database: str) -> None:
+    limits = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
+    run(database, *(f"ALTER DATABASE {database} SET {each} = '10min'" for each in limits))
+    with PgvectorStore.open(address(database), create=True) as store:
+        for _ in range(2):
+            with store._session.transaction("write") as connection:
+                found = [connection.execute(f"SHOW {each}".encode()).fetchone() for each in limits]
+                assert found == [("0",)] * 3
+            assert store._session.connection.execute("SHOW statement_timeout").fetchone() == ("10min",)  # as it was
+        store.write(plan_between([], memory()))
+
+
 def test_a_connection_that_ends_in_the_middle_leaves_everything_as_it_was(database: str) -> None:
     where = address(database)
     fill(where, memory(3))
@@ -547,6 +559,29 @@ def test_a_user_who_may_only_read_reads_and_is_told(database: str) -> None:
         fill(address(database, user="reader", table="bare"), memory(1))
     assert raised.value.code == "store-refused" and "ADD COLUMN _vex" in str(raised.value)
     assert run(database, "SELECT count(*) FROM bare") == [(0,)]
+
+
+def test_rows_that_are_hidden_from_the_user_are_told_of_and_never_written_over(database: str) -> None:
+    fill(address(database), memory(4))
+    run(
+        database,
+        "ALTER TABLE vex_memories ENABLE ROW LEVEL SECURITY",
+        "GRANT ALL ON vex_memories TO reader",
+        "CREATE POLICY own ON vex_memories TO reader USING (id <> 'm01')",
+    )
+    told: list[str] = []
+    where = replace(address(database, user="reader"), reach=Reach(notice=told.append))
+    assert sorted(read(where)) == ["m00", "m02", "m03"]
+    assert len(told) == 1 and "row-level security" in told[0]
+    # What seems to be missing is not written into the hidden row's place, or beside it.
+    before = run(database, "SELECT id, content FROM vex_memories ORDER BY id")
+    with pytest.raises(StoreError) as raised, PgvectorStore.open(where, create=True) as store:
+        store.write(plan_between([memory(4)[n] for n in (0, 2, 3)], memory(4, model="m")))
+    assert raised.value.code in ("store-refused", "store-cannot-hold") and "nothing was written" in str(raised.value)
+    assert run(database, "SELECT id, content FROM vex_memories ORDER BY id") == before
+    told.clear()
+    read(replace(address(database), reach=Reach(notice=told.append)))
+    assert told == []  # its owner sees all
 
 
 def test_what_a_rule_of_the_table_refuses_leaves_it_as_it_was(database: str) -> None:

@@ -39,6 +39,7 @@ from vexrepo.remotes.stores.profiles import MEM0_TABLE, profile_fields
 from vexrepo.storage.beside import is_worthwhile
 
 if TYPE_CHECKING:
+    import psycopg
     from psycopg import sql
 
 TABLE: Final = "vex_memories"
@@ -68,6 +69,7 @@ class PgvectorStore(PointStore):
         super().__init__(address, create=create)
         self._table: Table | None = None
         self._is_known = False  # whether there is a table, and which
+        self._is_told = False  # that its rows may be hidden
         self._pages: Pages | None = None  # those that are read, where others are read by a second process
         self._made = False
         self._written: str | None = None  # the fingerprint after what was written
@@ -110,9 +112,20 @@ class PgvectorStore(PointStore):
                     if found is not None:
                         self._table = replace(found, name=self._name)
                         self.can = capabilities_of(self._table)
+                        self._tell_of_hidden_rows(connection, _quoted(schema, self._name))
                         break
             self._is_known = True
         return self._table
+
+    def _tell_of_hidden_rows(self, connection: psycopg.Connection[Any], name: str) -> None:
+        """Say that a user may not see all rows: what is missing for one would seem to have been removed."""
+        row = connection.execute("SELECT pg_catalog.row_security_active(%s::pg_catalog.text)", (name,)).fetchone()
+        if row is not None and row[0] and not self._is_told:
+            self._is_told = True
+            self.address.reach.notice(
+                f"{self.where} has row-level security for this user: rows that it hides are no part of the memory that "
+                "is read, and their ids cannot be written"
+            )
 
     @property
     def table(self) -> Table:

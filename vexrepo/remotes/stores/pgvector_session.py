@@ -36,9 +36,13 @@ LIBPQ: Final = frozenset(
 LOCK_WAIT: Final = "10s"
 SENT_BYTES: Final = 2 << 20  # which the kernel is asked to hold; it may give less
 SECOND_WAIT_S: Final = 3  # for what a second connection is asked: a pooler without another one lets it wait for minutes
+_NO_LIMIT: Final = "; SET LOCAL transaction_timeout = 0"
+_LIMITED_FROM: Final = 170000  # the first version that has such
 _OWN_PATH: Final = "pg_catalog, pg_temp"
 _SETTINGS: Final = (
-    f"SET LOCAL search_path = {_OWN_PATH}; SET LOCAL statement_timeout = 0; SET LOCAL timezone = 'UTC'; "
+    f"SET LOCAL search_path = {_OWN_PATH}; SET LOCAL statement_timeout = 0; "
+    # Within a transaction the server waits for what is read here and made ready.
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL timezone = 'UTC'; "
     "SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; "
     "SET LOCAL datestyle = 'ISO'; "
     # To start processes for a fingerprint takes longer than to look at so many rows.
@@ -131,7 +135,7 @@ class Session:
             with connection.transaction():
                 if self._path is None:
                     self._path = connection.execute(_PATH).fetchone()
-                connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'; {_SETTINGS}".encode())
+                connection.execute(_settings(connection).encode())
                 yield connection
 
     @contextlib.contextmanager
@@ -233,10 +237,13 @@ def _widen(connection: psycopg.Connection[Any]) -> None:
 
 def _begin(connection: psycopg.Connection[Any]) -> None:
     """Begin a transaction that sees one moment."""
-    connection.execute(
-        f"BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '{LOCK_WAIT}'; {_SETTINGS}; "
-        "SET LOCAL idle_in_transaction_session_timeout = 0".encode()  # one of two waits for the other
-    )
+    connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ; {_settings(connection)}".encode())
+
+
+def _settings(connection: psycopg.Connection[Any]) -> str:
+    """Return the statements that set what holds within a transaction."""
+    more = _NO_LIMIT if connection.info.server_version >= _LIMITED_FROM else ""
+    return f"SET LOCAL lock_timeout = '{LOCK_WAIT}'; {_SETTINGS}{more}"
 
 
 @contextlib.contextmanager
