@@ -12,9 +12,10 @@ import pytest
 from tests.contract.moving import commit_file, fill, holds, memory, read, repository
 from vexrepo.errors import StoreError
 from vexrepo.objects.record import Record, from_json
+from vexrepo.remotes import intake
 from vexrepo.remotes.stores import sqlite_files, sqlite_vec
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.registry import connector, open_store
+from vexrepo.remotes.stores.registry import open_store
 from vexrepo.testing.stores import plan_between
 
 KINDS = ("vektor", "sqlite-vec")
@@ -80,15 +81,15 @@ def replace_text(record: Record) -> Record:
 
 def while_it_is_read(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the agent edit a memory once the store has been read."""
-    kind: Any = connector(address.kind)
-    scan, left = kind.scan, ["by the agent"]
+    read_all, left = intake._read_all, ["by the agent"]
 
-    def run(self: Any, *given: Any, **more: Any) -> Iterator[Any]:
-        yield from scan(self, *given, **more)
+    def run(*given: Any) -> Any:
+        found = read_all(*given)
         if left:
             edit(address, left.pop())
+        return found
 
-    monkeypatch.setattr(kind, "scan", run)
+    monkeypatch.setattr(intake, "_read_all", run)
 
 
 def test_a_checkout_does_not_write_over_what_came_after_it_had_read(
