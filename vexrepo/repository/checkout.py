@@ -156,7 +156,7 @@ def checkout(
         verified = noted.verify(None if selection else snapshot.records.count)
         if verified.count is None and store.rewrites:
             verified = Verified(written or outflow.kept)
-        elif written + len(outflow.deletes) and not selection and is_looked_at(store, snapshot):
+        elif not selection and written + len(outflow.deletes) and is_looked_at(store, snapshot, verified):
             check_held(repository.objects, store, snapshot, [found.records for found in known], scratch)
         if not selection:
             view = with_seen(repository, view, name, commit, fingerprint, terms.remote)

@@ -17,16 +17,20 @@ from vexrepo.history.baseline import iter_record_ids
 from vexrepo.objects.record import key_name
 from vexrepo.objects.snapshot import Snapshot, TreeRoot
 from vexrepo.remotes.intake import Intake, reconcile, take_in
-from vexrepo.remotes.readback import WAITS_S
+from vexrepo.remotes.readback import WAITS_S, Verified
 from vexrepo.remotes.stores.base import Store
 from vexrepo.storage.store import ObjectStore
 
 MOST: Final = 5_000  # memories of a store that is read as a whole again
 
 
-def is_looked_at(store: Store, snapshot: Snapshot) -> bool:
-    """Whether a store is to be read again after a checkout: one that others can write into meanwhile, and small."""
-    return not (store.rewrites or store.holds_others_off) and snapshot.records.count <= MOST
+def is_looked_at(store: Store, snapshot: Snapshot, verified: Verified) -> bool:
+    """Whether a store is to be read again after a checkout: one that others can write into meanwhile, and small.
+
+    One that gives no count does not show yet all that was written, as it says itself.
+    """
+    can_be_mixed = not (store.rewrites or store.holds_others_off)
+    return can_be_mixed and verified.count is not None and snapshot.records.count <= MOST
 
 
 def check_held(
