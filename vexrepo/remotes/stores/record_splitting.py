@@ -25,6 +25,14 @@ _CARRIED: Final = frozenset((str, int, bool, type(None)))
 _METADATA: Final = b'"metadata":'
 
 
+class _Parsed(NamedTuple):
+    """Records with what their bodies say; ``is_exact``: printed again, that gives the bodies, digit for digit."""
+
+    records: Sequence[Named]
+    values: Sequence[dict[str, Any]]
+    is_exact: bool
+
+
 class _Shape(NamedTuple):
     """What records have in common whose rows are made together."""
 
@@ -38,10 +46,12 @@ def _shape(dtype: str | None, names: tuple[str, ...], kinds: tuple[type, ...]) -
     return None if dtype is None else _Shape(names, kinds, (MAIN,) if dtype == "f32d" else (), bool(dtype))
 
 
-def _parsed(records: Sequence[Named], others: list[Named]) -> tuple[Sequence[Named], Sequence[dict[str, Any]]]:
-    """Return records with what their bodies say; note those with an integer that the fast parser does not take."""
+def _parsed(records: Sequence[Named], others: list[Named]) -> _Parsed:
+    """Return what records say; note those with an integer that the fast parser does not take."""
+    bodies = b"[" + b",".join([record.body for record, _ in records]) + b"]"
     try:
-        return records, orjson.loads(b"[" + b",".join([record.body for record, _ in records]) + b"]")
+        found = orjson.loads(bodies)
+        return _Parsed(records, found, dumps(found) == bodies)
     except orjson.JSONDecodeError:
         kept, values = list[Named](), list[dict[str, Any]]()
         for each in records:
@@ -50,7 +60,7 @@ def _parsed(records: Sequence[Named], others: list[Named]) -> tuple[Sequence[Nam
                 kept.append(each)
             except orjson.JSONDecodeError:
                 others.append(each)
-        return kept, values
+        return _Parsed(kept, values, False)
 
 
 class ColumnWriter:
@@ -68,9 +78,9 @@ class ColumnWriter:
         """Return the columns of those records, each with its native id, that are plain; and the others."""
         found, others = Columns([], [], [], [], [], [], [], []), list[Named]()
         for start in range(0, len(records), AT_ONCE):
-            some, values = _parsed(records[start : start + AT_ONCE], others)
+            some, values, is_exact = _parsed(records[start : start + AT_ONCE], others)
             for shape, alike, members in self._shaped(some, values):
-                made = self._made(shape, alike, members, others) if shape is not None else None
+                made = self._made(shape, alike, members, is_exact, others) if shape is not None else None
                 if made is None:
                     others += alike
                 else:
@@ -109,7 +119,12 @@ class ColumnWriter:
         return is_main and space.dims == self._dims
 
     def _made(
-        self, shape: _Shape, records: Sequence[Named], members: Sequence[Column], others: list[Named]
+        self,
+        shape: _Shape,
+        records: Sequence[Named],
+        members: Sequence[Column],
+        is_exact: bool,
+        others: list[Named],
     ) -> Columns | None:
         """Return the columns of records of one shape, None where they are not plain; note others among them."""
         kinds = dict(zip(shape.names, shape.kinds, strict=True))
@@ -123,7 +138,15 @@ class ColumnWriter:
         payload: Sequence[str | None] = nothing
         odd: set[int] = set()
         if "metadata" in columns:
-            payload = self._payload([record.body for record, _ in records], columns.pop("metadata"), odd)
+            metadata = columns.pop("metadata")
+            printed = [*map(dumps, metadata)]
+            odd |= {at for at, raw in enumerate(printed) if raw == b"{}"}
+            if not is_exact:
+                # A body is canonical, and what is printed in it so is what it says, digit for digit.
+                odd |= {at for at, raw in enumerate(printed) if _METADATA + raw not in records[at][0].body}
+            if not self._are_free(set().union(*metadata)):
+                odd |= {at for at, value in enumerate(metadata) if not self._are_free(value)}
+            payload = b"\n".join(printed).decode().split("\n")  # which JSON has in none of its texts
         if identifiers != tuple(natives):
             odd |= {at for at in range(count) if identifiers[at] != natives[at]}
         text, namespace, model, created = (
@@ -144,19 +167,6 @@ class ColumnWriter:
         others += [records[at] for at in sorted(odd)]
         left = [at for at in range(count) if at not in odd]
         return Columns(*([column[at] for at in left] for column in found))
-
-    def _payload(self, bodies: Sequence[bytes], metadata: Sequence[dict[str, Any]], odd: set[int]) -> list[str]:
-        """Return the canonical JSON of each record's metadata; note those which are not plain."""
-        printed = [*map(dumps, metadata)]
-        # A body is canonical, and what is printed in it so is what it says, digit for digit.
-        odd |= {
-            at
-            for at, (body, raw) in enumerate(zip(bodies, printed, strict=True))
-            if _METADATA + raw not in body or raw == b"{}"
-        }
-        if not self._are_free(set().union(*metadata)):
-            odd |= {at for at, value in enumerate(metadata) if not self._are_free(value)}
-        return b"\n".join(printed).decode().split("\n")  # which JSON has in none of its texts
 
     def _are_free(self, names: Iterable[str]) -> bool:
         return self._odd.isdisjoint(map(str.lower, names) if self._folds else names)
