@@ -3,6 +3,7 @@
 import base64
 import os
 import pickle
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import uuid
 from datetime import date
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,11 +20,12 @@ import pytest
 from tests.contract import chroma_local, moving
 from tests.contract.moving import fill, read
 from tests.property.strategies import attempt
-from vexrepo.errors import StoreError, UsageError
+from vexrepo.errors import StorageFailure, StoreError, UsageError
 from vexrepo.objects.record import from_json
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
 from vexrepo.remotes.stores.chroma import ChromaStore
+from vexrepo.remotes.stores.chroma_local import ChromaFolder
 from vexrepo.remotes.stores.qdrant import QdrantStore
 from vexrepo.remotes.stores.registry import open_store
 from vexrepo.testing.stores import StoreContract, check_holds, plan_between
@@ -126,6 +129,49 @@ def test_a_missing_engine_is_named(
     with pytest.raises(StoreError, match=rf"vexrepo\[{extra}\]") as raised:
         fill(live, memory(1))
     assert raised.value.code == "store-unreadable"
+
+
+def test_a_full_disk_under_a_folder_of_qdrant_is_said_and_the_next_run_does_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, records = qdrant(tmp_path), memory(1_200)
+    fill(live, records[:5])
+    connect = sqlite3.connect
+
+    def small(*values: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*values, **options)
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", small)
+        with pytest.raises(StorageFailure, match="free some space and run the command again") as raised:
+            fill(live, records)
+    assert raised.value.code == "disk-full" and "database or disk is full" in str(raised.value)
+    assert {f"m{n}" for n in range(5)} <= read(live).keys()
+    fill(live, records)
+    assert read(live).keys() == {f"m{n}" for n in range(len(records))}
+
+
+def test_a_full_disk_under_a_folder_of_chroma_is_said_where_the_engine_says_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, records = chroma(tmp_path), memory(20)
+    fill(live, records[:5])
+    left = [0]
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("Error in compaction: Error purging logs")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChromaFolder, "_answer", refuse)
+        patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=left[0]))
+        refusals = [attempt(lambda: fill(live, records))[1]]
+        left = [1 << 30]
+        refusals.append(attempt(lambda: fill(live, records))[1])
+    assert refusals == ["disk-full", "store-answer"]
+    fill(live, records)
+    assert read(live).keys() == {f"m{n}" for n in range(len(records))}
 
 
 @BOTH

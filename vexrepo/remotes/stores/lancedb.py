@@ -96,7 +96,8 @@ class LanceStore(PointStore):
             said = f"{str(error).splitlines()[0] if str(error) else type(error).__name__:.300}"
             if "No space left" in str(error):
                 raise StorageFailure(
-                    f"no space left while writing {self._path}: free some", code="disk-full"
+                    f"no space left while writing the {self.collection_words()}: free some and run the command again",
+                    code="disk-full",
                 ) from error
             code = "store-changed" if "onflict" in said else "store-unreadable"
             again = "; another program wrote at the same time: run the command again" if "onflict" in said else ""

@@ -6,22 +6,27 @@ this process, whoever of us asks, and is let go when the last one closes it.
 
 from __future__ import annotations
 
+import errno
 import math
+import shutil
+import sqlite3
 import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import unquote
 
 import orjson
 
-from vexrepo.errors import StoreError, VexError
+from vexrepo.errors import StorageFailure, StoreError, VexError
 from vexrepo.remotes.answer import Answer, safe_words
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import was_closed
+
+_LITTLE: Final = 1 << 20  # bytes left on a disk where an engine that says something else most likely found no space
 
 
 class NotThereError(Exception):
@@ -99,7 +104,7 @@ class LocalService(ABC):
         headers: Mapping[str, str] | None = None,
         can_repeat: bool | None = None,
     ) -> Answer:
-        """Return the answer to a request, 200 or one of ``also``.  Raises: StoreError."""
+        """Return the answer to a request, 200 or one of ``also``.  Raises: StoreError, StorageFailure (disk-full)."""
         value = orjson.loads(body) if isinstance(body, bytes) else body
         parts = [unquote(each) for each in path.strip("/").split("/")]
         where = str(self._address)
@@ -117,10 +122,28 @@ class LocalService(ABC):
         except VexError:
             raise
         except Exception as error:  # the engines have classes of their own, and bare ones
+            if self._is_full(error):
+                raise StorageFailure(
+                    f"no space left on the disk of {where} ({safe_words(str(error))}); nothing acknowledged was lost, "
+                    "and what was written already stays: free some space and run the command again, which does the "
+                    "rest",
+                    code="disk-full",
+                ) from error
             raise StoreError(
                 f"{where} does not take a request: {safe_words(str(error))}", code="store-answer"
             ) from error
         return LocalAnswer(200, {}, b"", where, self.nonsense, found=found)
+
+    def _is_full(self, error: Exception) -> bool:
+        """Whether an engine found no space: by what it raised, or because there is none where it says less."""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+            return True
+        if isinstance(error, (TypeError, ValueError, KeyError)):  # about the request, whatever the disk
+            return False
+        folder = next((each for each in (self._folder, *self._folder.parents) if each.is_dir()), None)
+        return folder is not None and shutil.disk_usage(folder).free < _LITTLE
 
     @property
     def _is_there(self) -> bool:

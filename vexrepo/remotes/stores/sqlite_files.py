@@ -301,7 +301,10 @@ def explain(path: str, error: sqlite3.Error) -> VexError:
             code="store-corrupt",
         )
     if name == "SQLITE_FULL":
-        return StorageFailure(f"no space left while writing {path}; nothing was changed: free some", code="disk-full")
+        return StorageFailure(
+            f"no space left while writing {path}; nothing was changed: free some and run the command again",
+            code="disk-full",
+        )
     if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
         return StorageFailure(
             f"{path} or its folder is read-only ({error}); nothing was changed: change the permissions",
