@@ -172,6 +172,13 @@ def test_the_nearest_come_first_and_where_that_cannot_be_told_all_are_read(path:
         assert opened.scan_nearest(query) is None
 
 
+@pytest.mark.parametrize("scale", [2.0**90, 2.0**-90, 2.0**300])
+def test_how_long_a_query_is_does_not_change_the_order(path: Path, scale: float) -> None:
+    query = np.array([1.0, -2.0, 0.5, 3.0])
+    expected = vektor_nearest.nearest_rows(str(path), 5.0, query.tolist())
+    assert expected and vektor_nearest.nearest_rows(str(path), 5.0, (query * scale).tolist()) == expected
+
+
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr(vektor.nearest, "nearest_rows", lambda *args: None)

@@ -192,7 +192,10 @@ def nearest_rows(path: str, timeout_s: float, query: Sequence[float]) -> array[i
     """
     import numpy as np
 
-    blob = np.asarray(query, "<f4").tobytes()
+    # sqlite-vec adds up squares in single precision: a query of very large or small numbers would be infinitely long,
+    # or of no length.  Its direction is what counts.
+    values = np.asarray(query, np.float64)
+    blob = np.ldexp(values, -int(np.frexp(np.abs(values).max())[1])).astype("<f4").tobytes()
     try:
         with files.reading(path, timeout_s, connect) as db:
             layout = schema.read_memories(db, path)
