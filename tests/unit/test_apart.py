@@ -141,8 +141,8 @@ class TestAProcess:
 
     def test_it_has_no_terminal_and_says_nothing(self, capfd: pytest.CaptureFixture[str]) -> None:
         def work(teller: Teller) -> None:
-            os.write(1, b"out")
-            os.write(2, b"err")
+            os.write(1, b"said of work")
+            os.write(2, b"said of work")
             try:
                 os.close(os.open("/dev/tty", os.O_RDWR))
             except OSError:
@@ -150,7 +150,8 @@ class TestAProcess:
 
         with _Process(work, 60) as found:
             assert found.hear(None) == ("none", False)
-        assert capfd.readouterr() == ("", "")
+        # gRPC, where a test before this one has used it, says something of its own about each fork.
+        assert "said of work" not in "".join(capfd.readouterr())
 
     def test_one_that_is_killed_by_another_is_a_fault(self) -> None:
         with _Process(lambda teller: os.kill(os.getpid(), 9), 60) as found, pytest.raises(Fault, match="without an"):
