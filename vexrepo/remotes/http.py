@@ -27,6 +27,7 @@ from vexrepo.errors import HostError, UsageError, VexError
 from vexrepo.remotes.answer import Answer, safe_words
 from vexrepo.remotes.certificates import trusted
 from vexrepo.storage.ahead import Shared
+from vexrepo.storage.freed import note_passed
 
 MOST_BYTES: Final = 8 << 20  # of an answer, unpacked
 _MOST_HOPS = 3
@@ -269,6 +270,7 @@ class HttpClient:
                 parts.append(part)
                 if time.monotonic() > deadline:
                     raise httpx.ReadTimeout("the answer does not end", request=request)
+            note_passed(size)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status_code, headers, b"".join(parts), where, self.nonsense, self._secrets)
         except zlib.error as error:
