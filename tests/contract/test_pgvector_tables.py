@@ -289,6 +289,34 @@ def test_tables_of_others_are_understood(database: str, ddl: str, insert: str, e
     assert read(where)[expected["id"]] == expected
 
 
+REQUIRED = """CREATE TABLE notes (id text PRIMARY KEY, content filled NOT NULL, ip inet NOT NULL, tags text[] NOT NULL,
+  rank rank NOT NULL, span int4range NOT NULL, for_s interval NOT NULL, embedding vector(2), grid int[], short short,
+  ranks ranks, meta jsonb)"""
+
+
+def test_columns_that_must_not_be_null_or_are_of_domains_and_arrays_are_written_as_they_were(database: str) -> None:
+    run(
+        database,
+        "CREATE DOMAIN filled AS text CHECK (value <> '')",
+        "CREATE DOMAIN rank AS int CHECK (value > 0)",
+        "CREATE DOMAIN low AS rank CHECK (value < 10)",
+        "CREATE DOMAIN short AS varchar(3)",
+        "CREATE DOMAIN ranks AS int[]",
+        REQUIRED.replace("rank rank", "rank low"),
+        "INSERT INTO notes SELECT n, 'note ' || n, '10.0.0.1', '{a,NULL}', n, '[1,3)', '2 min', '[1,2]', "
+        "'{{1,2},{3,NULL}}', 'abc', '{4,NULL}', '{\"k\": 1}' "
+        "FROM generate_series(1, 4) n",
+    )
+    where, rows = address(database, table="notes"), "SELECT to_jsonb(n) FROM notes n ORDER BY id"
+    before, kept = run(database, rows), [from_json(each) for each in read(where).values()]
+    run(database, "UPDATE notes SET content = 'other', rank = 9 WHERE id = '2'", "DELETE FROM notes WHERE id = '3'")
+    fill(where, kept)
+    assert run(database, rows) == before
+    with pytest.raises(StoreError, match="nothing was written") as raised:
+        fill(where, [*kept, from_json({"id": "5", "text": "says nothing of the rest", "vector": [1.0, 2.0]})])
+    assert raised.value.code == "store-cannot-hold" and run(database, rows) == before
+
+
 def test_columns_that_the_server_makes_itself_are_neither_read_nor_written(database: str) -> None:
     run(
         database,

@@ -21,6 +21,7 @@ from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Description, Plan, Store, Written
+from vexrepo.remotes.stores.pgvector_columns import Column
 from vexrepo.remotes.stores.pgvector_copy import CopiedRows, RawRows, Row
 from vexrepo.remotes.stores.pgvector_holding import OURS, capabilities_of, mapping_of
 from vexrepo.remotes.stores.pgvector_indexing import make_indexes
@@ -46,6 +47,7 @@ TABLE: Final = "vex_memories"
 SENT_ROWS: Final = 64
 SECOND_HALF: Final = 1 << 40  # places from here on are those of rows that a second process read
 # The rows with the transactions that wrote them: any change gives a row another place or another transaction.
+_FILLED: Final = "pg_catalog.to_jsonb(CAST({} AS {}))::pg_catalog.text"
 _STATE = """
 SELECT count(*), coalesce(sum(hashtextextended(ctid::text, xmin::text::bigint)), 0)::text
 FROM {table}
@@ -73,6 +75,7 @@ class PgvectorStore(PointStore):
         self._pages: Pages | None = None  # those that are read, where others are read by a second process
         self._made = False
         self._written: str | None = None  # the fingerprint after what was written
+        self._fillable: dict[str, bool] = {}  # columns whose type may not take what stands for nothing
         self._session = Session(address, self.where)
         self._method = address.choice("index", ("hnsw", "ivfflat", "none")) or "hnsw"
 
@@ -399,17 +402,15 @@ class PgvectorStore(PointStore):
         """Return what the columns that must not be NULL say where a record does not: their defaults, one for each row.
 
         A default may be a function of the table's owner.  So it is only asked when rows are written, which the server
-        would do as well; reading goes without.
+        would do as well; reading goes without.  What has no default, and whose type takes nothing that would stand for
+        one, is left to the records.
         """
         from psycopg import sql
 
-        columns = [column for column in self.table.members.values() if column.is_required]
+        columns = [each for each in self.table.members.values() if each.is_required and self._can_fill(each)]
         if not columns:
             return [{}] * count
-        forms = [
-            sql.SQL("pg_catalog.to_jsonb(CAST({} AS {}))::pg_catalog.text").format(each.filler(), sql.SQL(each.type))
-            for each in columns
-        ]
+        forms = [sql.SQL(_FILLED).format(each.filler(), sql.SQL(each.type)) for each in columns]
         statement = sql.SQL("SELECT {} FROM pg_catalog.generate_series(1, %s)").format(sql.SQL(", ").join(forms))
         with self._session.transaction("write") as connection, self._session.as_the_user():
             rows = connection.execute(statement, (count,)).fetchall()
@@ -417,6 +418,24 @@ class PgvectorStore(PointStore):
             {each.name: orjson.loads(text) if text is not None else "" for each, text in zip(columns, row, strict=True)}
             for row in rows
         ]
+
+    def _can_fill(self, column: Column) -> bool:
+        """Whether there is a value for rows that say nothing in a column that must not be NULL."""
+        import psycopg
+        from psycopg import sql
+
+        if column.has_filler:
+            return True
+        if column.name not in self._fillable:
+            statement = sql.SQL("SELECT " + _FILLED).format(column.filler(), sql.SQL(column.type))
+            with self._session.transaction("write") as connection:
+                try:
+                    with connection.transaction(), self._session.as_the_user():
+                        connection.execute(statement)
+                    self._fillable[column.name] = True
+                except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
+                    self._fillable[column.name] = False
+        return self._fillable[column.name]
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove rows."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from psycopg import sql
 
 _EXACT_FLOAT: Final = 1e21  # from here on whole numbers are printed with an exponent, which jsonb does not keep
+_MAX_DEPTH: Final = 6  # of PostgreSQL's arrays
 _LIMITS: Final = {"smallint": 1 << 15, "integer": 1 << 31, "bigint": 1 << 63}
 _VECTOR = re.compile(r"(vector|halfvec|sparsevec)(?:\((\d+)\))?")
 _SIZED = re.compile(r"(character varying|character|numeric)\((\d+)(?:,(-?\d+))?\)")
@@ -31,7 +32,7 @@ class Column:
     """One column: its type as ``format_type`` says it, whether it must not be NULL, and what it is if nothing says.
 
     ``is_made``: the server makes its values itself.  ``default`` is an SQL expression.  ``is_foreign``: of a type that
-    somebody made.
+    somebody made.  ``base``: what a domain is one over.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Column:
     default: str | None = None
     labels: tuple[str, ...] = ()  # of an enumeration
     is_foreign: bool = False
+    base: str | None = None
 
     @property
     def vector(self) -> tuple[str, int] | None:
@@ -76,17 +78,25 @@ class Column:
 
         if self.default is None and self.labels:
             return sql.Literal(self.labels[0])
-        return sql.SQL(self.default or _ZEROS.get(self.type.partition("(")[0], "''"))
+        return sql.SQL(self.default or _ZEROS.get(self.type.partition("(")[0]) or self._nothing)
+
+    @property
+    def _nothing(self) -> str:
+        return "'{}'" if self.type.endswith("[]") else "''"
+
+    @property
+    def has_filler(self) -> bool:
+        """Whether its type is known to take what stands for nothing; one that somebody made, or inet, may not."""
+        is_known = self.is_text or self.type == "bytea" or self.type.partition("(")[0] in _ZEROS
+        return self.default is not None or bool(self.labels) or (is_known and not self.is_foreign)
 
     def holder(self) -> Callable[[Any], bool]:
         """Return what says whether a JSON value that is written comes back as it was."""
-        labels, base = self.labels, self.type.removesuffix("[]")
+        labels, kind = self.labels, self.base or self.type
         if labels:
             return lambda value: type(value) is str and value in labels
-        inner = _holder(base)
-        if base != self.type:
-            return lambda value: type(value) is list and all(map(inner, value))
-        return inner
+        inner = _holder(kind.removesuffix("[]"))
+        return _array_holder(inner, is_json=kind in ("jsonb[]", "json[]")) if kind.endswith("[]") else inner
 
     def holds(self, value: Any) -> bool:
         """Whether a JSON value that is written comes back as it was."""
@@ -182,6 +192,25 @@ def _holder(base: str) -> Callable[[Any], bool]:
     if kind == "character":
         return lambda value: _holds_text(value) and len(value) == size and value == value.rstrip(" ")
     return lambda value: _holds_text(value) and len(value) <= size
+
+
+def _array_holder(inner: Callable[[Any], bool], *, is_json: bool) -> Callable[[Any], bool]:
+    """Return what says whether an array holds a list: its members may be NULL, or lists that are all as long."""
+    if is_json:  # whose members are lists themselves, and null
+        return lambda value: type(value) is list and all(map(inner, value))
+
+    def holds(value: Any) -> bool:
+        if type(value) is not list:
+            return False
+        depth = 1
+        while value and type(value[0]) is list:
+            size, depth = len(value[0]), depth + 1
+            if not size or depth > _MAX_DEPTH or any(type(each) is not list or len(each) != size for each in value):
+                return False
+            value = [item for each in value for item in each]
+        return all(item is None or inner(item) for item in value)
+
+    return holds
 
 
 def _holds_text(value: Any) -> bool:

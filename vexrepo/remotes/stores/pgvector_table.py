@@ -47,7 +47,11 @@ SELECT n.nspname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmo
   ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder),
   EXISTS (SELECT FROM kinds k JOIN pg_type t ON t.oid = k.oid WHERE k.attnum = a.attnum AND t.typtype <> 'd'
     AND t.typcategory <> 'A' AND t.typnamespace <> 'pg_catalog'::regnamespace),
-  c.relkind = 'r' AND NOT (c.relrowsecurity OR c.relhasrules OR c.relhassubclass)
+  c.relkind = 'r' AND NOT (c.relrowsecurity OR c.relhasrules OR c.relhassubclass),
+  (WITH RECURSIVE bases(oid, typmod) AS (
+     SELECT t.typbasetype, t.typtypmod FROM pg_type t WHERE t.oid = a.atttypid AND t.typtype = 'd'
+     UNION ALL SELECT t.typbasetype, t.typtypmod FROM bases b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
+   SELECT format_type(b.oid, b.typmod) FROM bases b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd')
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.oid = to_regclass(%(name)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
@@ -123,6 +127,7 @@ def find_table(connection: Connection[Any], name: str, options: Mapping[str, str
             default=row[6],
             labels=tuple(row[7]),
             is_foreign=row[8],
+            base=row[10],
         )
         for row in rows
     }
