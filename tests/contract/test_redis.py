@@ -8,12 +8,13 @@ import pytest
 import redis
 
 from tests.hosting.redis_server import redis_stack, valkey
+from vexrepo.errors import StoreError
 from vexrepo.objects.record import Record, from_json
-from vexrepo.remotes.stores.address import Address
+from vexrepo.remotes.stores.address import Address, Reach
 from vexrepo.remotes.stores.base import Store, collect
 from vexrepo.remotes.stores.redis import RedisStore
 from vexrepo.remotes.stores.redis_pages import hash_pages
-from vexrepo.testing.stores import StoreContract, check_holds
+from vexrepo.testing.stores import StoreContract, check_holds, plan_between
 
 
 class _Redis(StoreContract):
@@ -77,6 +78,52 @@ class TestRedisHashes(_Searching):
             for _ in store.scan(lambda error: problems.append(error.code)):
                 assert len(store.find_points(["m00001", "m00002"])) == 2
             assert problems == ["not-utf8"] * 30
+
+    def test_documents_beside_hashes_are_told_of_and_can_be_asked_for(self) -> None:
+        heard: list[str] = []
+
+        def texts(**options: str) -> list[str]:
+            where = Address(
+                "redis", f"//127.0.0.1:{self.port}/0", {"prefix": "mixed:", **options}, reach=Reach(notice=heard.append)
+            )
+            with RedisStore.open(where) as store:
+                return sorted(str(each.record.to_json()["text"]) for batch in store.scan() for each in batch)
+
+        with redis.Redis(port=self.port) as other:
+            other.hset("mixed:h", mapping={"content": "of a hash"})
+            assert texts() == ["of a hash"] and not heard
+            other.json().set("mixed:j", "$", {"content": "of a document"})
+            assert texts() == ["of a hash"] and "the documents are left alone: say keys=json" in heard.pop()
+            assert texts(keys="json") == ["of a document"] and texts(keys="hash") == ["of a hash"] and not heard
+
+    def test_a_user_who_may_only_read_reads_and_is_told_what_to_allow(self) -> None:
+        with redis.Redis(port=self.port) as other:
+            other.hset("only:a", mapping={"content": "read me"})
+            other.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection")
+            place = f"//reader@127.0.0.1:{self.port}/0"
+            where = Address("redis", place, {"prefix": "only:"}, secrets={"password": lambda: "pw"})
+            with RedisStore.open(where) as store:
+                check_holds(store, [each.record for batch in store.scan() for each in batch])
+                with pytest.raises(StoreError, match="ACL SETUSER") as raised:
+                    store.write(collect([from_json({"id": "b", "text": "SECRET TEXT"})]))
+            assert raised.value.code == "store-refused" and "password" not in str(raised.value)
+            assert "SECRET" not in str(raised.value) and other.keys("only:*") == [b"only:a"]
+
+    def test_a_server_without_memory_left_is_told_of_and_the_next_run_does_the_rest(self, tmp_path: Path) -> None:
+        records = sorted(from_json({"id": f"m{n:05}", "text": "SECRET " * 300}) for n in range(2_000))
+        with self.open_store(tmp_path) as store, redis.Redis(port=self.port) as other:
+            store.write(collect(records[:5]))
+            other.config_set("maxmemory", other.info("memory")["used_memory"] + 1_000_000)
+            try:
+                with pytest.raises(StoreError, match="run the command again: it goes on") as raised:
+                    store.write(plan_between(records[:5], records))
+            finally:
+                other.config_set("maxmemory", 0)
+            assert "SECRET" not in str(raised.value)
+            held = [each.record for batch in store.scan() for each in batch]
+            assert set(records[:5]) <= set(held) < set(records)
+            store.write(plan_between(sorted(held), records))
+            check_holds(store, records)
 
 
 class TestRedisDocuments(_Searching):

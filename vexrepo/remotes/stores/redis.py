@@ -8,6 +8,7 @@ A batch is one transaction of the server.  What a key had left to live it keeps 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "vex-memory:"  # the original tool's
 _SCAN: Final = 1000
+_LOOKS: Final = 20  # answers to SCAN that are looked through for keys of another kind
 _SAMPLE: Final = 16  # keys that are looked at for what the vector is called
 _MEMBER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TYPES: Final = {"hash": "hash", "json": "ReJSON-RL"}
@@ -104,11 +106,19 @@ class RedisStore(PointStore):
                 )
             self.prefix = self.index.prefixes[0]
         self._taken = {each.name for each in indexes or ()}
+        asked = self.address.choice("keys", ("hash", "json"))
         first = None if self.index is not None else next(self._keys(None), None)
         self._is_there = self.index is not None or first is not None
-        keys: Keys = "json" if self.address.choice("keys", ("hash", "json")) == "json" else "hash"
+        keys: Keys = "json" if asked == "json" else "hash"
         if first is not None:
             keys = "hash" if self._session.command("TYPE", first) == b"hash" else "json"
+            if keys == "hash" and asked == "json" and self._has_documents(sys.maxsize):
+                keys = "json"
+            elif keys == "hash" and asked is None and self._has_documents(_LOOKS):
+                self.address.reach.notice(
+                    f"{self.address}: there are JSON documents beside hashes under this prefix; the hashes are the "
+                    "memories, the documents are left alone: say keys=json for those, or keys=hash"
+                )
         self._set_up(Layout(keys, {MAIN: self._vector_field(keys)}))
 
     def _indexes(self) -> list[Index] | None:
@@ -194,14 +204,17 @@ class RedisStore(PointStore):
         self._report = on_problem
         yield from super().scan(on_problem)
 
+    @property
+    def _pattern(self) -> str:
+        return re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "*"
+
     def _keys(self, kind: str | None) -> Iterator[bytes]:
         """Yield the keys of the prefix, of one type or of both, each once, whatever is written meanwhile."""
-        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "*"
         for each in (kind,) if kind else ("hash", "json") if self.has_json else ("hash",):
             cursor: int | str = 0
             seen = Hashes()
             while True:
-                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN, "TYPE", _TYPES[each])
+                words = ("SCAN", cursor, "MATCH", self._pattern, "COUNT", _SCAN, "TYPE", _TYPES[each])
                 cursor, keys = self._session.command(*words)
                 for key in keys:
                     if key not in seen:
@@ -209,6 +222,16 @@ class RedisStore(PointStore):
                         yield key
                 if int(cursor) == 0:
                     break
+
+    def _has_documents(self, looks: int) -> bool:
+        """Whether there are JSON documents of the prefix among the keys of the first so many looks."""
+        cursor: int | str = 0
+        for _ in range(looks if self.has_json else 0):
+            words = ("SCAN", cursor, "MATCH", self._pattern, "COUNT", _SCAN, "TYPE", _TYPES["json"])
+            cursor, keys = self._session.command(*words)
+            if keys or not int(cursor):
+                return bool(keys)
+        return False
 
     def read_points(self) -> Iterator[list[Point]]:
         """Yield all points in batches."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PORT: Final = 6379
 PASSWORD: Final = "password"
 UNKNOWN: Final = object()
+_COMMAND = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 
 
 class Session:
@@ -92,7 +94,13 @@ class Session:
         where = str(self._address)
         try:
             yield
-        except (of.AuthenticationError, of.NoPermissionError) as error:
+        except of.NoPermissionError as error:
+            raise StoreError(
+                f"{where} does not let us do that ({_words(error)}); let the user do it (ACL SETUSER NAME +@read, and "
+                "to write +@write +@transaction), or name another one in the address: redis://USER@HOST",
+                code="store-refused",
+            ) from None
+        except of.AuthenticationError as error:
             raise StoreError(
                 f"{where} does not let us in ({error}); give the password as REDIS_PASSWORD or in REDIS_URL, the user "
                 "in the address: redis://USER@HOST",
@@ -104,8 +112,8 @@ class Session:
             raise StoreError(f"{where} is a replica: {error}; name its primary", code="store-refused") from None
         except of.OutOfMemoryError as error:
             raise StoreError(
-                f"{where} has no memory left ({error}); give it more, then run the command again: it goes on where it "
-                "stopped",
+                f"{where} has no memory left ({_words(error)}); give it more, then run the command again: it goes on "
+                "where it stopped",
                 code="store-answer",
             ) from None
         except of.TimeoutError as error:
@@ -123,7 +131,7 @@ class Session:
             if type(error).__name__ in ("MovedError", "AskError") or str(error).startswith(("MOVED", "CROSSSLOT")):
                 why = "is a node of a cluster, which this connector does not know; name a server that has all keys"
                 raise StoreError(f"{where} {why}", code="store-answer") from None
-            raise StoreError(f"{where} does not take a request: {error}", code="store-answer") from None
+            raise StoreError(f"{where} does not take a request: {_words(error)}", code="store-answer") from None
 
     def command(self, *words: Any) -> Any:
         """Return the answer to a command."""
@@ -156,3 +164,8 @@ class Session:
     def _end(self) -> None:
         if "client" in self.__dict__:
             self.client.close()
+
+
+def _words(error: Exception) -> str:
+    """Return what the server said, without the command that the client puts before: it has memories in it."""
+    return _COMMAND.sub("", str(error))
