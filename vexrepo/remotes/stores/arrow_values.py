@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import re
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from vexrepo.remotes.stores.carry import ABSENT, is_same
+
+_DURATION: Final = re.compile(r"(?:(-?\d+) days?,? )?(\d+):(\d\d):(\d\d)(?:\.(\d{6}))?")  # as Python prints it
 
 
 def plain(value: Any) -> Any:
@@ -51,6 +54,8 @@ def _native(value: Any, kind: Any) -> Any:
         return dt.date.fromisoformat(value)
     if pa.types.is_time(kind):
         return dt.time.fromisoformat(value)
+    if pa.types.is_duration(kind):
+        return _duration(value)
     if pa.types.is_decimal(kind):
         return Decimal(value)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
@@ -63,3 +68,11 @@ def _native(value: Any, kind: Any) -> Any:
         fields = {field.name: field.type for field in kind}
         return {name: None if each is None else _native(each, fields[name]) for name, each in value.items()}
     return value
+
+
+def _duration(value: Any) -> dt.timedelta:
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        raise ValueError("no duration")
+    days, hours, minutes, seconds, micros = (int(each or 0) for each in match.groups())
+    return dt.timedelta(days, seconds, micros, 0, minutes, hours)
