@@ -41,9 +41,11 @@ from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
 from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.storage.ahead import Pool, one_ahead
+from vexrepo.storage.freed import note_passed
 
 _PAGE_BYTES: Final = 4 << 20  # of a page of rows with 2 KB beside their vectors; less is slow, more fragments the heap
 _LOAD_S: Final = 600.0  # a large collection takes minutes
+_GROWN: Final = 8  # times its bytes a page takes: the client makes an object of each number
 _MOST_ROWS: Final = 5_000  # of a page; the server gives 16,384
 # Rows in the order of their keys, none left out; vectors as arrays.
 _BY_KEY: Final = {"reduce_stop_for_best": "True", "strict_float32": True}
@@ -201,6 +203,7 @@ class MilvusStore(PointStore):
         rows, where = Rows(self.layout), str(self.address)
         for page in one_ahead(self._pages(last), self.readings):
             yield [rows.point(each, where) for each in page]
+            note_passed(_GROWN * _PAGE_BYTES)
 
     def _pages(self, last: str | None) -> Generator[Any, None, None]:
         """Yield pages of rows, from the first or after one."""

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 TABLE: Final = "vex_memories"
 SENT_ROWS: Final = 64
 SECOND_HALF: Final = 1 << 40  # places from here on are those of rows that a second process read
-# The rows with the transactions that wrote them: any change gives a row another place or another transaction.
 _FILLED: Final = "pg_catalog.to_jsonb(CAST({} AS {}))::pg_catalog.text"
+# The rows with the transactions that wrote them: any change gives a row another place or another transaction.
 _STATE = """
 SELECT count(*), coalesce(sum(hashtextextended(ctid::text, xmin::text::bigint)), 0)::text
 FROM {table}
