@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "vex-memory:"  # the original tool's
 _SCAN: Final = 1000
-_LOOKS: Final = 20  # answers to SCAN that are looked through for keys of another kind
+_LOOKS: Final = 4  # answers to SCAN that are looked through for keys of another kind
+_LOOKED: Final = 5000  # keys of each: every command that opens the store waits for them
 _SAMPLE: Final = 16  # keys that are looked at for what the vector is called
 _MEMBER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TYPES: Final = {"hash": "hash", "json": "ReJSON-RL"}
@@ -227,7 +228,7 @@ class RedisStore(PointStore):
         """Whether there are JSON documents of the prefix among the keys of the first so many looks."""
         cursor: int | str = 0
         for _ in range(looks if self.has_json else 0):
-            words = ("SCAN", cursor, "MATCH", self._pattern, "COUNT", _SCAN, "TYPE", _TYPES["json"])
+            words = ("SCAN", cursor, "MATCH", self._pattern, "COUNT", _LOOKED, "TYPE", _TYPES["json"])
             cursor, keys = self._session.command(*words)
             if keys or not int(cursor):
                 return bool(keys)
