@@ -73,3 +73,11 @@ class Desk:
         self.ok("clone", url, ".", "--origin", name, "--store", "agent.vmig.jsonl", VEX_PASSPHRASE=PASSPHRASE)
         self.ok("remote", "recipient", "add", name, "--self", VEX_PASSPHRASE=PASSPHRASE)
         return self
+
+
+def shared(alice: Desk, bob: Desk, url: str) -> None:
+    """Let alice begin and push, and bob join."""
+    alice.begin()
+    alice.ok("remote", "add", "backup", url)
+    alice.ok("push", "backup", VEX_PASSPHRASE=PASSPHRASE)
+    bob.join(url)

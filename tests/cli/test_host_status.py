@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.desks import PASSPHRASE, Desk
+from tests.cli.desks import Desk, shared
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, Answer, HttpBackend, http_backend, make_bare
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -40,13 +40,6 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpBack
 
 def url_of(server: HttpBackend) -> str:
     return server.url().replace("http://", f"http://{USER}@")
-
-
-def shared(alice: Desk, bob: Desk, url: str) -> None:
-    alice.begin()
-    alice.ok("remote", "add", "backup", url)
-    alice.ok("push", "backup", VEX_PASSPHRASE=PASSPHRASE)
-    bob.join(url)
 
 
 def test_a_host_that_moved_is_said_with_one_request_and_no_passphrase(alice: Desk, bob: Desk, served: HttpBackend):

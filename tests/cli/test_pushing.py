@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.desks import PASSPHRASE, Desk
+from tests.cli.desks import PASSPHRASE, Desk, shared
 from tests.hosting.http_backend import PARTIAL, SECRET, USER, git, http_backend, make_bare
 from tests.hosting.sshd import sshd
 
@@ -39,14 +39,6 @@ def alice(tmp_path: Path) -> Desk:
 @pytest.fixture
 def bob(tmp_path: Path) -> Desk:
     return Desk(tmp_path, "bob")
-
-
-def shared(alice: Desk, bob: Desk, url: str) -> None:
-    """Let alice begin and push, and bob join."""
-    alice.begin()
-    alice.ok("remote", "add", "backup", url)
-    alice.ok("push", "backup", VEX_PASSPHRASE=PASSPHRASE)
-    bob.join(url)
 
 
 def test_a_copy_goes_to_a_host_and_comes_back_with_address_and_passphrase_alone(alice, bob, url):
