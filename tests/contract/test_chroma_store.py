@@ -1,9 +1,10 @@
 """What is particular to Chroma: upserts that add, mandatory embeddings, its metrics, what goes wrong."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -12,6 +13,8 @@ import pytest
 from tests.contract import moving
 from tests.contract.chroma_server import Front, new_address
 from tests.contract.moving import fill, read
+from tests.hosting.scripted import Request as HttpRequest
+from tests.hosting.scripted import Said
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import from_json
@@ -248,6 +251,95 @@ def test_batches_are_no_larger_than_the_server_says(front: Front) -> None:
     assert sum(each.endswith("/upsert") for each in front.asked) >= 6
     with ChromaStore.open(live) as store:
         check_holds(store, memory(300))
+
+
+class Meanwhile(Front):
+    """Lets somebody else do something to the collection before a page of it is given."""
+
+    before: Mapping[int, Callable[[], Any]] = MappingProxyType({})
+    pages = 0
+
+    def respond(self, request: HttpRequest) -> Said:
+        if request.path.endswith("/get") and b'"embeddings"' in request.body:
+            self.pages += 1
+            self.before.get(self.pages, lambda: None)()
+        return super().respond(request)
+
+
+@pytest.fixture
+def meanwhile() -> Iterator[Meanwhile]:
+    server = Meanwhile()
+    yield server
+    server.end()
+
+
+def read_while(server: Meanwhile, live: Address, before: Mapping[int, Callable[[], Any]]) -> dict[str, Any]:
+    """Read a collection in pages of 250 and 500 memories while something is done before some of them; by id."""
+    server.before, server.pages = before, 0
+    with ChromaStore.open(server.address(live)) as store:
+        found = [item.record.to_json() for batch in store.scan() for item in batch]
+    assert server.pages >= max(before, default=0) and len({each["id"] for each in found}) == len(found)
+    return {each["id"]: each for each in found}
+
+
+def test_what_others_remove_while_it_is_read_hides_no_memory_that_stays(meanwhile: Meanwhile) -> None:
+    live = new_address({"distance": "l2"})
+    fill(live, memory(1200))
+
+    there = sorted(f"m{n}" for n in range(1200))  # as they were written
+    gone: list[str] = []
+
+    def remove(start: int, end: int) -> None:
+        gone.extend(there[start:end])
+        call(live, "delete", {"ids": there[start:end]})
+
+    # Some of those that were read; the last of them; most of them.
+    before = {2: lambda: remove(3, 7), 3: lambda: remove(700, 754), 5: lambda: remove(20, 699)}
+    found = read_while(meanwhile, live, before)
+    assert {*there} - {*gone} <= found.keys() <= {*there}
+    assert read_while(meanwhile, live, {}).keys() == {*there} - {*gone}
+
+
+def test_a_memory_that_is_written_anew_while_it_is_read_is_read_once(meanwhile: Meanwhile) -> None:
+    live = new_address({"distance": "l2"})
+    fill(live, memory(1200))
+
+    def write_anew() -> None:
+        call(live, "delete", {"ids": ["m3", "m4"]})
+        call(live, "upsert", {"ids": ["m3", "new"], "embeddings": [[1.0, 2.0, 3.0, 4.0]] * 2, "documents": ["a", "b"]})
+
+    found = read_while(meanwhile, live, {3: write_anew})
+    assert found.keys() == {f"m{n}" for n in range(1200)} | {"new"} and found["m3"]["text"] == "note 3"
+    assert read_while(meanwhile, live, {})["m3"]["text"] == "a"
+
+
+def test_a_collection_that_is_made_anew_while_it_is_read_is_read_to_its_end(meanwhile: Meanwhile) -> None:
+    live = new_address({"distance": "l2"})
+    fill(live, memory(600))
+
+    def make_anew() -> None:
+        call(live, "delete", {"ids": [f"m{n}" for n in range(600)]})
+        call(live, "upsert", {"ids": ["new"], "embeddings": [[1.0, 2.0, 3.0, 4.0]], "documents": ["b"]})
+
+    found = read_while(meanwhile, live, {2: make_anew})
+    assert len(found) == 251 and "new" in found
+
+
+def test_a_collection_that_never_rests_is_not_taken_for_read(meanwhile: Meanwhile, monkeypatch: Any) -> None:
+    monkeypatch.setattr(chroma, "_MOST_IDS", 100)
+    live = new_address({"distance": "l2"})
+    fill(live, memory(600))
+    order, kept = sorted(f"m{n}" for n in range(600)), Front.respond
+
+    def respond(self: Front, request: HttpRequest) -> Said:
+        if b'"include":[]' in request.body and order:
+            call(live, "delete", {"ids": [order.pop(0)]})
+        return kept(self, request)
+
+    monkeypatch.setattr(Front, "respond", respond)
+    with pytest.raises(StoreError, match="run the command again") as raised:
+        read_while(meanwhile, live, {2: lambda: call(live, "delete", {"ids": [order.pop(0)]})})
+    assert raised.value.code == "store-changed"
 
 
 @pytest.mark.parametrize("status", [429, 503, 500])

@@ -11,7 +11,8 @@ from __future__ import annotations
 import base64
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -27,7 +28,7 @@ from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import ROUNDING, Capabilities
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
 from vexrepo.remotes.stores.json_numbers import single, take_rows
-from vexrepo.remotes.stores.point_store import Point, Wanted
+from vexrepo.remotes.stores.point_store import FOUND_AT_ONCE, Point, Wanted
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.remotes.stores.serde import is_read_exactly
 
@@ -36,6 +37,8 @@ URI: Final = "chroma:uri"
 DISTANCES: Final = ("cosine", "l2", "ip")
 _MOST_POINTS = 1000  # of one page
 _PAGE_BYTES = 16 << 20
+_MOST_IDS = 10_000  # of one list of ids alone
+_LISTS = 8  # of all ids, in none of which they may move
 _COLUMNS = ("embeddings", "metadatas", "documents", "uris")
 _EMBEDDINGS = b'"embeddings":[['
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
@@ -188,19 +191,69 @@ class ChromaStore(HttpPointStore):
         return Fields(text=self.address.options.get("text") or DOCUMENT)
 
     def read_points(self) -> Iterator[list[Point]]:
-        """Yield the points in the server's order; the next page is on its way while one is looked at."""
+        """Yield the points in the server's order; the next page is on its way while one is looked at.
+
+        Pages are told by how many points go before.  What is removed meanwhile moves those that follow, some of which
+        are then passed over: that shows where a page does not begin with the last point of the one before it, as it is
+        asked to.  What was passed over is read at the end; what was removed and written again is given once.
+        """
         offset, limit = 0, 250
+        last: str | None = None
+        read = array("q")  # hashes of the ids that were read
+        known: set[int] | None = None  # the same, once some may come again
         with self.asking_ahead() as begin:
             coming = begin(self._page, offset, limit)
             while True:
                 answer = coming()
                 points = self._points(*self._read_page(answer))
-                if not points:
-                    return
                 offset += len(points)
+                if last is not None and not (points and points[0].id == last):
+                    known = set(read) if known is None else known
+                elif last is not None:
+                    del points[0]
+                if not points:
+                    break
                 limit = max(1, min(_MOST_POINTS, 2 * limit, limit * _PAGE_BYTES // max(1, answer.size_bytes)))
-                coming = begin(self._page, offset, limit)
+                offset, last = offset - 1, points[-1].id
+                coming = begin(self._page, offset, limit + 1)
+                if known is not None:
+                    points = [point for point in points if hash(point.id) not in known]
+                    known |= {hash(point.id) for point in points}
+                else:
+                    read.extend([hash(point.id) for point in points])
                 yield points
+        if known is not None:
+            missed = self._missed(known)
+            for start in range(0, len(missed), FOUND_AT_ONCE):
+                yield self.find_points(missed[start : start + FOUND_AT_ONCE])
+
+    def _missed(self, known: Set[int]) -> list[str]:
+        """Return the ids of points that are there and were not read.
+
+        Raises: StoreError (store-changed) where others go on removing points while the ids are listed.
+        """
+        for _ in range(_LISTS):
+            found: list[str] = []
+            offset, last = 0, None
+            while True:
+                body = {"limit": _MOST_IDS, "offset": offset, "include": list[str]()}
+                answer = self.ask("POST", f"{self._path}/get", body=body, can_repeat=True)
+                ids = answer.fields().texts("ids")
+                if ids is None:
+                    raise self.http.nonsense(f"{answer.where} does not answer as Chroma does: no ids")
+                is_whole = last is None or ids[:1] == [last]
+                fresh = ids if last is None else ids[1:]
+                if not (is_whole and fresh):
+                    break
+                found += [each for each in fresh if hash(each) not in known]
+                offset, last = offset + len(ids) - 1, fresh[-1]
+            if is_whole:
+                return found
+        raise StoreError(
+            f"{self.address} changed while it was being read, again and again; run the command again once whoever "
+            "removes memories has ended",
+            code="store-changed",
+        )
 
     def _page(self, offset: int, limit: int) -> Answer:
         body = {"limit": limit, "offset": offset, "include": [*_COLUMNS]}
