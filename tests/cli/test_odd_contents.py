@@ -91,6 +91,26 @@ def _pgvector(rows: Rows, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @contextmanager
+def _milvus(rows: Rows, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    from pymilvus import DataType, MilvusClient
+
+    with SERVERS["milvus"]() as live:
+        monkeypatch.setenv(live.variable, live.secret)
+        client = MilvusClient(uri=f"http://127.0.0.1:{live.port}", token=live.secret)
+        schema = MilvusClient.create_schema(auto_id=False)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
+        schema.add_field("text", DataType.VARCHAR, max_length=200)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=2)
+        index = client.prepare_index_params()
+        index.add_index("embedding", index_type="FLAT", metric_type="IP", params={})
+        client.create_collection(live.place, schema=schema, index_params=index)
+        for name, text, vector in rows:  # an insert of its own each: one request refuses a key twice
+            client.insert(live.place, [{"id": name, "text": text, "embedding": vector}])
+        client.close()
+        yield live.address(live.port)
+
+
+@contextmanager
 def _mcp(rows: Rows, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     lines = [{"type": "entity", "name": n, "entityType": "note", "observations": [t]} for n, t, _ in rows]
     Path("memory.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
@@ -113,6 +133,7 @@ MAY_HOLD_ONE_ID_TWICE: dict[str, Make] = {
     "numpy": _numpy,
     "neo4j": _neo4j,
     "pgvector": _pgvector,
+    "milvus": _milvus,
     "mcp": _mcp,
     "letta": _letta,
 }
@@ -128,15 +149,19 @@ MAY_HOLD_NO_NUMBER: dict[str, Make] = {
 
 
 @pytest.mark.parametrize("kind", MAY_HOLD_ONE_ID_TWICE)
-def test_one_id_twice_is_named_and_nothing_is_committed(
+def test_one_id_twice_is_named_and_nothing_is_committed_until_one_is_chosen(
     vex: Vex, folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [GOOD, ("twin", "one", [1.0, 0.5]), ("twin", "other", [2.0, 0.5])]
-    with MAY_HOLD_ONE_ID_TWICE[kind](rows, folder, monkeypatch) as address:
+    rows = [GOOD, *((f"m{n}", "more", [1.0, 1.0]) for n in range(3)), ("twin", "one", [1.0, 0.5])]
+    with MAY_HOLD_ONE_ID_TWICE[kind]([*rows, ("twin", "other", [2.0, 0.5])], folder, monkeypatch) as address:
         assert vex("init").code == 0
         ran = vex("commit", "--from", address, "-m", "x")
-        assert ran.code == 1 and "twin" in ran.err and ran.err.rstrip().endswith(("[duplicate-key]", "[store-schema]"))
-        assert vex("log").code != 0 or "x" not in vex("log", "--oneline").out
+        assert ran.code == 1 and "twin" in ran.err and ran.err.rstrip().endswith("[duplicate-key]"), ran.err
+        assert "--on-error skip" in ran.err and vex("log").code != 0, ran.err
+        ran = vex("commit", "--from", address, "-m", "x", "--on-error", "skip")
+        assert ran.code == 3 and "5 memories" in ran.out, ran.out + ran.err
+        assert "twin" in ran.out + ran.err and "duplicate-key" in ran.out + ran.err
+        assert vex("show", "HEAD:twin").code == 0
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

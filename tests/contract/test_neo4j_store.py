@@ -566,6 +566,22 @@ def test_what_a_server_says_has_a_code(failing: list[tuple[int, str]], said: str
     assert attempt(lambda: fill(address(new_label()), memory(3)))[1] == code
 
 
+def test_every_transaction_waits_for_what_was_written_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    session = neo4j.Driver.session
+
+    def recorded(driver: neo4j.Driver, **how: Any) -> neo4j.Session:
+        given.append(how.get("bookmark_manager"))
+        return session(driver, **how)
+
+    monkeypatch.setattr(neo4j.Driver, "session", recorded)
+    with Neo4jStore.open(address(new_label()), create=True) as store:
+        store.write(plan_between([], memory(3)))
+        check_holds(store, memory(3))
+    # Members of a cluster are behind the one that takes the writes: only who shares what it saw is told to wait.
+    assert len(given) > 2 and given[0] is not None and len(set(map(id, given))) == 1
+
+
 def test_errors_of_the_driver_have_codes() -> None:
     graph = Graph(Address("neo4j", "//localhost/agent"), Readings())
     for error, code in (

@@ -179,6 +179,17 @@ def test_what_letta_changes_counts_and_what_it_cannot_hold_is_kept(path: Path) -
     refused(lambda: records(path), "store-corrupt", "agent.af.vex")
 
 
+def test_a_text_beyond_its_blocks_limit_takes_the_limit_along(path: Path) -> None:
+    held = {body_value(each.body)["id"]: body_value(each.body) for each in records(path)}
+    held["block-0"] |= {"text": "Chad " * 30, "metadata": {**held["block-0"]["metadata"], "limit": 100}}
+    wanted = sorted(from_json(value) for value in held.values())
+    with store(path, create=True) as opened:
+        opened.write(plan_between([], wanted))
+        check_holds(opened, wanted)
+    (block,) = (each for each in json.loads(path.read_text("utf-8"))["blocks"] if each["id"] == "block-0")
+    assert (len(block["value"]), block["limit"]) == (150, 150)
+
+
 def test_the_older_form_is_only_read(tmp_path: Path) -> None:
     path = tmp_path / "old.af"
     messages = [{"role": "user", "content": [{"type": "text", "text": "hi"}], "created_at": "2025-01-01T00:00:00"}]

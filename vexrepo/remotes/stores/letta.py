@@ -99,7 +99,11 @@ class LettaStore(CarryingFile):
                 try:
                     name = name_of(kind, holder[at], at, is_old=is_old)
                     if (kind, name) in names:
-                        raise InvalidData(f"a second item {name!r:.80} of the {kind}", code="duplicate-key")
+                        raise InvalidData(
+                            f"a second item {name!r:.80} of the {kind}: rename or remove one of them (with --on-error "
+                            "skip the first is read)",
+                            code="duplicate-key",
+                        )
                     names.add((kind, name))
                     yield Sourced(_joined(read_item(kind, name, holder[at]), carried.get((kind, name))), place)
                 except InvalidData as error:

@@ -84,7 +84,10 @@ def make_item(kind: Kind, name: str, record: Record) -> dict[str, Any]:
             item["embedding"] = vector.to_json(main)
     if kind != "blocks" and isinstance(created_at, str):
         item["created_at"] = created_at
-    return {"id": name, **item, **{m: each for m, each in rest.items() if m not in item or kind != "passages"}}
+    made = {"id": name, **item, **{m: each for m, each in rest.items() if m not in item or kind != "passages"}}
+    if kind == "blocks" and type(made["limit"]) is int and made["limit"] < len(item["value"]):
+        made["limit"] = len(item["value"])  # Letta takes no file with a block beyond its limit
+    return made
 
 
 def _content(text: Any, given: Any) -> Any:

@@ -154,6 +154,11 @@ class LocalService(ABC):
             if self._is_closed:  # who was left in the middle would open the folder again, and nobody close it
                 raise was_closed(self._address)
             key = (self.kind, str(self._folder))
+            if self._folder.exists() and not self._folder.is_dir():
+                raise StoreError(
+                    f"{self._address}: this is a file; name a folder, one that is empty or not there",
+                    code="store-schema",
+                )
             if not self._is_there and self._folder.is_dir() and any(self._folder.iterdir()):
                 raise StoreError(
                     f"{self._address}: this folder has other things in it; name one that is empty or not there",

@@ -97,7 +97,11 @@ class McpStore(CarryingFile):
                     value = _parse(line)
                     if value["type"] == "entity":
                         if value["name"] in names:
-                            raise InvalidData(f"a second entity {value['name']!r:.80}", code="duplicate-key")
+                            raise InvalidData(
+                                f"a second entity {value['name']!r:.80}: rename or remove one of them (with --on-error "
+                                "skip the first is read)",
+                                code="duplicate-key",
+                            )
                         names.add(value["name"])
                         yield Sourced(_joined(_memory(value), memories.get(value["name"])), place)
                 except InvalidData as error:

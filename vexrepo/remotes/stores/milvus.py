@@ -9,19 +9,19 @@ Mapping: remotes/STORES.md.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from threading import Lock
 from typing import Any, ClassVar, Final
 
-from vexrepo.errors import StoreError, UsageError
+from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import Record, key_name
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
-from vexrepo.remotes.stores.base import Description, Plan, Written
+from vexrepo.remotes.stores.base import Cursor, Description, Plan, Sourced, Written
 from vexrepo.remotes.stores.milvus_config import create, read_collection
 from vexrepo.remotes.stores.milvus_fields import (
     MAX_DIMS,
@@ -38,6 +38,7 @@ from vexrepo.remotes.stores.milvus_fields import (
 )
 from vexrepo.remotes.stores.milvus_rows import Rows, any_of, literal
 from vexrepo.remotes.stores.milvus_server import PASSWORD, MilvusServer
+from vexrepo.remotes.stores.milvus_twins import Key, Twins
 from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.storage.ahead import Pool, one_ahead
@@ -68,6 +69,7 @@ class MilvusStore(PointStore):
         super().__init__(address, create=create)
         self.server = MilvusServer(address)
         self._schema: dict[str, Any] | None = None
+        self._report: Callable[[InvalidData], None] | None = None
         self._number = 0  # by which the server knows the collection
         self._layout: Layout | None = None
         self._is_known = self._is_ours_to_release = False
@@ -163,9 +165,9 @@ class MilvusStore(PointStore):
             return Description(0)
         return Description(self._count(), self._schema)
 
-    def _count(self) -> int:
+    def _count(self, of: str = "") -> int:
         self._load()
-        found = self._ask("query", output_fields=["count(*)"], consistency_level="Strong")
+        found = self._ask("query", filter=of, output_fields=["count(*)"], consistency_level="Strong")
         return int(found[0]["count(*)"])
 
     def held_spaces(self) -> Mapping[str, Space] | None:
@@ -180,8 +182,20 @@ class MilvusStore(PointStore):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
+    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
+        """Yield every memory in batches; ``place`` is its number in the order of the keys, from 1."""
+        self._report = on_problem
+        yield from super().scan(on_problem)
+
+    def scan_on(
+        self, cursor: Cursor | None, on_problem: Callable[[InvalidData], None] | None = None
+    ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
+        """Yield the memories after a cursor in batches, each with the cursor after it."""
+        self._report = on_problem
+        yield from super().scan_on(cursor, on_problem)
+
     def read_points(self) -> Iterator[list[Point]]:
-        """Yield the points in the order of their keys."""
+        """Yield the points in the order of their keys; then say which keys several rows have."""
         return self._points(None)
 
     def read_points_after(self, last: str) -> Iterator[list[Point]]:
@@ -200,18 +214,41 @@ class MilvusStore(PointStore):
     def _points(self, last: str | None) -> Iterator[list[Point]]:
         """Yield points; the next page is on its way while one is worked on."""
         self._load()
-        rows, where = Rows(self.layout), str(self.address)
-        for page in one_ahead(self._pages(last), self.readings):
+        rows, where, key = Rows(self.layout), str(self.address), self.layout.key.name
+        after = "" if last is None else f"{key} > {literal(int(last) if self.layout.key.type == 'INT64' else last)}"
+        twins = Twins(key, after, self._count, self._keys)
+        for page in one_ahead(self._pages(after), self.readings):
+            twins.saw([each[key] for each in page])
             yield [rows.point(each, where) for each in page]
             note_passed(_GROWN * _PAGE_BYTES)
+        if not self.address.is_path:  # Milvus Lite replaces rows of a key
+            for each in twins.find():
+                self._is_there_twice(f"the {key} {each!r:.80}")
+            if twins.has_more:
+                self._is_there_twice("others")
 
-    def _pages(self, last: str | None) -> Generator[Any, None, None]:
-        """Yield pages of rows, from the first or after one."""
+    def _is_there_twice(self, what: str) -> None:
+        error = InvalidData(
+            f"{self.address} has more than one row of {what}, and Milvus shows one of them (insert adds to a row that "
+            "is there): write that memory once more with upsert, which replaces both; or take what is shown: vex "
+            "export with --on-error skip, then vex import the file into the collection",
+            code="duplicate-key",
+        )
+        if self._report is None:
+            raise error
+        self._report(error)
+
+    def _keys(self, of: str) -> list[Key]:
+        """Return the keys of a page, in order."""
+        name, how = self.layout.key.name, self._reading()
+        found = self._ask("query", filter=of, limit=2 * _MOST_ROWS, output_fields=[name], **how)
+        return [each[name] for each in found]
+
+    def _pages(self, after: str) -> Generator[Any, None, None]:
+        """Yield pages of rows, all or those that an expression is true of."""
         key, how = self.layout.key.name, self._reading()
-        is_number = self.layout.key.type == "INT64"
         width = sum(4 * each.space.dims or 1024 for each in self.layout.vectors) + 2048
         limit = max(1, min(_MOST_ROWS, _PAGE_BYTES // width))
-        after = "" if last is None else f"{key} > {literal(int(last) if is_number else last)}"
         while True:
             try:
                 found = self._ask("query", filter=after, limit=limit, output_fields=self.layout.read_fields, **how)

@@ -129,6 +129,12 @@ class MilvusServer:
         uri = _FILES.open(path)
         if uri is None:
             raise self._not_installed("Milvus Lite, which reads such files,", "milvus-lite")
+        if not uri and self.merges and not Path(path).is_dir():
+            raise StoreError(
+                f"{self.address} is a file, and a database of Milvus Lite from 3 on is a folder: this is something "
+                "else, or one of an older Milvus Lite, to be read with pip install 'milvus-lite<3'",
+                code="store-schema",
+            )
         if not uri:
             raise StoreError(
                 f"{self.address} cannot be opened: another program has it open (Milvus Lite lets in one at a time), or "

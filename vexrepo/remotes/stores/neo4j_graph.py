@@ -98,6 +98,13 @@ class Graph:
             **tls,
         )
 
+    @cached_property
+    def _seen(self) -> neo4j.BookmarkManager:
+        """What was written here, which every later transaction waits for: a cluster's members are behind its leader."""
+        import neo4j
+
+        return neo4j.GraphDatabase.bookmark_manager()
+
     def close(self) -> None:
         """End the connections, now or after the answer under way; who asks then gets StoreError (store-unreachable)."""
         self._shared.close()
@@ -162,7 +169,7 @@ class Graph:
         with (
             self._shared.used(partial(was_closed, self.address)),
             self._asking(),
-            self._driver.session(database=self.database) as session,
+            self._driver.session(database=self.database, bookmark_manager=self._seen) as session,
         ):
             yield session
 

@@ -41,8 +41,9 @@ class Pages:
                 )
             for identifier in twice:
                 self.problem(
-                    f"{self.graph.address}: more than one node has the {self.id_name} {identifier!r:.80}; the first of "
-                    "them is read",
+                    f"{self.graph.address}: more than one node has the {self.id_name} {identifier!r:.80}: rename or "
+                    "remove all but one, or name another property with ?id=NAME (with --on-error skip the first is "
+                    "read)",
                     "duplicate-key",
                 )
             if found:
