@@ -475,10 +475,12 @@ def test_a_server_that_limits_requests_is_said_to_be_busy(monkeypatch: pytest.Mo
 
     with MilvusStore.open(lite(tmp_path), create=True) as store:
         list(store.scan())
-        monkeypatch.setattr(store.server.client, "insert", limited)
-        with pytest.raises(StoreError, match="try again later") as raised:
-            store.write(plan_between([], memory(2)))
-    assert raised.value.code == "store-busy"
+        with monkeypatch.context() as now, pytest.raises(StoreError, match="try again later") as raised:
+            now.setattr(store.server.client, "insert", limited)
+            store.write(plan_between(memory(1), memory(2)))
+        assert raised.value.code == "store-busy"
+        store.write(plan_between(memory(1), memory(2)))
+        check_holds(store, memory(2))
 
 
 def test_batches_are_halved_until_the_server_takes_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

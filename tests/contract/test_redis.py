@@ -1,8 +1,11 @@
 """Redis with search, hashes and documents, and Valkey without: all keep the contract."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 import redis
@@ -124,6 +127,60 @@ class TestRedisHashes(_Searching):
             assert set(records[:5]) <= set(held) < set(records)
             store.write(plan_between(sorted(held), records))
             check_holds(store, records)
+
+    def test_a_server_that_is_busy_says_so_and_the_next_run_does_the_rest(self, tmp_path: Path) -> None:
+        records = sorted(from_json({"id": f"m{n}", "text": f"note {n}"}) for n in range(9))
+        with self.open_store(tmp_path) as store:
+            store.write(collect(records[:5]))
+
+        def refused(call: Callable[[Store], Any]) -> None:
+            with pytest.raises(StoreError, match="run the command again") as raised, self.open_store(tmp_path) as store:
+                call(store)
+            assert raised.value.code == "store-busy", raised.value
+
+        with _endless_script(self.port):
+            refused(lambda store: list(store.scan()))
+            refused(lambda store: store.write(plan_between([], records)))
+        with redis.Redis(port=self.port) as other:
+            for name, value, before in (("maxclients", 1, 100), ("min-replicas-to-write", 3, 0)):
+                other.config_set(name, value)
+                try:
+                    refused(lambda store: store.write(plan_between(records[:5], records)))
+                finally:
+                    other.config_set(name, before)
+        with self.open_store(tmp_path) as store:
+            check_holds(store, records[:5])
+            store.write(plan_between(records[:5], records))
+            check_holds(store, records)
+
+
+def _is_busy(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.exceptions.ResponseError:
+        return True
+    return False
+
+
+@contextmanager
+def _endless_script(port: int) -> Iterator[None]:
+    """Keep a server from everything else."""
+    with redis.Redis(port=port) as other, redis.Redis(port=port) as running:
+        other.config_set("busy-reply-threshold", 1)
+
+        def run() -> None:
+            with suppress(redis.exceptions.RedisError):  # it is killed
+                running.eval("while true do end", 0)
+
+        thread = Thread(target=run)
+        thread.start()
+        while not _is_busy(other):
+            time.sleep(0.01)
+        try:
+            yield
+        finally:
+            other.execute_command("SCRIPT", "KILL")
+            thread.join()
 
 
 class TestRedisDocuments(_Searching):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PORT: Final = 6379
 PASSWORD: Final = "password"
 UNKNOWN: Final = object()
+# A script runs on and on; too few replicas are there to take a write; what was written cannot be saved.
+_PASSING: Final = ("BUSY ", "NOREPLICAS", "MISCONF")
 _COMMAND = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 
 
@@ -106,8 +108,8 @@ class Session:
                 "in the address: redis://USER@HOST",
                 code="store-refused",
             ) from None
-        except of.BusyLoadingError as error:
-            raise StoreError(f"{where}: {error}; run the command again later", code="store-busy") from None
+        except (of.BusyLoadingError, of.MasterDownError, of.TryAgainError) as error:
+            raise _busy(where, str(error)) from None
         except of.ReadOnlyError as error:
             raise StoreError(f"{where} is a replica: {error}; name its primary", code="store-refused") from None
         except of.OutOfMemoryError as error:
@@ -121,6 +123,8 @@ class Session:
                 f"{where} does not answer in time ({error}); run the command again", code="store-unreachable"
             ) from None
         except of.ConnectionError as error:
+            if "max number of clients" in str(error):
+                raise _busy(where, str(error)) from None
             raise StoreError(
                 f"{where} cannot be reached: {error}; is it running, and with TLS (tls=1) or without?",
                 code="store-unreachable",
@@ -128,6 +132,8 @@ class Session:
         except of.RedisError as error:
             if str(error).startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
                 raise StoreError(f"{where} does not let us in: {error}", code="store-refused") from None
+            if _words(error).startswith(_PASSING):
+                raise _busy(where, _words(error)) from None
             if type(error).__name__ in ("MovedError", "AskError") or str(error).startswith(("MOVED", "CROSSSLOT")):
                 why = "is a node of a cluster, which this connector does not know; name a server that has all keys"
                 raise StoreError(f"{where} {why}", code="store-answer") from None
@@ -169,3 +175,11 @@ class Session:
 def _words(error: Exception) -> str:
     """Return what the server said, without the command that the client puts before: it has memories in it."""
     return _COMMAND.sub("", str(error))
+
+
+def _busy(where: str, words: str) -> StoreError:
+    return StoreError(
+        f"{where} is busy, or takes nothing for now ({words}); run the command again later: it goes on where it "
+        "stopped",
+        code="store-busy",
+    )
