@@ -1,10 +1,15 @@
 """Vector stores on the command line: addresses, flags, variables, and secrets that never show."""
 
 import json
+import threading
 
 import pytest
 
+from tests.cli.conftest import record
 from tests.contract.postgres import LOCKED, PASSWORD, new_database, run, server
+from tests.contract.servers import SERVERS
+from vexrepo.remotes.stores import pinecone_pages
+from vexrepo.remotes.stores.registry import connector
 
 
 @pytest.fixture
@@ -155,3 +160,42 @@ def test_a_password_that_is_not_encoded_is_not_taken_for_a_host(vex, folder, pas
     ):
         ran = vex("export", "--from", kind, "-o", "out.vmig.jsonl", env={variable: place.format(password)})
         assert ran.code == 2 and variable in ran.err and "%2F" in ran.err and "hunter2" not in ran.err
+
+
+@pytest.mark.parametrize("name", ["qdrant", "weaviate", "pinecone"])
+def test_no_command_has_more_requests_under_way_than_allowed(vex, memory, name, monkeypatch):
+    with SERVERS[name]() as live:
+        monkeypatch.setenv(live.variable, live.secret)
+        monkeypatch.setattr(connector(live.kind), "batch_points", 20)
+        monkeypatch.setattr(pinecone_pages, "_PAGE", 20)
+        reply, lock, under_way, most = live.scripted.reply, threading.Lock(), 0, 0
+
+        def counted(request):
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            try:
+                return reply(request)
+            finally:
+                with lock:
+                    under_way -= 1
+
+        live.scripted.reply = counted
+        memory.records = {f"m{n}": record(f"m{n}", f"note {n}") for n in range(150)}
+        memory.write()
+        store = live.address(live.port)
+        assert vex("init").code == 0
+        for args in (
+            ("import", str(memory.path), "--to", store),
+            ("export", "--from", store, "-o", "out.vmig.jsonl"),
+            ("migrate", "--from", store, "--to", "other.vmig.jsonl"),
+            ("commit", "--from", store, "-m", "x"),
+            ("checkout", "HEAD", "--to", store, "--force"),
+            ("fetch", store),
+            ("pull", store),
+            ("push", store),
+        ):
+            most = 0
+            ran = vex(*args, "--concurrency", "1")
+            assert ran.code == 0 and most == 1, (args, most, ran.err)

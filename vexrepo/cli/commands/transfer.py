@@ -107,6 +107,7 @@ def _guarded(function: F) -> F:
     help="Seal it for this key's holder alone: a known name, a public key, or its file.",
 )
 @click.option("--grant", "grant_file", metavar="FILE", type=click.Path(), help="Export by this grant, what it covers.")
+@concurrency
 @located
 @filtering
 @_moving
