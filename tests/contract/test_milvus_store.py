@@ -158,6 +158,25 @@ def test_pages_shrink_where_rows_are_large_and_nothing_is_missed() -> None:
         check_holds(store, long)
 
 
+def test_pages_are_no_larger_for_being_of_several_segments(
+    client: MilvusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each segment of a collection answers with as many rows as are asked for."""
+    monkeypatch.setattr(milvus, "_MOST_ROWS", 40)
+    live = new_address()
+    fill(live, memory(100))
+    for part in ("b", "c", "d"):
+        client.create_partition(name_of(live), part)
+        client.upsert(
+            name_of(live),
+            [{"id": f"{n:03}{part}", "text": "x", "vector": [1.0, 2, 3, 4], "_vex": []} for n in range(100)],
+            partition_name=part,
+        )
+    with MilvusStore.open(live) as store:
+        pages = [len(page) for page in store.read_points()]
+    assert sum(pages) == 400 and max(pages) <= 50, pages
+
+
 def test_keys_of_any_characters_are_read_replaced_and_removed(live: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "_MOST_ROWS", 3)
     keys = [

@@ -42,12 +42,11 @@ from vexrepo.remotes.stores.milvus_twins import Key, Twins
 from vexrepo.remotes.stores.point_store import Point, PointStore, Wanted, cannot_hold
 from vexrepo.remotes.stores.points import Fields
 from vexrepo.storage.ahead import Pool, one_ahead
-from vexrepo.storage.freed import note_passed
 
-_PAGE_BYTES: Final = 4 << 20  # of a page of rows with 2 KB beside their vectors; less is slow, more fragments the heap
+_PAGE_BYTES: Final = 8 << 20  # of a page of rows with 2 KB beside their vectors; less is slow, more fragments the heap
 _LOAD_S: Final = 600.0  # a large collection takes minutes
-_GROWN: Final = 8  # times its bytes a page takes: the client makes an object of each number
 _MOST_ROWS: Final = 5_000  # of a page; the server gives 16,384
+_FIRST: Final = 8  # the part of a page that is asked for first, by one who does not know yet of how many segments
 # Rows in the order of their keys, none left out; vectors as arrays.
 _BY_KEY: Final = {"reduce_stop_for_best": "True", "strict_float32": True}
 
@@ -220,7 +219,6 @@ class MilvusStore(PointStore):
         for page in one_ahead(self._pages(after), self.readings):
             twins.saw([each[key] for each in page])
             yield [rows.point(each, where) for each in page]
-            note_passed(_GROWN * _PAGE_BYTES)
         if not self.address.is_path:  # Milvus Lite replaces rows of a key
             for each in twins.find():
                 self._is_there_twice(f"the {key} {each!r:.80}")
@@ -248,14 +246,15 @@ class MilvusStore(PointStore):
         """Yield pages of rows, all or those that an expression is true of."""
         key, how = self.layout.key.name, self._reading()
         width = sum(4 * each.space.dims or 1024 for each in self.layout.vectors) + 2048
-        limit = max(1, min(_MOST_ROWS, _PAGE_BYTES // width))
+        most = max(1, min(_MOST_ROWS, _PAGE_BYTES // width))
+        limit = max(1, most // _FIRST)
         while True:
             try:
                 found = self._ask("query", filter=after, limit=limit, output_fields=self.layout.read_fields, **how)
             except StoreError as error:
                 if error.code != "store-limit" or limit == 1:
                     raise
-                limit = max(1, limit // 4)
+                limit = most = max(1, limit // 4)
                 continue
             if not found:
                 return
@@ -264,6 +263,8 @@ class MilvusStore(PointStore):
                 how["guarantee_timestamp"] = moment  # the pages that follow are of the same
             if after == (after := f"{key} > {literal(found[-1][key])}"):
                 raise StoreError(f"{self.address} gives the same rows again and again", code="store-answer")
+            # Each segment of a collection gives as many as asked for, and those of a new one are many.
+            limit = max(1, limit * most // max(limit, len(found)))
             yield found
 
     def _reading(self) -> dict[str, Any]:
