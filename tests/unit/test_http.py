@@ -513,8 +513,17 @@ def test_a_redirect_to_nowhere_is_refused(serve, client, target):
 
 def test_a_post_does_not_follow_a_redirect(serve, client):
     service = serve(answer(307, {}, Location="/new"))
-    assert "elsewhere" in failing(HostError, "host-answer", lambda: client(service.url).ask("POST", "/", body={}))
+    said = failing(HostError, "host-answer", lambda: client(service.url).ask("POST", "/", body={}))
+    assert "sends us elsewhere (307, to /new)" in said and "use that address" in said
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_store_that_is_reached_by_https_alone_says_how(serve, client, method):
+    service = serve(answer(308, {}, Location="https://127.0.0.1/x"))
+    failures = Failures(StoreError, answer="store-answer", hints={"https": "?tls=1 in its address"})
+    said = failing(StoreError, "store-answer", lambda: client(service.url, failures=failures).ask(method, "/x"))
+    assert "sends us on to https://127.0.0.1, where" in said and said.endswith("(?tls=1 in its address)")
 
 
 # secrets

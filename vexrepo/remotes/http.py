@@ -54,7 +54,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """What trouble becomes: an error class, a code for each kind, and what to do (``hints``, by code) as its end."""
+    """What trouble becomes: an error class, a code for each kind, and what to do (``hints``, by code) as its end.
+
+    The hint ``https`` says how to come to a host by that.
+    """
 
     error: type[VexError] = HostError
     unreachable: str = "host-unreachable"
@@ -237,7 +240,7 @@ class HttpClient:
         """Send a request and return its answer; a GET that is sent elsewhere within this origin goes there."""
         for hop in count():
             answer = self._send(request, most)
-            if answer.status not in _REDIRECTS or request.method not in ("GET", "HEAD"):
+            if answer.status not in _REDIRECTS:
                 return answer
             try:
                 target = request.url.join(answer.headers.get("location", ""))
@@ -245,9 +248,17 @@ class HttpClient:
             except (httpx.InvalidURL, UsageError) as error:
                 raise self.nonsense(f"{answer.where} sends us on to no address that can be used") from error
             if origin != self.origin:
+                hint = self._failures.hints.get("https") if _is_secure(origin, self.origin) else None
                 raise self.nonsense(
                     f"{answer.where} sends us on to {safe_words(origin, self._secrets)}, where its secrets must not "
-                    "go: if that is the service's new address, use it in place of the old one",
+                    "go: if that is the service's new address, use it in place of the old one"
+                    + (f" ({hint})" if hint else "")
+                )
+            if request.method not in ("GET", "HEAD"):
+                path = safe_words(target.path, self._secrets)
+                raise self.nonsense(
+                    f"{answer.where} sends us elsewhere ({answer.status}, to {path}); what may change something is not "
+                    "sent on: use that address in place of this one"
                 )
             if hop == _MOST_HOPS:
                 raise self.nonsense(f"{answer.where} sends us on again and again")
@@ -331,8 +342,6 @@ class HttpClient:
             raise failures.make(
                 failures.unreachable, f"{answer.where} is out of order ({status}{said}); try again later"
             )
-        if status in _REDIRECTS:
-            raise failures.make(failures.answer, f"{answer.where} sends us elsewhere ({status}); expected an answer")
         raise failures.make(failures.answer, f"{answer.where} does not take the request ({status}{said})")
 
 
@@ -370,6 +379,12 @@ def _origin(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     standard = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, standard) else "")
+
+
+def _is_secure(origin: str, other: str) -> bool:
+    """Whether an origin is the same host by https that another is by http."""
+    one, two = urlsplit(origin), urlsplit(other)
+    return (one.scheme, two.scheme) == ("https", "http") and one.hostname == two.hostname
 
 
 def _may_repeat(error: httpx.RequestError, *, repeats: bool) -> bool:

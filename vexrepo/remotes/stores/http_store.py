@@ -122,6 +122,7 @@ class HttpPointStore(PointStore):
             {
                 "store-unreachable": f"is it running, and is {self.address} its address?",
                 "store-refused": self.key_hint,
+                "https": "?tls=1 in its address",
             },
         )
         network = Network(
