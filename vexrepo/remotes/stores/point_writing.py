@@ -33,6 +33,9 @@ WAYS_OUT: Final = (
     "own, or turn their embeddings into those of one model first (vex migrate --adapter, see vex adapters)"
 )
 
+# What may be over when a write is begun again.
+_PASSING: Final = frozenset(("store-unreachable", "store-busy", "store-answer", "store-refused"))
+
 Send: TypeAlias = Callable[[Sequence[Point]], None]
 Named: TypeAlias = tuple[Record, str]  # a record and its native id
 
@@ -91,16 +94,17 @@ class PlanWriter:
                 if not self._is_there:
                     store.prepare(Wanted(self._spaces, plan.config))
                     self._spaces |= store.held_spaces() or {}
-                with _sending(store, plan.advance) as send:
-                    for batch in batches:
-                        self._write_batch(batch, send)
-                        upserted += len(batch)
-                gone = list(self._leaving)
-                for start in range(0, len(gone), store.most_points):
-                    store.delete(gone[start : start + store.most_points])
-                if store.holds_edges:
-                    store.write_edges(plan.edge_upserts, plan.edge_deletes)
-                store.finish()
+                with _left_in_the_middle(store):
+                    with _sending(store, plan.advance) as send:
+                        for batch in batches:
+                            self._write_batch(batch, send)
+                            upserted += len(batch)
+                    gone = list(self._leaving)
+                    for start in range(0, len(gone), store.most_points):
+                        store.delete(gone[start : start + store.most_points])
+                    if store.holds_edges:
+                        store.write_edges(plan.edge_upserts, plan.edge_deletes)
+                    store.finish()
         return Written(upserted, len(plan.deletes))
 
     def rehearse(self) -> None:
@@ -245,6 +249,19 @@ class PlanWriter:
             for point in points:
                 store.check_point(point)
         send(how, points)
+
+
+@contextlib.contextmanager
+def _left_in_the_middle(store: PointStore) -> Iterator[None]:
+    """Say of trouble in the middle of a write what became of it, where the store has no transactions."""
+    try:
+        yield
+    except StoreError as error:
+        said = str(error)
+        if store.writes_whole or error.code not in _PASSING or "command again" in said or "nothing was" in said:
+            raise
+        words = f"{said}.  A part may have been written: the same command again completes it"
+        raise StoreError(words, code=error.code) from error
 
 
 @contextlib.contextmanager
