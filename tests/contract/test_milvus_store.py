@@ -460,6 +460,8 @@ def test_memories_without_vectors_need_dimensions_from_somewhere(tmp_path: Path)
     with pytest.raises(StoreError, match=r"\?dims=384") as raised:
         fill(lite(tmp_path), bare)
     assert raised.value.code == "store-cannot-hold" and not (tmp_path / "agent.db").exists()
+    with pytest.raises(StoreError, match="1 to 32,768 dimensions"):
+        fill(lite(tmp_path), [from_json({"id": "1", "text": "a", "vector": [1.0] * 40_000})])
     fill(lite(tmp_path, dims="384"), bare)
     with MilvusStore.open(lite(tmp_path)) as store:
         check_holds(store, bare)

@@ -30,10 +30,10 @@ def with_dims(spaces: Mapping[str, Space], dims: int, address: Address) -> dict[
     return {MAIN: Space(MAIN, "dense", None, dims, "f32"), **spaces} if dims else dict(spaces)
 
 
-def no_dims(address: Address) -> StoreError:
+def no_dims(address: Address, most: int) -> StoreError:
     """Return the error for a collection that is to be made where nothing says for how many dimensions."""
     return StoreError(
-        f"{address} is to be made, and no memory has a vector that says for how many dimensions; nothing was written: "
-        "say it in the address, ?dims=384, or write memories with vectors",
+        f"{address} is to be made, and no memory has a vector of 1 to {most:,} dimensions that says for how many; "
+        "nothing was written: say it in the address, ?dims=384, or write memories with such vectors",
         code="store-cannot-hold",
     )

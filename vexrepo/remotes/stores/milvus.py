@@ -325,7 +325,7 @@ class MilvusStore(PointStore):
         schema = again(config) if config.get("fields") else new_schema(self.fields().text, self._metric)
         schema = with_vectors(schema, spaces, self._metric)
         if not vector_fields(schema):
-            raise no_dims(self.address)
+            raise no_dims(self.address, MAX_DIMS)
         create(self.server, schema)
         self._is_known = False
         self._look()

@@ -297,7 +297,7 @@ class PineconeStore(HttpPointStore):
             spaces = with_dims(wanted.spaces, self._dims, self.address)
             dims = Wanted(spaces).dims or (held if type(held) is int else 0)
             if not dims:
-                raise no_dims(self.address)
+                raise no_dims(self.address, MAX_DIMS)
         index = Index(planned.metric, planned.vector_type, dims)
         body = creation(self._name, index, wanted.config, self._cloud, self.address.options.get("region"))
         self.ask("POST", "/indexes", client=self._control, body=body, also={409}, can_repeat=True)

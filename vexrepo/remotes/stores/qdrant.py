@@ -243,7 +243,7 @@ class QdrantStore(HttpPointStore):
         spaces = with_dims(wanted.spaces, self._dims, self.address)
         body = creation(spaces, wanted.config, self._distance)
         if not body["vectors"] and not body.get("sparse_vectors"):
-            raise no_dims(self.address)
+            raise no_dims(self.address, MAX_DIMS)
         self.ask("PUT", self._path, body=body)
         made = indexes(wanted.config)
         if not wanted.config and self.fields().complete is not None:
