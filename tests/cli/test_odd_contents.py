@@ -1,6 +1,7 @@
 """What a store of another program may hold and a memory cannot be: one id twice, numbers that are none."""
 
 import json
+import sqlite3
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,6 +126,23 @@ def _letta(rows: Rows, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     yield "letta:agent.af"
 
 
+@contextmanager
+def _jsonl(rows: Rows, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    lines = [{"id": name, "text": text, "vector": vector} for name, text, vector in rows]
+    Path("notes.vmig.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    yield "notes.vmig.jsonl"
+
+
+@contextmanager
+def _vektor(rows: Rows, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with sqlite3.connect("agent.db") as db:
+        db.execute("CREATE TABLE memories (id TEXT, content TEXT, vector BLOB, namespace TEXT, created_at NUM)")
+        for name, text, vector in rows:
+            db.execute("INSERT INTO memories VALUES (?, ?, ?, 'n', 1)", (name, text, struct.pack("<2f", *vector)))
+    db.close()
+    yield "vektor:agent.db"
+
+
 Make = Callable[[Rows, Path, pytest.MonkeyPatch], Any]
 # Of all other stores an id is the key: a second of one id is the first, written over.
 MAY_HOLD_ONE_ID_TWICE: dict[str, Make] = {
@@ -134,6 +152,8 @@ MAY_HOLD_ONE_ID_TWICE: dict[str, Make] = {
     "neo4j": _neo4j,
     "pgvector": _pgvector,
     "milvus": _milvus,
+    "jsonl": _jsonl,
+    "vektor": _vektor,
     "mcp": _mcp,
     "letta": _letta,
 }
