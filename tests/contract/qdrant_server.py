@@ -77,7 +77,13 @@ class QdrantServer(ScriptedServer):
 
     def put(self, name: str, points: list[dict[str, Any]]) -> None:
         """Write points as another program would."""
-        self._upsert(self.collections[name], points)
+        self._upsert(self.collections[name], json.loads(json.dumps(points), parse_float=_read_float))
+
+    def points(self, name: str) -> list[dict[str, Any]]:
+        """Return all points of a collection, as another program reads them."""
+        body = {"limit": 1000, "with_vector": True, "with_payload": True}
+        found = orjson.dumps(self._scroll(self.collections[name], body)["points"], option=orjson.OPT_SERIALIZE_NUMPY)
+        return list(orjson.loads(found))
 
     def respond(self, request: Request) -> Said:
         """Return the answer to a request, both held to the description."""
@@ -100,6 +106,10 @@ class QdrantServer(ScriptedServer):
                     raise Refused(400, f"Format error in JSON body: {fault}")
             if body is not None and "points" in body:
                 self.written += body["points"]
+                if method == "PUT":
+                    read = json.loads(request.body, parse_float=_read_float)["points"]
+                    points = zip(body["points"], read, strict=True)
+                    body = {"points": [{**each, "payload": other.get("payload")} for each, other in points]}
             result, status = self.answer(method, path, query, body), 200
             value: dict[str, Any] = {"result": result, "status": "ok", "time": 0.001}
         except Refused as error:
@@ -241,7 +251,7 @@ class QdrantServer(ScriptedServer):
             engine.Point(
                 id=_engine_id(each["id"]),
                 vector=_engine_vectors(each["vector"]),
-                payload=_parsed(each.get("payload") or {}),
+                payload=each.get("payload") or {},
             )
             for each in points
         ]
@@ -312,22 +322,17 @@ def _json_vectors(value: Any) -> Any:
     return np.array(value, "<f4")
 
 
-def _parsed(value: Any) -> Any:
-    """Return a value as Qdrant's JSON parser (serde_json without float_roundtrip) makes it of what was sent."""
-    if isinstance(value, dict):
-        return {name: _parsed(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_parsed(each) for each in value]
-    if not isinstance(value, float) or value == 0:
-        return value
-    mantissa, _, exponent = repr(value).partition("e")
+def _read_float(text: str) -> float:
+    """Return what Qdrant's JSON parser (serde_json without float_roundtrip) makes of a number as it is sent."""
+    mantissa, _, exponent = text.lower().partition("e")
     whole, _, fraction = mantissa.lstrip("-").partition(".")
-    power = int(exponent or 0) - len(fraction)
-    found = float(int(whole + fraction))
+    digits, power = int(whole + fraction), int(exponent or 0) - len(fraction)
+    assert digits < 1 << 64, f"{text}: what the parser does with more digits is not done here"
+    found = float(digits)
     while power < -308:
         found, power = found / 1e308, power + 308
     found = found / float(f"1e{-power}") if power < 0 else found * float(f"1e{power}")
-    return math.copysign(found, value)
+    return -found if mantissa.startswith("-") else found
 
 
 def _some(body: Any) -> Any:

@@ -7,11 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
 from tests.contract import moving
-from tests.contract.chroma_server import Front, new_address
+from tests.contract.chroma_server import Front, new_address, port
 from tests.contract.moving import fill, read
 from tests.hosting.scripted import Request as HttpRequest
 from tests.hosting.scripted import Said
@@ -160,7 +161,21 @@ def test_what_the_original_tool_wrote_is_read() -> None:
 
 def test_names_and_values_that_chroma_refuses_or_bends_are_known() -> None:
     assert all(map(holds, ["", True, 0, (1 << 63) - 1, -(1 << 63), 0.1, 1.0, ["a"], [1, 2], [True], [0.5, 1.0]]))
-    wrong = [None, {}, [], [[]], [["a"]], [{}], [1, 1.0], [1, True], ["a", None], 1 << 63, -0.0, [-0.0], 1e-30 / 3]
+    wrong = [
+        None,
+        {},
+        [],
+        [[]],
+        [["a"]],
+        [{}],
+        [1, 1.0],
+        [1, True],
+        ["a", None],
+        1 << 63,
+        -0.0,
+        [-0.0],
+        0.9908333333333333,
+    ]
     assert not any(map(holds, wrong))
     assert holds_name("a.b") and holds_name("chroma:uri")
     assert not any(map(holds_name, ["", "$a", "#a", "chroma:document", "chroma:x"]))
@@ -408,3 +423,63 @@ def test_an_address_that_says_nothing_is_refused(location: str, options: dict[st
     with pytest.raises(UsageError) as raised:
         ChromaStore.open(Address("chroma", location, options))
     assert raised.value.code == "bad-address"
+
+
+# -- collections of others -------------------------------------------------------------------------------------------
+
+
+def _as_others_made_it(live: Address) -> Callable[[], dict[str, Any]]:
+    """Make a collection as others do, and return what reads it as they do: each record by its id."""
+    base = f"http://127.0.0.1:{port()}{BASE}"
+    name = live.location.rpartition("/")[2]
+    made = httpx.post(base, json={"name": name}, timeout=60).raise_for_status().json()["id"]
+    metadata = {"score": 1.0, "page": 1, "mixed": 1, "long": 0.9908333333333333, "id": "own", "list": [1.0, 2.0]}
+    body = {
+        "ids": ["a", "b", "c"], "embeddings": [[1.0, 0.0]] * 3, "documents": ["one", "two", "three"],
+        "metadatas": [metadata, {**metadata, "mixed": 2.0}, {**metadata, "mixed": 0.5}],
+    }  # fmt: skip
+    httpx.post(f"{base}/{made}/upsert", json=body, timeout=60).raise_for_status()
+
+    def held() -> dict[str, Any]:
+        found = httpx.post(f"{base}/{made}/get", json={"include": ["documents", "metadatas"]}, timeout=60).json()
+        return {
+            each: {"text": text, **{name: (value, type(value)) for name, value in (metadata or {}).items()}}
+            for each, text, metadata in zip(found["ids"], found["documents"], found["metadatas"], strict=True)
+        }
+
+    return held
+
+
+def test_an_edit_leaves_all_else_as_others_wrote_it_types_too() -> None:
+    live = new_address()
+    held = _as_others_made_it(live)
+    before = held()
+    with ChromaStore.open(live) as store:
+        records = sorted(each.record for batch in store.scan() for each in batch)
+        value = records[1].to_json()
+        value["metadata"]["score"] = 4
+        edited = [records[0], from_json({**value, "text": "edited"}), records[2]]
+        store.write(plan_between(records, edited))
+    changed = {**before["b"], "text": "edited", "score": (4.0, float)}
+    now = held()
+    assert now.keys() == before.keys() and (now["a"], now["c"]) == (before["a"], before["c"])
+    assert now["b"] == {**changed, **{name: now["b"][name] for name in ("long", "_vex") if name in now["b"]}}
+    assert abs(now["b"]["long"][0] - before["b"]["long"][0]) < 1e-15
+    with ChromaStore.open(live) as store:
+        check_holds(store, edited)
+        store.write(plan_between(edited, [edited[0]]))
+    with ChromaStore.open(live, create=True) as store:
+        store.write(plan_between([edited[0]], edited))
+        check_holds(store, edited)
+    now = held()
+    assert now["c"]["score"] == before["c"]["score"] == (1.0, float) and now["c"]["page"] == (1, int)
+    assert now["c"]["list"][0] == [1.0, 2.0] and {type(each) for each in now["c"]["list"][0]} == {float}
+    # Another collection, made as that one was, has numbers of the same kinds.
+    other = new_address()
+    with ChromaStore.open(live) as store, ChromaStore.open(other, create=True) as copy:
+        copy.write(plan_between([], edited, config=store.describe().config))
+        check_holds(copy, edited)
+        config = store.describe().config
+    assert config["floats"] == ["list", "long", "score"]
+    with ChromaStore.open(other) as copy:
+        assert copy.describe().config["floats"] == config["floats"]

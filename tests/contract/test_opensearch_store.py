@@ -239,6 +239,23 @@ def test_a_foreign_index_is_read_and_written_with_its_own_names(front: Front) ->
     assert read(front.address(index, text="rank"))["a"]["metadata"]["page_content"] == "ONE"
 
 
+def test_an_edit_leaves_numbers_and_members_called_id_as_others_wrote_them(front: Front) -> None:
+    index = new_index()
+    assert call("PUT", f"/{index}", {"settings": {"index": {"knn": True}}, "mappings": {"properties": {"v": KNN}}})
+    document = {"text": "one", "v": [0.7059025442445032, 0.1], "id": "own", "items": [{"id": 1}, {"b": 0.5}]}
+    put(index, {"a": document, "b": document})
+    live = front.address(index)
+    change(live, lambda value: value.update(text="edited") if value["id"] == "a" else None)
+    assert source(index, "a") == {**document, "text": "edited"} and source(index, "b") == document
+    with open_store(live) as store:
+        records = sorted(item.record for batch in store.scan() for item in batch)
+        store.write(plan_between(records, records[:1]))
+    with open_store(live) as store:
+        store.write(plan_between(records[:1], records))
+        check_holds(store, records)
+    assert source(index, "b") == document
+
+
 def test_documents_with_a_route_keep_it(front: Front) -> None:
     index = new_index()
     live = front.address(index)

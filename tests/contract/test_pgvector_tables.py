@@ -378,6 +378,25 @@ def test_a_column_and_a_member_of_one_name_are_both_kept(database: str) -> None:
     assert found == {"source": "column", "metadata": {"source": "member"}, "n": 1}
 
 
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("id text PRIMARY KEY, document text, cmetadata jsonb", """'a', 'x', '{"id": "doc-1", "n": 1}'"""),
+        ("uuid text PRIMARY KEY, id bigint NOT NULL, document text, cmetadata jsonb", """'a', 7, 'x', '{"n": 1}'"""),
+    ],
+)
+def test_a_member_called_id_stays_where_others_wrote_it(database: str, columns: str, values: str) -> None:
+    run(database, f"CREATE TABLE t ({columns})", f"INSERT INTO t VALUES ({values})")
+    ((before,),) = run(database, "SELECT to_jsonb(t) FROM t")
+    with PgvectorStore.open(address(database, table="t")) as store:
+        records = [item.record for batch in store.scan() for item in batch]
+        edited = [from_json({**each.to_json(), "text": "edited"}) for each in records]
+        store.write(plan_between(records, edited))
+        check_holds(store, edited)
+    assert isinstance(before, dict)
+    assert run(database, "SELECT to_jsonb(t) FROM t") == [({**before, "document": "edited"},)]
+
+
 # -- other writers -----------------------------------------------------------------------------------------------------
 
 

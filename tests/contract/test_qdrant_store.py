@@ -284,17 +284,26 @@ def test_what_the_original_tool_wrote_is_read(server: QdrantServer) -> None:
 
 def test_numbers_that_its_parser_would_bend_are_carried(server: QdrantServer) -> None:
     assert all(map(holds, [0.5, -0.0, 0.1, 1e22, 123456789.25, 1e-7, 5, -(1 << 63), (1 << 64) - 1]))
-    assert not any(map(holds, [0.9908333333333333, 1e-30, 2.2790121708605243e274, 1 << 64, [[0.12345678901234568]]]))
+    assert all(map(holds, [0.1 + 0.2, [[0.12345678901234568]]]))
+    assert not any(map(holds, [0.9908333333333333, 1e-30, 2.2790121708605243e274, 1 << 64, [[0.9908333333333333]]]))
     deep: Any = 1
     for _ in range(90):
         deep = [deep]
     assert not holds(deep)
     values = [0.9908333333333333, 2.7715077941825975e-163, 0.1, 5e-324, 1e300]
-    records = [
-        from_json({"id": "1", "vector": [1.0, 1, 1, 1], "metadata": {"list": values, "n": values[0], "deep": deep}})
-    ]
+    metadata = {"list": values, "n": {"of": values[0], "by": "me"}, "whole": 1 << 64, "deep": deep}
+    records = [from_json({"id": "1", "vector": [1.0, 1, 1, 1], "metadata": metadata})]
     fill(server.address(), records)
-    assert "list" not in server.written[0]["payload"]
+    (held,) = (each["payload"] for each in server.points("agent"))
+    # What others look for is there, though it be a last digit off; the record is exact.
+    assert held.keys() == {"list", "n", "_vex"} and held["n"]["by"] == "me"
+    assert held["n"]["of"] == 0.9908333333333332 and [round(x, 3) for x in held["list"]] == [
+        0.991,
+        0.0,
+        0.1,
+        0.0,
+        1e300,
+    ]
     with QdrantStore.open(server.address()) as store:
         check_holds(store, records)
 

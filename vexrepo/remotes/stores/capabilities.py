@@ -104,6 +104,9 @@ class Capabilities:
 
     ``holds`` says whether a payload member's value comes back exactly as JSON, ``values`` the same in words;
     ``holds_name`` whether a member may have a name, ``holds_member`` whether one of this name may have such a value.
+    ``nearest`` gives, for a value that does not come back exactly, the one that is held in its place, whose difference
+    is carried; itself where there is none.  ``holds_id_member``: a member of metadata called ``id`` is like any other;
+    ``drops_id_member``: but for one that is the native id.
     ``fills`` are members that every point has, with what they are where a record says nothing of them.  ``id_form``:
     native ids are text (of at most ``id_bytes``, where ``holds_id``), "uuid" UUIDs and unsigned 64-bit numbers, "uuid
     only", or "number" what fits into a signed 64-bit number and is not negative.  ``kinds`` are the vectors held,
@@ -117,6 +120,9 @@ class Capabilities:
     values: str = "any JSON"
     holds_name: Callable[[str], bool] = lambda name: True
     holds_member: Callable[[str, Any], bool] = lambda name, value: True
+    nearest: Callable[[Any], Any] = lambda value: value
+    holds_id_member: bool = False
+    drops_id_member: bool = False
     fills: Mapping[str, Any] = field(default_factory=dict)
     id_form: IdForm = "text"
     id_bytes: int = 1 << 16

@@ -28,9 +28,10 @@ from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.capabilities import ROUNDING, Capabilities
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
 from vexrepo.remotes.stores.json_numbers import single, take_rows
+from vexrepo.remotes.stores.number_kinds import NumberKinds
 from vexrepo.remotes.stores.point_store import FOUND_AT_ONCE, Point, Wanted
 from vexrepo.remotes.stores.points import Fields
-from vexrepo.remotes.stores.serde import is_read_exactly
+from vexrepo.remotes.stores.serde import is_read_as_printed, nearest_value
 
 DOCUMENT: Final = "chroma:document"  # what Chroma itself calls these members in its tables
 URI: Final = "chroma:uri"
@@ -53,7 +54,7 @@ def holds(value: Any) -> bool:
         return True
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 63
-    return isinstance(value, float) and is_read_exactly(value) and not (value == 0 and str(value) == "-0.0")
+    return isinstance(value, float) and is_read_as_printed(value) and not (value == 0 and str(value) == "-0.0")
 
 
 def holds_name(name: str) -> bool:
@@ -70,7 +71,9 @@ def _fits_cosine(item: Vector) -> bool:
 
 _CAN = Capabilities(
     holds,
-    values="text, flags, numbers of 64 bits and of up to 15 to 16 digits, and lists of one of these",
+    values="text, flags, numbers of 64 bits but some of more than 15 to 16 digits, and lists of one of these",
+    nearest=lambda value: nearest_value(value, is_read_as_printed),
+    holds_id_member=True,
     holds_name=holds_name,
     holds_member=lambda name, value: name != URI or isinstance(value, str),
     needs_vector=True,
@@ -97,7 +100,8 @@ class ChromaStore(HttpPointStore):
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         self._found: dict[str, Any] | None = None
-        self._is_known = self._is_new = False
+        self._is_known = self._is_new = self._has_looked = False
+        self._numbers = NumberKinds()
         self._distance = address.choice("distance", DISTANCES) or DISTANCES[0]
 
     @property
@@ -172,6 +176,10 @@ class ChromaStore(HttpPointStore):
         }
         if self._found.get("metadata"):
             config["metadata"] = self._found["metadata"]
+        if not self._has_looked:
+            self._points(*self._read_page(self._page(0, 250)))
+        if self._numbers.floats:
+            config["floats"] = self._numbers.floats
         return Description(count, config)
 
     def held_spaces(self) -> Mapping[str, Space] | None:
@@ -281,8 +289,10 @@ class ChromaStore(HttpPointStore):
         if ids is None or any(not isinstance(each, list) or len(each) != len(ids) for each in rows):
             raise self.http.nonsense(f"{self.address} does not answer as Chroma does: not as many rows as ids")
         found = []
+        self._has_looked = True
         for identifier, embedding, metadata, document, uri in zip(ids, *rows, strict=True):
             payload = dict(metadata) if isinstance(metadata, dict) else {}
+            self._numbers.note(payload)
             if document is not None:
                 payload[DOCUMENT] = document
             if uri is not None:
@@ -322,6 +332,8 @@ class ChromaStore(HttpPointStore):
         }
         if wanted.config.get("metadata"):
             body["metadata"] = wanted.config["metadata"]
+        floats = wanted.config.get("floats")
+        self._numbers = NumberKinds(map(str, floats) if isinstance(floats, list) else ())
         self.ask("POST", self._base, body=body, can_repeat=False)
         self._look()
         self._is_new = True
@@ -343,8 +355,12 @@ class ChromaStore(HttpPointStore):
         metadatas = [
             {name: each for name, each in point.payload.items() if name not in (DOCUMENT, URI)} for point in points
         ]
-        if not self._is_new:
-            self._unset(points, metadatas)
+        held = {} if self._is_new else self._held(points)
+        metadatas = [
+            self._numbers.typed(metadata, held.get(point.id, {}))
+            for point, metadata in zip(points, metadatas, strict=True)
+        ]
+        self._unset(points, metadatas, held)
         body = {
             "ids": [point.id for point in points],
             "embeddings": embeddings,
@@ -354,11 +370,16 @@ class ChromaStore(HttpPointStore):
         }
         self.ask("POST", f"{self._path}/upsert", body=body, can_repeat=True)
 
-    def _unset(self, points: Sequence[Point], metadatas: Sequence[dict[str, Any]]) -> None:
-        """Say null for members that are to go; a record that is to lose its document or URI is removed first."""
+    def _held(self, points: Sequence[Point]) -> dict[str, dict[str, Any]]:
+        """Return what is there now of points that are written."""
         body = {"ids": [point.id for point in points], "include": ["metadatas", "documents", "uris"]}
         found = self.ask("POST", f"{self._path}/get", body=body, can_repeat=True).fields()
-        held = {point.id: point.payload for point in self._points(found.texts("ids"), found.value)}
+        return {point.id: point.payload for point in self._points(found.texts("ids"), found.value)}
+
+    def _unset(
+        self, points: Sequence[Point], metadatas: Sequence[dict[str, Any]], held: Mapping[str, dict[str, Any]]
+    ) -> None:
+        """Say null for members that are to go; a record that is to lose its document or URI is removed first."""
         again = []
         for point, metadata in zip(points, metadatas, strict=True):
             gone = held.get(point.id, {}).keys() - point.payload.keys()

@@ -1,4 +1,7 @@
-"""Vectors of others, read as points: in single precision, and what that loses carried as if it were written so."""
+"""Vectors of others, read as points: in single precision, and what that loses carried as if it were written so.
+
+The other way, stores of double precision get back the numbers that they had.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import Any, NamedTuple
 
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
-from vexrepo.objects.vector import Space, Vector, check_row
-from vexrepo.remotes.stores.point_carried import VERSION
-from vexrepo.remotes.stores.points import RESERVED
+from vexrepo.objects.vector import Space, Vector, check_row, unpack_numbers
+from vexrepo.remotes.stores.point_carried import VERSION, parse_carried
+from vexrepo.remotes.stores.points import RESERVED, Point
 
 
 class Found(NamedTuple):
@@ -71,3 +74,35 @@ def with_exact(payload: dict[str, Any], found: Iterable[Found], decimals: list[s
 def single_vectors(found: Iterable[Found]) -> tuple[Vector, ...]:
     """Return those of the vectors that a point has."""
     return tuple(each.single for each in found if each.single is not None)
+
+
+def exact_numbers(point: Point, *, tells_decimals: bool) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """Return the payload of a point, and those of its vectors, by name, whose numbers are not of single precision.
+
+    For stores that hold doubles, and read a vector of them as it is.  What is carried is left out where it says nothing
+    but these numbers.  ``tells_decimals``: short decimals of single precision are read as such.
+    """
+    carried = parse_carried(point.payload.get(RESERVED))
+    if carried is None or not (carried.rows or carried.decimals):
+        return point.payload, {}
+    held = {item.space.name: item.row for item in point.vectors if item.space.kind == "dense"}
+    found: dict[str, list[float]] = {}
+    for original, was_native in carried.rows:
+        space = original.space
+        if was_native and space.kind == "dense" and space.dtype == "f64":
+            if _single(original.row) == held.get(space.name):
+                found[space.name] = unpack_numbers("f64", original.row)
+    if tells_decimals:
+        found |= {name: unpack_numbers("f32d", held[name]) for name in carried.decimals & held.keys()}
+    told = {original.space.name for original, _ in carried.rows} | carried.decimals
+    says_more = carried.native is not None or carried.absent or carried.patch or carried.is_placeholder or carried.text
+    if says_more or not told <= found.keys():
+        return point.payload, found
+    return {name: value for name, value in point.payload.items() if name != RESERVED}, found
+
+
+def _single(raw: bytes) -> bytes:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return np.frombuffer(raw, "<f8").astype("<f4").tobytes()

@@ -422,6 +422,7 @@ def _capabilities(table: Table) -> Capabilities:
     return replace(
         LanceStore.can,
         holds_member=holds_member,
+        holds_id_member=True,
         id_form="text" if table.has_text_id else "number",
         holds_id=lambda identifier: "\0" not in identifier,
         is_named=len(columns) > 1,

@@ -244,6 +244,7 @@ def capabilities(layout: Layout | None, *, has_several: bool = True) -> Capabili
         values="any JSON of 64-bit integers and doubles",
         holds_name=lambda name: name not in taken,
         holds_member=holds_member,
+        holds_id_member=layout is not None,
         fills=fills,
         id_form="number" if is_number else "text",
         id_bytes=min(limit, MAX_TEXT),

@@ -12,7 +12,7 @@ import orjson
 from vexrepo.errors import InvalidData
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space, Vector, pack_numbers
-from vexrepo.remotes.stores.exact_vectors import Found, exact_vector, single_vectors, with_exact
+from vexrepo.remotes.stores.exact_vectors import Found, exact_numbers, exact_vector, single_vectors, with_exact
 from vexrepo.remotes.stores.neo4j_ids import Ids
 from vexrepo.remotes.stores.neo4j_values import Kinds
 from vexrepo.remotes.stores.payload_records import PayloadReader, Plain
@@ -100,10 +100,12 @@ class Nodes:
     def row(self, point: Point) -> dict[str, Any]:
         """Return the node of a point: its id, and all its properties."""
         native = self.ids.native(point.id)
-        properties = self.kinds.properties(point.payload)
+        payload, exact = exact_numbers(point, tells_decimals=True)
+        properties = self.kinds.properties(payload)
         for space, row in point.vectors:
             held = self.vectors[space.name]
-            properties[held] = self.kinds.numbers(held, np.frombuffer(row, "<f4").astype("<f8").tolist())
+            numbers = exact.get(space.name) or np.frombuffer(row, "<f4").astype("<f8").tolist()
+            properties[held] = self.kinds.numbers(held, numbers)
         properties[self.ids.name] = native
         return {"id": native, "properties": properties}
 

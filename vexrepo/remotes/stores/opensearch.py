@@ -73,6 +73,7 @@ class OpenSearchStore(HttpPointStore):
         self._is_known = False
         self._vectors: dict[str, VectorField] = {}
         self._routes: dict[str, str] = {}
+        self._doubles: set[str] = set()
         similarities = SIMILARITIES[self.flavour]
         self._similarity = address.choice("similarity", similarities) or similarities[0]
         self._is_dynamic = bool(address.flag("dynamic"))
@@ -201,7 +202,7 @@ class OpenSearchStore(HttpPointStore):
 
     @property
     def _documents(self) -> Documents:
-        return Documents(self, self._vectors, self._routes)
+        return Documents(self, self._vectors, self._routes, self._doubles)
 
     @property
     def _pages(self) -> Pages:
@@ -250,7 +251,7 @@ class OpenSearchStore(HttpPointStore):
 
     @property
     def _bulk(self) -> Bulk:
-        return Bulk(self, self._path, self._vectors, self._routes)
+        return Bulk(self, self._path, self._vectors, self._routes, frozenset(self._doubles))
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write documents; they are kept when this returns, and found after ``finish``."""

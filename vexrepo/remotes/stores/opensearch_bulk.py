@@ -11,6 +11,7 @@ import orjson
 
 from vexrepo.errors import StoreError
 from vexrepo.remotes.answer import Answer
+from vexrepo.remotes.stores.exact_vectors import exact_numbers
 from vexrepo.remotes.stores.http_store import HttpPointStore
 from vexrepo.remotes.stores.opensearch_errors import said
 from vexrepo.remotes.stores.opensearch_mapping import VectorField
@@ -24,21 +25,24 @@ class Bulk:
     """What writes the documents of one index, whose path is ``path``.
 
     ``vectors``: which fields those are, by the names of the vectors.  ``routes`` says, by id, where a document lies
-    that is not where its id says.
+    that is not where its id says; ``doubles`` which vectors came with more than single precision.
     """
 
     store: HttpPointStore
     path: str
     vectors: Mapping[str, VectorField]
     routes: Mapping[str, str]
+    doubles: frozenset[str]
 
     def index(self, points: Sequence[Point]) -> None:
         """Write documents; those of the same ids are replaced."""
         lines = []
         for point in points:
-            document = dict(point.payload)
+            payload, exact = exact_numbers(point, tells_decimals=False)
+            # Where none was seen, the server may rebuild them from its index, and only what is carried tells.
+            document = dict(payload if self.doubles.issuperset(exact) else point.payload)
             for space, row in point.vectors:
-                document[self.vectors[space.name].name] = np.frombuffer(row, "<f4")
+                document[self.vectors[space.name].name] = exact.get(space.name) or np.frombuffer(row, "<f4")
             action = orjson.dumps({"index": self._action(point.id)})
             lines.append(b"%s\n%s\n" % (action, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)))
         self._do(lines)

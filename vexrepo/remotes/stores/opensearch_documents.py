@@ -28,12 +28,14 @@ class Documents:
     """What reads the documents of one index.
 
     ``vectors``: which fields those are, by the names of the vectors.  ``routes`` gets, by id, where a document lies
-    that is not where its id says.
+    that is not where its id says; ``doubles`` the names of vectors whose numbers came with more than single precision:
+    the index gives them back as they were sent.
     """
 
     store: HttpPointStore
     vectors: Mapping[str, VectorField]
     routes: dict[str, str]
+    doubles: set[str]
 
     def points(self, hits: Sequence[Hit]) -> list[Point]:
         """Return the points of documents."""
@@ -79,6 +81,8 @@ class Documents:
             if isinstance(numbers, list) and numbers and set(map(type, numbers)) <= _NUMBERS:
                 del source[each.name]
                 found.append(_vector(name, numbers, each.name, is_ours=RESERVED in source))
+                if found[-1].exact is not None:
+                    self.doubles.add(name)
             elif numbers is not None:
                 raise InvalidData(
                     f"{self.store.address} document {identifier!r:.80}: field {each.name!r:.60} has something else "

@@ -243,6 +243,7 @@ def capabilities(
     return Capabilities(
         holds,
         values="any JSON of 64-bit integers and doubles that the index's mapping takes",
+        holds_id_member=True,
         holds_name=holds_name,
         holds_member=holds_member,
         id_bytes=512,

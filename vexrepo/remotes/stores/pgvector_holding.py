@@ -16,6 +16,7 @@ OURS: Final = Capabilities(
     holds_json,
     "any JSON but texts with NUL",
     holds_name=lambda name: "\0" not in name,
+    holds_id_member=True,
     id_bytes=MAX_ID_BYTES,
     holds_id=lambda identifier: "\0" not in identifier,
     kinds=frozenset({"dense", "sparse"}),

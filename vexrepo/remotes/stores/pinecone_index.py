@@ -62,6 +62,7 @@ class Index:
             holds,
             values="text, flags, doubles, and lists of text; 40 KB in all",
             holds_name=lambda name: bool(name) and not name.startswith("$"),
+            holds_id_member=True,
             id_bytes=MOST_ID,
             holds_id=lambda identifier: _ID.fullmatch(identifier) is not None,
             kinds=frozenset({"sparse"} if self.is_sparse else {"dense", "sparse"}),

@@ -110,7 +110,7 @@ def write_point(
     stand for the store's (``Capabilities.fills``) where those differ between points.
     """
     original = body_value(record.body)
-    payload, absent, patch = _split(original, can, fields)
+    payload, absent, patch = _split(original, native, can, fields)
     fills = can.fills if fills is None else fills
     if not fills.keys() <= payload.keys() or fields.complete is not None:
         payload = {**fills, **payload}
@@ -142,7 +142,7 @@ def placeholder(dims: int) -> Vector:
 
 
 def _split(
-    original: Mapping[str, Any], can: Capabilities, fields: Fields
+    original: Mapping[str, Any], native: str, can: Capabilities, fields: Fields
 ) -> tuple[dict[str, Any], dict[str, Any], list[list[Any]]]:
     """Return the payload of a record, the members it says nothing of, and the patch for metadata that is partly held.
 
@@ -156,22 +156,35 @@ def _split(
     for member, held in original.items():
         name = names.get(member)
         if name is not None:
-            is_right = type(held) is str or (member == "created_at" and type(held) in (int, float))
+            kind = type(held)
+            is_right = kind is str or (member == "created_at" and kind in (int, float))
+            # Somebody else's member of that name: what it says stays where they look for it.
+            is_right = is_right or (member != "namespace" and kind in (dict, list))
             if is_right and holds(held) and holds_member(name, held):
                 payload[name] = held
             else:
                 absent[member] = held
         elif member == "metadata" and type(held) is dict:
             taken, left = fields.taken, {}
+            if can.holds_id_member and not (can.drops_id_member and str(held.get("id")) == native):
+                taken = taken - {"id"}
             for inner, item in held.items():
-                if inner not in taken and holds_name(inner) and holds(item) and holds_member(inner, item):
-                    payload[inner] = item
-                else:
-                    left[inner] = item
+                if inner not in taken and holds_name(inner) and holds_member(inner, item):
+                    if holds(item):
+                        payload[inner] = item
+                        continue
+                    # Those who read the store natively are to find it, though it be a last digit off.
+                    near = can.nearest(item)
+                    if near is not item and holds(near) and holds_member(inner, near):
+                        payload[inner] = near
+                        patch += make_patch(near, item, (member, inner))
+                        continue
+                left[inner] = item
             if len(left) == len(held):
                 absent[member] = held
             else:
-                patch += [[[member, inner], [], [item]] for inner, item in sorted(left.items())]
+                patch += [[[member, inner], [], [item]] for inner, item in left.items()]
+                patch.sort(key=_path)
         elif member != "id":
             absent[member] = held
     return payload, absent, patch
@@ -355,6 +368,11 @@ def _read_vectors(
 
 def _name(item: Vector) -> str:
     return item.space.name
+
+
+def _path(entry: list[Any]) -> list[str]:
+    path: list[str] = entry[0]
+    return path
 
 
 def _of_model(item: Vector, model: str | None, dtype: Any) -> Vector:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vexrepo.objects.vector import MAIN, Space, Vector
 from vexrepo.remotes.stores.capabilities import NOTHING, Alteration, Capabilities, is_ascending, is_half, is_scaled
-from vexrepo.remotes.stores.serde import is_read_exactly
+from vexrepo.remotes.stores.serde import is_read_as_printed, nearest_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,10 +142,14 @@ def holds(value: Any, depth: int = _DEPTH) -> bool:
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 64
     if isinstance(value, float):
-        return is_read_exactly(value)
+        return is_read_as_printed(value)
     if depth == 0:
         return False
     return all(holds(each, depth - 1) for each in (value.values() if isinstance(value, dict) else value))
+
+
+def _nearest(value: Any) -> Any:
+    return nearest_value(value, is_read_as_printed)
 
 
 def capabilities(traits: Mapping[str, Trait] | None) -> Capabilities:
@@ -179,7 +183,9 @@ def _capabilities(
 ) -> Capabilities:
     return Capabilities(
         holds,
-        values="any JSON but numbers beyond 64 bits or of more than 15 to 16 digits",
+        values="any JSON but numbers beyond 64 bits, and some of more than 15 to 16 digits",
+        nearest=_nearest,
+        holds_id_member=True,
         id_form="uuid",
         kinds=kinds,
         is_named=True,

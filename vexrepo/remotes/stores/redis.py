@@ -11,8 +11,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import orjson
 
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record
@@ -23,6 +26,7 @@ from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.point_names import Hashes
 from vexrepo.remotes.stores.point_store import SAMPLE, Point, PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields
+from vexrepo.remotes.stores.redis_changes import Words, document_commands, hash_change, hash_commands
 from vexrepo.remotes.stores.redis_forms import (
     TYPES,
     Keys,
@@ -38,6 +42,7 @@ from vexrepo.remotes.stores.redis_index import VECTORS, Index, new_index, of_con
 from vexrepo.remotes.stores.redis_pages import Batch, Page, hash_pages
 from vexrepo.remotes.stores.redis_records import HashReader
 from vexrepo.remotes.stores.redis_session import PASSWORD, UNKNOWN, Session
+from vexrepo.remotes.stores.serde import nearest_value
 from vexrepo.storage.ahead import one_ahead
 
 if TYPE_CHECKING:
@@ -65,6 +70,7 @@ class RedisStore(PointStore):
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
         self._report: Callable[[InvalidData], None] | None = None
+        self._told_of_ends = False
         self._session = Session(address)
         try:
             self._look()
@@ -157,8 +163,12 @@ class RedisStore(PointStore):
         is_half = any(each.dtype == "<f2" for each in layout.vectors.values())
         self.can = Capabilities(
             json_holds if is_document else lambda value: True,
-            values="any JSON of 64-bit integers and doubles of up to 15 digits" if is_document else "any JSON",
+            values="any JSON of 64-bit integers, and nearly all doubles" if is_document else "any JSON",
             holds_name=layout.takes_name,
+            holds_member=lambda name, value: name != "id" or is_document or isinstance(value, str),
+            nearest=nearest_value if is_document else lambda value: value,
+            holds_id_member=True,
+            drops_id_member=True,
             is_named=names is None or len(names) > 1,
             names=names,
             mixes_dims=not self.has_search or (self._is_there and not self._index_spaces()),
@@ -335,6 +345,8 @@ class RedisStore(PointStore):
         if self.has_search:
             self._make_index(layout, wanted)
         self._set_up(layout)
+        if self.index is not None and "text" not in self.address.options and (text := self.index.text()) is not None:
+            self._fields = Fields(text=text)  # as everybody who opens it again reads the index
 
     def _make_index(self, layout: Layout, wanted: Wanted) -> None:
         name = self.address.options.get("index") or self.prefix.rstrip(":/-_.") or "vex"
@@ -356,32 +368,131 @@ class RedisStore(PointStore):
         self.index = replace(read_index(name, self._session.command("FT.INFO", name)), failures=0)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write points in one transaction."""
+        """Write points in one transaction; under keys that are there, what differs."""
+        is_document = self.layout.keys == "json"
         with self._session.asking():
-            asked = self.client.pipeline(transaction=False)
-            for point in points:
-                asked.pttl(self.prefix + point.id)
-            self._write(points, asked.execute())
+            held = self._held(points)
+            commands: list[Words] = []
+            changes = []
+            for point, (kept, end_ms) in zip(points, held, strict=True):
+                key = self.prefix + point.id
+                if not kept:
+                    commands.append(self._whole(point))
+                elif is_document:
+                    commands += document_commands(key, point, self.layout, kept, end_ms)
+                else:
+                    changes.append((key, *hash_change(point, self.layout, kept), kept))
+            for (key, changed, gone, _), ends_ms in zip(changes, self._field_ends(changes), strict=True):
+                commands += hash_commands(key, changed, gone, ends_ms)
+            self._write(commands)
 
     def insert(self, points: Sequence[Point]) -> None:
-        """Write points whose keys were not there; one that is there by now is replaced, and has no end then."""
+        """Write points whose keys were not there; as ``upsert`` does where any is there by now."""
+        self._tell_of_ends()
         with self._session.asking():
-            self._write(points, [0] * len(points))
-
-    def _write(self, points: Sequence[Point], lives_ms: Sequence[int]) -> None:
-        pipe = self.client.pipeline(transaction=True)
-        for point, life_ms in zip(points, lives_ms, strict=True):
-            key = self.prefix + point.id
-            words: tuple[Any, ...]
-            if self.layout.keys == "json":
-                words = ("JSON.SET", key, "$", encode_json(point, self.layout))
+            if points and self.client.exists(*(self.prefix + each.id for each in points)):
+                self.upsert(points)
             else:
-                words = ("HSET", key, *chain.from_iterable(encode_hash(point, self.layout).items()))
-            pipe.delete(key)
+                self._write([self._whole(each) for each in points])
+
+    def _held(self, points: Sequence[Point]) -> list[tuple[Any, int]]:
+        """Return what is under the keys of points, and when each key ends (0: never); None where nothing is.
+
+        Raises: StoreError (store-cannot-hold) for a key that somebody uses for something else.
+        """
+        is_document = self.layout.keys == "json"
+        pipe = self.client.pipeline(transaction=False)
+        for point in points:
+            key = self.prefix + point.id
+            pipe.execute_command(*(("JSON.GET", key) if is_document else ("HGETALL", key)))  # type: ignore[no-untyped-call]
+            pipe.pttl(key)
+        answers = pipe.execute(raise_on_error=False)
+        for point, answer in zip(points, answers[::2], strict=True):
+            if isinstance(answer, Exception):
+                if "wrong" not in str(answer).lower():
+                    raise answer
+                kind = "JSON document" if is_document else "hash"
+                raise StoreError(
+                    f"{self.address}: the key {self.prefix + point.id!r:.80} is not a {kind} but something of another "
+                    "program, and a memory would take its place; it was left as it is: give that memory another id, "
+                    "or write under another prefix (?prefix=)",
+                    code="store-cannot-hold",
+                )
+        now_ms = _now_ms(self.client.time()) if any(life > 0 for life in answers[1::2]) else 0
+        return [
+            (held, now_ms + life if life > 0 else 0) for held, life in zip(answers[::2], answers[1::2], strict=True)
+        ]
+
+    def _field_ends(self, changes: Sequence[tuple[str, Any, Any, Mapping[bytes, bytes]]]) -> list[dict[bytes, int]]:
+        """Return, of each changed hash, when the fields that are set anew end, of those that do."""
+        asked = [[name for name in changed if name in kept] for _, changed, _, kept in changes]
+        if not any(asked) or not self._has_field_ends:
+            return [{}] * len(changes)
+        pipe = self.client.pipeline(transaction=False)
+        for (key, *_), names in zip(changes, asked, strict=True):
+            if names:
+                pipe.execute_command("HPEXPIRETIME", key, "FIELDS", len(names), *names)  # type: ignore[no-untyped-call]
+        answers = iter(pipe.execute())
+        return [
+            {name: end_ms for name, end_ms in zip(names, next(answers) or (), strict=False) if end_ms > 0}
+            if names
+            else {}
+            for names in asked
+        ]
+
+    @cached_property
+    def _has_field_ends(self) -> bool:
+        """Whether the server lets single fields of hashes end (Redis 7.4)."""
+        return self._session.unless_unknown("HPEXPIRETIME", self.prefix + "?", "FIELDS", "1", "?") is not UNKNOWN
+
+    def _whole(self, point: Point) -> Words:
+        key = self.prefix + point.id
+        if self.layout.keys == "json":
+            return ("JSON.SET", key, "$", encode_json(point, self.layout, names_id=self._names_ids))
+        fields = encode_hash(point, self.layout, names_id=self._names_ids)
+        return ("HSET", key, *chain.from_iterable(fields.items()))
+
+    def _write(self, commands: Sequence[Words]) -> None:
+        pipe = self.client.pipeline(transaction=True)
+        for words in commands:
             pipe.execute_command(*words)  # type: ignore[no-untyped-call]
-            if life_ms > 0:
-                pipe.pexpire(key, life_ms)
-        pipe.execute()
+        if commands:
+            pipe.execute()
+
+    @cached_property
+    def _names_ids(self) -> bool:
+        """Whether new memories have their id as a field, too: as most of some that are there do; hashes of ours do."""
+        is_document = self.layout.keys == "json"
+        keys = list(islice(self._keys(self.layout.keys), _SAMPLE))
+        if not keys:
+            return not is_document
+        at = len(self.prefix.encode())
+        pipe = self.client.pipeline(transaction=False)
+        for key in keys:
+            words = ("JSON.GET", key, "id") if is_document else ("HGET", key, "id")
+            pipe.execute_command(*words)  # type: ignore[no-untyped-call]
+        found = pipe.execute(raise_on_error=False)
+        wanted = [orjson.dumps(key[at:].decode(errors="replace")) if is_document else key[at:] for key in keys]
+        named = [one == other for one, other in zip(found, wanted, strict=True)]
+        return named.count(True) * 2 > len(keys)
+
+    def _tell_of_ends(self) -> None:
+        """Say, before the first is added, that keys here have a time to live, which new ones have not."""
+        if self._told_of_ends:
+            return
+        self._told_of_ends = True
+        keys = list(islice(self._keys(self.layout.keys), _SAMPLE))
+        with self._session.asking():
+            pipe = self.client.pipeline(transaction=False)
+            for key in keys:
+                pipe.pttl(key)
+            ending = sum(life > 0 for life in pipe.execute()) if keys else 0
+        if ending:
+            self.address.reach.notice(
+                f"{self.address}: keys of this prefix have a time to live ({ending} of the {len(keys)} looked at), "
+                "which is no part of a memory: those that are added, or brought back, stay until somebody says "
+                "otherwise (EXPIRE)"
+            )
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove points by id."""
@@ -404,3 +515,9 @@ class RedisStore(PointStore):
                 f"{self.address}: index {self.index.name} leaves out {self.index.failures - before} of the written "
                 f"keys: {self.index.trouble}"
             )
+
+
+def _now_ms(told: tuple[int, int]) -> int:
+    """Return the server's clock in milliseconds."""
+    seconds, microseconds = told
+    return seconds * 1000 + microseconds // 1000

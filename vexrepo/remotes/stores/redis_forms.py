@@ -13,8 +13,8 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
@@ -22,8 +22,9 @@ import orjson
 from vexrepo.errors import InvalidData
 from vexrepo.objects import canonical
 from vexrepo.objects.vector import MAIN, Dtype, pack_numbers, unpack_numbers
-from vexrepo.remotes.stores.exact_vectors import exact_vector, single_vectors, with_exact
+from vexrepo.remotes.stores.exact_vectors import exact_numbers, exact_vector, single_vectors, with_exact
 from vexrepo.remotes.stores.points import Point
+from vexrepo.remotes.stores.serde import is_read_exactly, sendable
 
 Keys: TypeAlias = Literal["hash", "json"]
 TYPES: Final = "_vex_types"
@@ -32,8 +33,6 @@ TIMES: Final = frozenset(("created_at", "importance"))  # numbers in the hashes 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _NUMBER: Final = re.compile(rb"-?[0-9][0-9.eE+-]*")
 _DEEPEST: Final = 120  # the server refuses documents of 128 levels
-_EXACT_DIGITS: Final = 15  # decimals of so many digits are parsed exactly by the server, longer ones not always
-_EXACT_EXPONENT: Final = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +54,20 @@ class Layout:
 
     def takes_name(self, name: str) -> bool:
         """Whether metadata may have this name."""
-        return name not in ("id", TYPES) and all(name != each.name for each in self.vectors.values())
+        return name != TYPES and all(name != each.name for each in self.vectors.values())
 
 
 # -- hashes ------------------------------------------------------------------------------------------------------------
 
 
-def encode_hash(point: Point, layout: Layout) -> dict[bytes, bytes]:
-    """Return the fields of a point."""
+def encode_hash(point: Point, layout: Layout, *, names_id: bool = True) -> dict[bytes, bytes]:
+    """Return the fields of a point.  ``names_id``: its id is one of them, unless something else is called so."""
     types: dict[str, str] = {}
-    found = {b"id": point.id.encode()}
-    for name, value in point.payload.items():
+    found = {b"id": point.id.encode()} if names_id else {}
+    payload, exact = point.payload, dict[str, list[float]]()
+    if any(each.dtype == "<f8" for each in layout.vectors.values()):
+        payload, exact = exact_numbers(point, tells_decimals=False)
+    for name, value in payload.items():
         text, kind = _encode_field(name, value, layout)
         if kind:
             types[name] = kind
@@ -73,6 +75,8 @@ def encode_hash(point: Point, layout: Layout) -> dict[bytes, bytes]:
     for space, row in point.vectors:
         held = layout.vectors[space.name]
         numbers = _as_numbers(row, held.dtype)
+        if held.dtype == "<f8" and space.name in exact:
+            numbers = pack_doubles(exact[space.name])
         if from_base64(numbers, held) is not None:
             types[held.name] = "f4"
         found[held.name.encode()] = numbers
@@ -113,7 +117,10 @@ def _encode_field(name: str, value: Any, layout: Layout) -> tuple[bytes, str]:
     blob = _blob(value) if isinstance(value, dict) and len(value) == 1 else None
     if blob is not None:
         return blob, ""
-    return canonical.encode(value), "json"
+    raw = canonical.encode(value)
+    if name in layout.numbers and type(value) in (int, float) and _is_number(raw):
+        return raw, ""
+    return raw, "json"
 
 
 def _decode_field(name: str, raw: bytes, kind: str | None, layout: Layout) -> Any:
@@ -131,17 +138,23 @@ def _decode_field(name: str, raw: bytes, kind: str | None, layout: Layout) -> An
 
 def plain_value(raw: bytes, is_number: bool) -> Any:
     """Return what a field says to a reader who knows nothing but the index."""
-    if is_number and _NUMBER.fullmatch(raw):
-        try:
-            value = canonical.parse(raw)
-        except InvalidData:
-            value = None
-        if type(value) in (int, float) and canonical.encode(value) == raw:
-            return value
+    if is_number and _is_number(raw):
+        return canonical.parse(raw)
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return {"$blob": base64.b64encode(raw).decode()}
+
+
+def _is_number(raw: bytes) -> bool:
+    """Whether bytes are a number as JSON prints it."""
+    if not _NUMBER.fullmatch(raw):
+        return False
+    try:
+        value = canonical.parse(raw)
+    except InvalidData:
+        return False
+    return type(value) in (int, float) and canonical.encode(value) == raw
 
 
 def _blob(value: dict[str, Any]) -> bytes | None:
@@ -180,23 +193,49 @@ def _utf8(raw: bytes, what: str) -> str:
 # -- documents ---------------------------------------------------------------------------------------------------------
 
 
-def encode_json(point: Point, layout: Layout) -> bytes:
-    """Return the document of a point."""
+def encode_json(point: Point, layout: Layout, *, names_id: bool = False) -> bytes:
+    """Return the document of a point.  ``names_id``: its id is a member, unless something else is called so."""
+    return print_json(document_of(point, layout, names_id=names_id))
+
+
+def document_of(point: Point, layout: Layout, *, names_id: bool) -> dict[str, Any]:
+    """Return the document of a point as a value, in which vectors of single precision are arrays."""
     import numpy as np
 
-    value = dict(point.payload)
+    payload, exact = exact_numbers(point, tells_decimals=True)
+    if not all(map(is_read_exactly, chain.from_iterable(exact.values()))):
+        payload, exact = point.payload, {}
+    found = {"id": point.id, **payload} if names_id else dict(payload)
     for space, row in point.vectors:
-        value[layout.vectors[space.name].name] = np.frombuffer(row, "<f4").astype("<f8").tolist()
-    # As Python prints them: the canonical form has 1e21 as an integer, which the server would make a double of.
-    return orjson.dumps(value) if _fits_orjson(value) else canonical.encode(value)
+        numbers = exact.get(space.name)
+        # Those of single precision are told though the server changes their last digit: an array is sent as it is.
+        found[layout.vectors[space.name].name] = np.frombuffer(row, "<f4").astype("<f8") if numbers is None else numbers
+    return found
 
 
-def _fits_orjson(value: Any) -> bool:
+def print_json(value: Any) -> bytes:
+    """Return a JSON text that the server reads as this value.
+
+    As Python prints numbers: the canonical form has 1e21 as an integer, which the server would make a double of.
+    """
     try:
-        orjson.dumps(value)
-    except (TypeError, orjson.JSONEncodeError):
-        return False
-    return True
+        return orjson.dumps(sendable(value), option=orjson.OPT_SERIALIZE_NUMPY)
+    except (TypeError, orjson.JSONEncodeError):  # an integer beyond 64 bits, say
+        return canonical.encode({name: _listed(each) for name, each in value.items()} if type(value) is dict else value)
+
+
+def is_same_vector(one: Any, other: Any) -> bool:
+    """Whether two lists of numbers are the same vector, but for what the server does to their last digits."""
+    one, other = _listed(one), _listed(other)
+    return _are_numbers(one) and _are_numbers(other) and _packed(one) == _packed(other)
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) in (int, float) for item in value)
 
 
 def decode_json(identifier: str, raw: bytes, layout: Layout) -> Point:
@@ -207,7 +246,7 @@ def decode_json(identifier: str, raw: bytes, layout: Layout) -> Point:
     found, decimals = [], []
     for name, held in layout.vectors.items():
         numbers = value.get(held.name)
-        if not (isinstance(numbers, list) and numbers and all(type(item) in (int, float) for item in numbers)):
+        if numbers is None or not _are_numbers(numbers):
             continue
         dtype, row = _packed(numbers)
         del value[held.name]
@@ -239,14 +278,13 @@ def _packed(numbers: list[Any]) -> tuple[Dtype, bytes]:
 
 
 def json_holds(value: Any, depth: int = 0) -> bool:
-    """Whether the server gives a JSON value back exactly: not integers past 64 bits, nor doubles of many digits."""
+    """Whether the server gives a JSON value back exactly: not integers past 64 bits, nor some doubles."""
     if isinstance(value, str) or value is None or isinstance(value, bool):
         return True
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 64
     if isinstance(value, float):
-        _, digits, exponent = Decimal(repr(value)).as_tuple()
-        return len(digits) <= _EXACT_DIGITS and isinstance(exponent, int) and abs(exponent) <= _EXACT_EXPONENT
+        return is_read_exactly(value)
     items = value.values() if isinstance(value, dict) else value
     return depth < _DEEPEST and all(json_holds(item, depth + 1) for item in items)
 
@@ -258,6 +296,13 @@ def _as_numbers(row: bytes, dtype: str) -> bytes:
     import numpy as np
 
     return row if dtype == "<f4" else np.frombuffer(row, "<f4").astype(dtype).tobytes()
+
+
+def pack_doubles(numbers: list[float]) -> bytes:
+    """Return numbers as bytes of double precision."""
+    import numpy as np
+
+    return np.array(numbers, "<f8").tobytes()
 
 
 def from_base64(raw: bytes, held: VectorField) -> bytes | None:

@@ -136,6 +136,7 @@ class SqliteVecStore(PointStore):
         return replace(
             type(self).can,
             holds_member=holds_member,
+            holds_id_member=True,
             id_form="text" if layout.has_text_id else "number",
             is_named=len(parts) > 1,
             names=frozenset(parts) if parts else None,

@@ -1,0 +1,77 @@
+"""What is written under keys that are there already: what differs, and nothing else.
+
+All that others keep with a key stays so: the time that it, or a field of it, has left to live, and how they wrote what
+no edit of a memory touches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from vexrepo.errors import InvalidData
+from vexrepo.objects import canonical
+from vexrepo.remotes.stores.carry import is_same
+from vexrepo.remotes.stores.points import Point
+from vexrepo.remotes.stores.redis_forms import Layout, document_of, encode_hash, is_same_vector, print_json
+
+Words: TypeAlias = Sequence[Any]
+
+ID: Final = b"id"
+_SIMPLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def hash_change(point: Point, layout: Layout, held: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """Return the fields of a hash that are to be set, and those that are to go."""
+    fields = encode_hash(point, layout, names_id=held.get(ID) == point.id.encode())
+    changed = {name: value for name, value in fields.items() if held.get(name) != value}
+    return changed, [name for name in held if name not in fields]
+
+
+def hash_commands(
+    key: str, changed: Mapping[bytes, bytes], gone: Sequence[bytes], ends_ms: Mapping[bytes, int]
+) -> Iterator[Words]:
+    """Yield the commands of a change.  ``ends_ms``: when fields that are set end, for those that have an end."""
+    if changed:
+        yield ("HSET", key, *(each for pair in changed.items() for each in pair))
+    for name, end_ms in ends_ms.items():
+        yield ("HPEXPIREAT", key, end_ms, "FIELDS", 1, name)
+    if gone:
+        yield ("HDEL", key, *gone)
+
+
+def document_commands(key: str, point: Point, layout: Layout, raw: bytes, end_ms: int) -> Iterator[Words]:
+    """Yield the commands that make the document ``raw`` that of a point.  ``end_ms``: when the key ends, if at all."""
+    try:
+        held = canonical.parse(raw)
+    except InvalidData:
+        held = None
+    if not isinstance(held, dict):
+        yield from _whole(key, print_json(document_of(point, layout, names_id=False)), end_ms)
+        return
+    document = document_of(point, layout, names_id=held.get("id") == point.id)
+    vectors = {each.name for each in layout.vectors.values()}
+    changed = {
+        name: value
+        for name, value in document.items()
+        if name not in held or not (is_same_vector if name in vectors else _is_same)(held[name], value)
+    }
+    gone = [name for name in held if name not in document]
+    if not all(map(_SIMPLE.fullmatch, [*changed, *gone])):
+        yield from _whole(key, print_json(document), end_ms)
+        return
+    for name, value in changed.items():
+        yield ("JSON.SET", key, f"$.{name}", print_json(value))
+    for name in gone:
+        yield ("JSON.DEL", key, f"$.{name}")
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return is_same(one, other)
+
+
+def _whole(key: str, document: bytes, end_ms: int) -> Iterator[Words]:
+    yield ("JSON.SET", key, "$", document)
+    if end_ms > 0:
+        yield ("PEXPIREAT", key, end_ms)
