@@ -7,12 +7,15 @@ with how it read when it was written, so that what a program changed since is to
 from __future__ import annotations
 
 import binascii
+import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from vexrepo.errors import InvalidData, StoreError, UsageError
+from blake3 import blake3
+
+from vexrepo.errors import InvalidData, StoreError, UsageError, VexError
 from vexrepo.objects import canonical
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.base import Store
@@ -70,32 +73,43 @@ class FileStore(Store):
 
 
 class CarryingFile(FileStore):
-    """A connector of a file with another beside it, ``NAME.vex``, for what the first cannot say."""
+    """A connector of a file with another beside it, ``NAME.vex``, for what the first cannot say.
+
+    The two cannot be replaced at one moment.  So what is to be carried waits in ``NAME.vex.new`` until the file is
+    written, under the digest of what that will be: whoever is stopped in between leaves either all that was there or
+    all that was to be, and never the one's file with the other's rest.
+    """
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
         self.beside = self.path.with_name(f"{self.path.name}.vex")
+        self._waiting = self.path.with_name(f"{self.path.name}.vex.new")
 
     def files(self) -> Sequence[Path]:
-        """Return both files."""
-        return (self.path, self.beside)
+        """Return all files."""
+        return (self.path, self.beside, self._waiting)
 
     def read_beside(self) -> Iterator[Any]:
         """Yield the values of the file beside; what its reader finds wrong with one is said of the file.
 
         Raises: StoreError (store-unreadable, store-corrupt).
         """
-        if not self.beside.exists():
-            return
-        try:
-            lines = self.beside.read_bytes().splitlines()
-        except OSError as error:
-            raise StoreError(f"cannot read {self.beside}: {error.strerror}", code="store-unreadable") from None
-        for line in lines:
+        for line in self._carried_lines():
             try:
                 yield canonical.parse(line)
             except InvalidData as error:
                 raise self.damaged(error) from None
+
+    def _carried_lines(self) -> list[bytes]:
+        """Return what is carried of the file as it is now."""
+        try:
+            if self._waiting.exists() and self.path.exists():
+                digest, *lines = self._waiting.read_bytes().splitlines() or [b""]
+                if digest == _digest(self.path.read_bytes()):
+                    return lines
+            return self.beside.read_bytes().splitlines() if self.beside.exists() else []
+        except OSError as error:
+            raise StoreError(f"cannot read {error.filename}: {error.strerror}", code="store-unreadable") from None
 
     def damaged(self, error: Exception) -> StoreError:
         """Return the error of a file beside that is not as it was written."""
@@ -106,10 +120,34 @@ class CarryingFile(FileStore):
         )
 
     def write_both(self, content: bytes, carried: Sequence[bytes]) -> None:
-        """Write both files, the one beside first: what it says of memories that are not there does not count."""
+        """Write the file and what is carried of it: stopped at any moment, the memories are the old or the new ones."""
         files = Files()
-        if carried:
-            files.write(self.beside, b"".join(line + b"\n" for line in carried))
-        files.write(self.path, content)
-        if not carried:
+        before = self._carried_lines()
+        if not self.path.exists() or before == list(carried):
+            # What is said of memories that are not there does not count.
+            self._write_beside(files, carried)
+            files.write(self.path, content)
+            return
+        self._write_beside(files, before)  # where somebody was stopped
+        files.write(self._waiting, b"".join(line + b"\n" for line in (_digest(content), *carried)))
+        try:
+            files.write(self.path, content)
+        except BaseException:
+            with contextlib.suppress(VexError, OSError):
+                if self._carried_lines() == before:  # and not, the file being there, only its name not on the disk
+                    files.remove(self._waiting)
+            raise
+        self._write_beside(files, carried)
+
+    def _write_beside(self, files: Files, lines: Sequence[bytes]) -> None:
+        """Make the file beside say this, and nothing wait."""
+        said = b"".join(line + b"\n" for line in lines)
+        if said and not (self.beside.exists() and self.beside.read_bytes() == said):
+            files.write(self.beside, said)
+        elif not said:
             files.remove(self.beside)
+        files.remove(self._waiting)
+
+
+def _digest(content: bytes) -> bytes:
+    return blake3(content).hexdigest().encode()
