@@ -397,6 +397,33 @@ def test_a_member_called_id_stays_where_others_wrote_it(database: str, columns: 
     assert run(database, "SELECT to_jsonb(t) FROM t") == [({**before, "document": "edited"},)]
 
 
+def test_what_a_table_has_that_is_not_made_again_is_said_where_another_one_is_made(database: str) -> None:
+    run(
+        database,
+        "CREATE TABLE data_x (id bigserial PRIMARY KEY, text varchar NOT NULL, metadata_ json, node_id varchar UNIQUE, "
+        "embedding vector(2), tsv tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED)",
+        "CREATE INDEX by_doc ON data_x ((metadata_->>'doc'))",
+        "CREATE INDEX near ON data_x USING hnsw (embedding vector_cosine_ops)",
+        """INSERT INTO data_x (text, metadata_, embedding) VALUES ('x', '{"doc": 1}', '[1, 2]')""",
+    )
+    heard: list[str] = []
+    other = replace(address(database, table="copy"), reach=Reach(notice=heard.append))
+    with PgvectorStore.open(address(database, table="data_x")) as store:
+        records = [item.record for batch in store.scan() for item in batch]
+        config = store.kept_config()
+    assert config["left"] == [
+        "generated column tsv", "default of id", "NOT NULL of text", "constraint data_x_node_id_key", "index by_doc"
+    ]  # fmt: skip
+    with PgvectorStore.open(other, create=True) as copy:
+        copy.rehearse(plan_between([], records, config=config))
+        assert len(heard) == 1 and "generated column tsv, default of id" in heard[0] and "by hand" in heard[0]
+        copy.write(plan_between([], records, config={**config, "left": [f"\x1b[31m{n}" for n in range(25)]}))
+        assert "\x1b" not in heard[1] and "and 5 more" in heard[1]
+        check_holds(copy, records)
+        copy.write(plan_between(records, [], config=config))
+    assert len(heard) == 2  # what is there is not made
+
+
 # -- other writers -----------------------------------------------------------------------------------------------------
 
 

@@ -255,6 +255,23 @@ def test_the_text_can_be_named_in_the_address(server: QdrantServer) -> None:
     assert found["text"] == "this" and found["metadata"] == {"text": "not this"}
 
 
+def test_a_collection_made_as_another_one_was_calls_its_text_as_that_did(server: QdrantServer) -> None:
+    server.make("lc", {"size": 2, "distance": "Dot"})
+    points = [{"id": 1, "vector": [1.0, 2.0], "payload": {"page_content": "one", "id": "own", "metadata": {"a": None}}}]
+    server.put("lc", points)
+    before = server.points("lc")
+    with QdrantStore.open(server.address("lc")) as store:
+        records = [item.record for batch in store.scan() for item in batch]
+        with QdrantStore.open(server.address("copy"), create=True) as copy:
+            copy.write(plan_between([], records, config=store.kept_config()))
+    assert server.points("copy") == before
+    with QdrantStore.open(server.address("copy")) as copy:
+        check_holds(copy, records)
+    with QdrantStore.open(server.address("named", {"text": "story"}), create=True) as copy:
+        copy.write(plan_between([], records, config={"text_field": "page_content"}))
+    assert server.points("named")[0]["payload"]["story"] == "one"
+
+
 def test_what_the_original_tool_wrote_is_read(server: QdrantServer) -> None:
     """As it sends it: numbers for ids that look like one, empty text for what a memory has not, metadata that wins."""
     server.make("agent", {"size": 3, "distance": "Cosine"})

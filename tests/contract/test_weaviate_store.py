@@ -200,6 +200,7 @@ def test_what_an_update_does_not_know_stays_in_a_foreign_class(server: WeaviateS
     record = from_json({**found, "text": "The tide table of May"})
     fill(server.address(), [record])
     assert kept(server) == {**before, "content": "The tide table of May"}
+    assert "_vex" not in kinds(server)  # a property that nothing is in
     assert holds(server.address(), [record])
 
 

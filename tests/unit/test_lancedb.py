@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import sys
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,37 @@ def test_a_table_is_made_again_with_its_types_and_indexes(tmp_path: Path) -> Non
         in made["indexes"]
     )
     assert len(notices) == 1 and "FTS on n" in notices[0]
+
+
+def test_columns_of_all_types_are_made_again(tmp_path: Path) -> None:
+    import lancedb
+
+    schema = pa.schema(
+        [
+            pa.field("vector", pa.list_(pa.float32(), 2)),
+            pa.field("id", pa.large_string()),
+            pa.field("text", pa.string()),
+            pa.field("metadata", pa.struct([("source", pa.string()), ("page", pa.int32())])),
+            pa.field("price", pa.decimal128(10, 2)),
+            pa.field("tags", pa.list_(pa.large_string())),
+            pa.field("raw", pa.large_binary()),
+            pa.field("parts", pa.list_(pa.struct([("k", pa.string()), ("n", pa.list_(pa.int8()))]))),
+        ]
+    )
+    row = {
+        "vector": [1.0, 2.0], "id": "a", "text": "one", "metadata": {"source": "s", "page": 1},
+        "price": Decimal("1.50"), "tags": ["x"], "raw": b"\xff", "parts": [{"k": "v", "n": [1, 2]}],
+    }  # fmt: skip
+    make(tmp_path / "lance", "docs", pa.Table.from_pylist([row], schema=schema))
+    held = records(tmp_path / "lance", table="docs")
+    with store(tmp_path / "lance", table="docs") as opened:
+        config = opened.kept_config()
+    with store(tmp_path / "lance", create=True, table="copy") as opened:
+        opened.write(plan_between([], held, config=config))
+        check_holds(opened, held)
+    made = lancedb.connect(str(tmp_path / "lance")).open_table("copy").to_arrow()
+    assert {each.name: each.type for each in made.schema if each.name != "_vex"} == {e.name: e.type for e in schema}
+    assert {name: value for name, value in made.to_pylist()[0].items() if value is not None} == row
 
 
 def test_a_configuration_of_a_stranger_makes_only_what_is_known(tmp_path: Path) -> None:

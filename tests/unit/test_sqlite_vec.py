@@ -115,6 +115,7 @@ def test_what_langchain_wrote_is_read_and_what_is_written_is_found_by_it(tmp_pat
     assert (text, json.loads(more), raw) == ("low tide", {"page": 4}, vector)
     with store(path) as opened:
         config = opened.describe().config
+        assert opened.kept_config()["left"][:1] == ["trigger embed_text"]
     copy = tmp_path / "copy.db"
     with store(copy, create=True, table="notes") as opened:
         opened.write(plan_between([], records(path), config=config))

@@ -86,7 +86,7 @@ def transfer_from(
             expected = None
             if not (done.was_empty or goal.rewrites or request.mix_models):
                 expected = stream.refuse_others(goal)
-            config = origin.describe().config if origin.kind == goal.kind else {}
+            config = origin.kept_config() if origin.kind == goal.kind else {}
             if request.dry_run:
                 goal.rehearse(Plan(stream.records, (), stream.records, config=config))
                 done.edges = _count_edges(origin, goal, request)

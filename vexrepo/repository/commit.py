@@ -270,7 +270,7 @@ def _write_snapshot(
         records = build.edit_tree(objects, writer, root, edits, leaf_records, pool, census)
     edges = _edges(repository, writer, store, base, leaf_records, selection)
     collections = dict(base.collections) if base else {}
-    config = store.describe().config
+    config = store.kept_config()
     if config and not selection:
         collections[store.kind] = config
     return Snapshot(records, edges, leaf_records, census.spaces_json(), collections)

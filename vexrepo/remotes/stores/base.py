@@ -13,11 +13,13 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record
 from vexrepo.remotes.stores.address import Address
+
+LEFT: Final = "left"  # of what is kept of a collection: what of it is not made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,19 @@ class Store(ABC):
     @abstractmethod
     def describe(self) -> Description:
         """Return what the store is now.  Cheap: does not read the records."""
+
+    def kept_config(self) -> dict[str, Any]:
+        """Return what is kept of how the collection is set up, so that another one is made and written as it is.
+
+        And what of that is not made again (``left``), which is said where another one is made.
+        """
+        config = dict(self.describe().config)
+        left = self.find_left() if config else []
+        return {**config, LEFT: left} if left else config
+
+    def find_left(self) -> list[str]:
+        """Return, in words, what of how the collection is set up is not made again."""
+        return []
 
     @abstractmethod
     def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:

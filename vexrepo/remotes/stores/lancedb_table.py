@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from vexrepo.errors import StoreError
 from vexrepo.objects.vector import MAIN, Space
+from vexrepo.remotes.stores.arrow_types import parse_type
 from vexrepo.remotes.stores.points import RESERVED, TEXTS
 
 TEXT_NAMES: Final = ("content", *TEXTS)
 VECTOR_NAMES: Final = ("vector", "embedding", "embeddings", "emb")
 PAYLOAD_NAMES: Final = ("metadata", "payload", "meta")
 _LISTS: Final = re.compile(r"fixed_size_list<item: (halffloat|float|double)(?: not null)?>\[(\d{1,6})\]")
-_STAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=([\w/+:-]{1,40}))?\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,6 @@ def _first(preferred: Iterable[str], names: Iterable[str]) -> str | None:
 # -- making one --------------------------------------------------------------------------------------------------------
 
 _OURS: Final = dict.fromkeys(("id", "content", "namespace", "model", "created_at", "metadata"), "string")
-_PLAIN: Final = frozenset(
-    (
-        *("string", "large_string", "bool", "float", "double", "binary", "date32[day]", "list<item: string>"),
-        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-    )
-)
 
 
 def new_schema(spaces: Mapping[str, Space], config: Mapping[str, Any]) -> Any:
@@ -131,7 +125,7 @@ def new_schema(spaces: Mapping[str, Space], config: Mapping[str, Any]) -> Any:
     given = config.get("columns")
     had = {name: kind for name, kind in given.items() if isinstance(kind, str)} if isinstance(given, dict) else {}
     identifier = config.get("id")
-    plain = {name: kind for name, kind in had.items() if name != RESERVED and _parse(kind) is not None}
+    plain = {name: kind for name, kind in had.items() if name != RESERVED and parse_type(kind) is not None}
     if identifier not in plain:
         plain = {**_OURS, **{name: kind for name, kind in plain.items() if _LISTS.fullmatch(kind)}}
     vectors = [name for name, kind in plain.items() if _LISTS.fullmatch(kind)]
@@ -141,22 +135,8 @@ def new_schema(spaces: Mapping[str, Space], config: Mapping[str, Any]) -> Any:
         if space.name == MAIN or name in vectors:
             number = match[1] if (match := _LISTS.fullmatch(plain.get(name, ""))) else "float"
             plain[name] = f"fixed_size_list<item: {number}>[{space.dims}]"
-    fields = [pa.field(name, _parse(kind)) for name, kind in plain.items()]
+    fields = [pa.field(name, parse_type(kind)) for name, kind in plain.items()]
     return pa.schema([*fields, pa.field(RESERVED, pa.string())])
-
-
-def _parse(kind: str) -> Any:
-    """Return the Arrow type that a text names, None for one that is not taken."""
-    import pyarrow as pa
-
-    if match := _LISTS.fullmatch(kind):
-        numbers = {"halffloat": pa.float16(), "float": pa.float32(), "double": pa.float64()}
-        return pa.list_(numbers[match[1]], int(match[2])) if int(match[2]) else None
-    if match := _STAMP.fullmatch(kind):
-        return pa.timestamp(match[1], match[2])
-    if kind not in _PLAIN:
-        return None
-    return pa.list_(pa.string()) if kind.startswith("list") else pa.type_for_alias(kind.partition("[")[0])
 
 
 # -- indexes -----------------------------------------------------------------------------------------------------------

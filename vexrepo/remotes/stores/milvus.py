@@ -290,7 +290,8 @@ class MilvusStore(PointStore):
                 self._take(again(plan.config))
         elif self.layout.trouble:
             raise StoreError(
-                f"{self.address} {self.layout.trouble}; nothing was written: it can only be read",
+                f"{self.address} {self.layout.trouble}; nothing was written: it can only be read, and what is "
+                "committed of it be checked out into a collection of another name (vex checkout REV --to STORE)",
                 code="store-cannot-hold",
             )
         return super().write(replace(plan, upserts=lambda: map(self._sized, plan.upserts())))

@@ -24,6 +24,7 @@ from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.neo4j_edges import WAITING, Edges
 from vexrepo.remotes.stores.neo4j_graph import PASSWORD, Graph, is_name, quoted
 from vexrepo.remotes.stores.neo4j_ids import Ids, shown_end
+from vexrepo.remotes.stores.neo4j_labels import LABELS, are_labels, with_labels, write_nodes
 from vexrepo.remotes.stores.neo4j_nodes import Node, Nodes, numbers_of
 from vexrepo.remotes.stores.neo4j_pages import Pages
 from vexrepo.remotes.stores.neo4j_schema import (
@@ -45,6 +46,7 @@ LABEL: Final = "Memory"
 IDS: Final = ("id", "uuid", "uid", "memory_id", "node_id", "key", "name")  # what an id is looked for under
 VECTORS: Final = ("vector", "embedding", "embeddings", "textEmbedding", "content_embedding", "name_embedding")
 _SAMPLE: Final = 32  # nodes that are looked at for what their properties are called
+_NODE: Final = "properties(n), labels(n)"  # what is asked of each
 _ID_BYTES: Final = 4096  # an index takes some 8,000
 
 
@@ -52,6 +54,8 @@ class Neo4jStore(PointStore):
     """The nodes of one label.  Those that have others as well keep them."""
 
     kind: ClassVar[str] = "neo4j"
+    names_text: ClassVar[bool] = True
+    own_text: ClassVar[str] = "content"
     holds_edges: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "the password of the Neo4j server"}
@@ -74,6 +78,7 @@ class Neo4jStore(PointStore):
         self._similarity = address.choice("similarity", SIMILARITIES) or SIMILARITIES[0]
         self.graph = Graph(address, self.readings)
         self.kinds = Kinds()
+        self._has_labels = False  # whether a node was seen that has others than ours
         self._report: Callable[[InvalidData], None] | None = None
         try:
             self._look()
@@ -101,11 +106,11 @@ class Neo4jStore(PointStore):
     def _look(self) -> None:
         """Find out how the label is set up, and what its nodes call their id and their vectors."""
         self._schema = read_schema(self.graph, self.label)
-        rows = self.graph.read(f"{self._match} RETURN properties(n) LIMIT {_SAMPLE}")
-        self._sample = sample = [properties for (properties,) in rows]
+        rows = self.graph.read(f"{self._match} RETURN {_NODE} LIMIT {_SAMPLE}")
+        sample = [properties for properties, _ in rows]
         self._is_there = bool(sample or self._schema.indexes or self._schema.unique)
         self._ids = Ids(self.graph, self.label, self._find_id(sample))
-        self._shadowed = self.id_name != "id" and any("id" in each for each in sample)
+        self._sample = self._read_nodes(rows, lambda message, code: None)
         self._take(self._schema, self._find_vector(sample))
 
     @property
@@ -154,6 +159,8 @@ class Neo4jStore(PointStore):
             holds,
             values=type(self).can.values,
             holds_name=lambda name: is_name(name) and name not in taken,
+            holds_member=lambda name, value: name != LABELS or are_labels(value, self.label),
+            holds_id_member=True,
             id_bytes=_ID_BYTES,
             is_named=not self._is_there or len(self._vectors) > 1,
             names=frozenset(self._vectors) if self._is_there else None,
@@ -170,7 +177,10 @@ class Neo4jStore(PointStore):
         if not self._is_there:
             return Description(count)
         indexes = sorted((each.to_json() for each in self._schema.indexes), key=orjson.dumps)
-        return Description(count, {"vector": self._vectors[MAIN], "indexes": indexes})
+        config: dict[str, Any] = {"vector": self._vectors[MAIN], "indexes": indexes}
+        if kinds := self.kinds.to_json():
+            config["kinds"] = kinds
+        return Description(count, config)
 
     def held_spaces(self) -> Mapping[str, Space] | None:
         """Return the vectors that indexes are for; None where there is none, or they take any dims."""
@@ -189,9 +199,9 @@ class Neo4jStore(PointStore):
     def find_fields(self, sample: Sequence[Point]) -> Fields:
         """Return the fields: the text's name as the address or most nodes have it, else the original tool's."""
         if "text" in self.address.options:
-            return Fields(text=self._named("text", "content"))
+            return Fields(text=self._named("text", self.own_text))
         found = super().find_fields(sample)
-        return found if any(found.text in point.payload for point in sample) else Fields(text="content")
+        return found if any(found.text in point.payload for point in sample) else Fields(text=self.own_text)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -218,8 +228,8 @@ class Neo4jStore(PointStore):
     def find_points(self, ids: Sequence[str]) -> list[Point]:
         """Return the nodes of some ids; what makes none is left out."""
         natives = [self._ids.native(each) for each in ids]
-        rows = self.graph.read(f"{self._match} WHERE n.{self._id} IN $ids RETURN properties(n)", ids=natives)
-        return self._known(properties for (properties,) in rows)
+        rows = self.graph.read(f"{self._match} WHERE n.{self._id} IN $ids RETURN {_NODE}", ids=natives)
+        return self._known(self._read_nodes(rows, lambda message, code: None))
 
     def _known(self, nodes: Iterable[Node]) -> list[Point]:
         """Return the points of those nodes that make one."""
@@ -236,8 +246,19 @@ class Neo4jStore(PointStore):
 
     def _read(self, after: str | int | None) -> Iterator[list[Node]]:
         """Yield the properties of nodes in pages, then say which have no id."""
-        for rows in self._pages.read("properties(n)", after):
-            yield [properties for (properties,) in rows]
+        for rows in self._pages.read(_NODE, after):
+            yield self._read_nodes(rows, self._problem)
+
+    def _read_nodes(self, rows: Sequence[Sequence[Any]], problem: Callable[[str, str], None]) -> list[Node]:
+        """Return nodes as their properties and labels say."""
+        found: list[Node] = []
+        for properties, labels in rows:
+            self._has_labels = self._has_labels or len(labels) > 1
+            try:
+                found.append(with_labels(properties, labels, self.label))
+            except InvalidData as error:
+                problem(f"{self.address} node {properties.get(self.id_name)!r:.80} {error}", error.code)
+        return found
 
     @property
     def _pages(self) -> Pages:
@@ -277,12 +298,6 @@ class Neo4jStore(PointStore):
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Make sure that ids are unique, and found quickly, before the first batch."""
-        if self._shadowed:
-            raise StoreError(
-                f"{self.address}: its nodes have a property 'id' beside {self.id_name!r:.60}, which is their id here, "
-                "and writing would take it away; nothing was written: name the other with ?id=id",
-                code="store-schema",
-            )
         if self.id_name not in self._schema.unique:
             self.graph.declare(constraint(self.label, self.id_name))
         self.graph.declare(constraint(WAITING, "key"))
@@ -291,6 +306,10 @@ class Neo4jStore(PointStore):
     def prepare(self, wanted: Wanted) -> None:
         """Make the indexes: those of a kept configuration, else one for each vector."""
         main = self._vectors[MAIN]
+        told = wanted.config.get("vector")
+        if "vector" not in self.address.options and isinstance(told, str) and told not in self.fields().taken:
+            main = told if is_name(told) and told != self.id_name else main
+        self.kinds.take(wanted.config.get("kinds"))
         indexes = of_config(wanted.config, wanted.spaces, main)
         indexed = {each.properties[0] for each in indexes if each.type == "VECTOR"}
         if not indexed and "indexes" not in wanted.config:
@@ -305,11 +324,14 @@ class Neo4jStore(PointStore):
         self._take(Schema(made, frozenset({self.id_name})), main)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write nodes in one transaction; labels and relationships of those that are there stay."""
+        """Write nodes in one transaction; relationships of those that are there stay."""
         nodes = self._nodes
         rows = [nodes.row(each) for each in points]
-        query = f"UNWIND $rows AS row MERGE (n:{quoted(self.label)} {{{self._id}: row.id}}) SET n = row.properties"
-        self.graph.write(lambda ask: ask(query, {"rows": rows}))
+        self.graph.write(
+            lambda ask: write_nodes(
+                ask, self.label, self.id_name, [dict(row) for row in rows], has_others=self._has_labels
+            )
+        )
         rows.clear()  # objects of the driver hold one another, and with them what was sent, until a collector looks
 
     def delete(self, ids: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space, Vector, pack_numbers
 from vexrepo.remotes.stores.exact_vectors import Found, exact_numbers, exact_vector, single_vectors, with_exact
 from vexrepo.remotes.stores.neo4j_ids import Ids
+from vexrepo.remotes.stores.neo4j_labels import LABELS
 from vexrepo.remotes.stores.neo4j_values import Kinds
 from vexrepo.remotes.stores.payload_records import PayloadReader, Plain
 from vexrepo.remotes.stores.points import Point
@@ -98,16 +99,17 @@ class Nodes:
         return Point(identifier, with_exact(self.kinds.payload(rest), found, decimals), single_vectors(found))
 
     def row(self, point: Point) -> dict[str, Any]:
-        """Return the node of a point: its id, and all its properties."""
+        """Return the node of a point: its id, all its properties, and its other labels."""
         native = self.ids.native(point.id)
         payload, exact = exact_numbers(point, tells_decimals=True)
-        properties = self.kinds.properties(payload)
+        labels = payload.get(LABELS, [])
+        properties = self.kinds.properties({name: value for name, value in payload.items() if name != LABELS})
         for space, row in point.vectors:
             held = self.vectors[space.name]
             numbers = exact.get(space.name) or np.frombuffer(row, "<f4").astype("<f8").tolist()
             properties[held] = self.kinds.numbers(held, numbers)
         properties[self.ids.name] = native
-        return {"id": native, "properties": properties}
+        return {"id": native, "properties": properties, "labels": labels}
 
 
 def numbers_of(value: Any) -> list[Any] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from math import isfinite
@@ -20,6 +21,7 @@ from vexrepo.errors import InvalidData
 _EXACT: Final = 1 << 53  # whole numbers up to here are doubles
 _SCALARS: Final = frozenset((str, bool, int, float))
 _PLAIN: Final = frozenset((str, bool, int))
+_KIND: Final = re.compile(r"float|DateTime|Date|Time|Duration|vector (i8|i16|i32|i64|f32|f64)")
 _TIMES: Final = frozenset(("DateTime", "Date", "Time", "Duration"))
 
 
@@ -28,6 +30,16 @@ class Kinds:
 
     def __init__(self) -> None:
         self._seen: defaultdict[str, set[str]] = defaultdict(set)
+
+    def to_json(self) -> dict[str, list[str]]:
+        """Return them, for ``take``."""
+        return {name: sorted(kinds) for name, kinds in sorted(self._seen.items()) if kinds}
+
+    def take(self, value: Any) -> None:
+        """Take what ``to_json`` gave of another collection; what is not understood is passed over."""
+        for name, kinds in value.items() if isinstance(value, dict) else ():
+            if isinstance(kinds, list):
+                self._seen[name] |= {each for each in kinds if isinstance(each, str) and _KIND.fullmatch(each)}
 
     def payload(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Return properties as JSON.  Raises: InvalidData (not-finite, unsupported-value)."""

@@ -53,6 +53,7 @@ class OpenSearchStore(HttpPointStore):
     """The connector of one index."""
 
     kind: ClassVar[str] = "opensearch"
+    names_text: ClassVar[bool] = True
     flavour: ClassVar[Flavour] = "opensearch"
     port: ClassVar[int] = 9200
     secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "the password of the OpenSearch server"}

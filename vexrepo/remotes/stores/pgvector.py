@@ -25,6 +25,7 @@ from vexrepo.remotes.stores.pgvector_columns import Column
 from vexrepo.remotes.stores.pgvector_copy import CopiedRows, RawRows, Row
 from vexrepo.remotes.stores.pgvector_holding import OURS, capabilities_of, mapping_of
 from vexrepo.remotes.stores.pgvector_indexing import make_indexes
+from vexrepo.remotes.stores.pgvector_leaving import find_left
 from vexrepo.remotes.stores.pgvector_making import make_table, widen_table
 from vexrepo.remotes.stores.pgvector_pages import Pages, find_middle
 from vexrepo.remotes.stores.pgvector_record_rows import RecordWriter
@@ -180,6 +181,11 @@ class PgvectorStore(PointStore):
         if main is not None:
             config["vector"] = main
         return Description(count, config, mark)
+
+    def find_left(self) -> list[str]:
+        """Return what the table has that is not made again."""
+        with self._session.transaction("read") as connection:
+            return find_left(connection, self._place, self.table.id.name)
 
     def _look(self) -> tuple[int, str | None]:
         """Return the number of rows, and a fingerprint of which there are."""

@@ -57,6 +57,7 @@ class PineconeStore(HttpPointStore):
     """The connector of one namespace."""
 
     kind: ClassVar[str] = "pinecone"
+    names_text: ClassVar[bool] = True
     can = Index(METRICS[0], TYPES[0]).capabilities()
     port: ClassVar[int] = 443
     secrets: ClassVar[Mapping[str, str]] = {KEY: "the API key of the Pinecone project"}

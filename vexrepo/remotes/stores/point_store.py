@@ -42,7 +42,7 @@ from vexrepo.remotes.stores.capabilities import Capabilities
 from vexrepo.remotes.stores.point_mapping import told_mapping
 from vexrepo.remotes.stores.point_names import Names
 from vexrepo.remotes.stores.point_reading import PointSource, RawPoints, RawPointScan
-from vexrepo.remotes.stores.point_writing import PlanWriter, Wanted
+from vexrepo.remotes.stores.point_writing import TEXT_FIELD, PlanWriter, Wanted
 from vexrepo.remotes.stores.points import (
     BadPoint,
     Fields,
@@ -68,6 +68,8 @@ class PointStore(Store):
     batch_points: ClassVar[int] = BATCH_POINTS
     batch_bytes: ClassVar[int] = BATCH_BYTES
     options: ClassVar[frozenset[str]] = frozenset({"text"})  # what an address may say after "?"
+    names_text: ClassVar[bool] = False  # the text is a member of the payload that may be called anything,
+    own_text: ClassVar[str] = Fields().text  # in a new collection this, where nothing says otherwise
     writes_at_once: ClassVar[bool] = False  # several threads may call upsert, as many as the address's reach says,
     most_at_once: ClassVar[int] = 1 << 10  # but no more than this; one: the next batch is made while it is written
     writes_whole: ClassVar[bool] = False  # ``writing`` takes back all that was written where something goes wrong
@@ -274,6 +276,25 @@ class PointStore(Store):
         first = next(batches, [])
         self.name_fields(first)
         return chain((first,), batches)
+
+    def kept_config(self) -> dict[str, Any]:
+        """Return what is kept of the collection: as described, and what its text is called."""
+        # Looked at first: what points are seen to be like is part of what is described.
+        fields = self.fields() if self.names_text and self.exists() else None
+        config = super().kept_config()
+        if not config or fields is None or fields.complete is not None or fields.text == self.own_text:
+            return config
+        return {**config, TEXT_FIELD: fields.text}
+
+    def take_text(self, config: Mapping[str, Any]) -> None:
+        """Call the text of a collection that is to be made as it was called where a configuration was kept."""
+        text = config.get(TEXT_FIELD)
+        if not self.names_text or "text" in self.address.options or not isinstance(text, str) or not text:
+            return
+        fields = self.fields()
+        others = fields.taken - {fields.text}
+        if fields.complete is None and text not in others and self.can.holds_name(text):
+            self._fields = replace(fields, text=text)
 
     def name_fields(self, first: Sequence[Point]) -> Fields:
         """Return what the members of a payload are called: found by the first points that are read, if not before."""

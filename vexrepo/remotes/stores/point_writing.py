@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from vexrepo.errors import StoreError
 from vexrepo.objects.record import Record, key_name
 from vexrepo.objects.vector import MAIN, Space
-from vexrepo.remotes.stores.base import Plan, Written
+from vexrepo.remotes.answer import safe_words
+from vexrepo.remotes.stores.base import LEFT, Plan, Written
 from vexrepo.remotes.stores.capabilities import native_id
 from vexrepo.remotes.stores.points import Point, native_vectors, write_point
 from vexrepo.storage.spill import Sorter
@@ -28,6 +29,8 @@ from vexrepo.storage.spill import Sorter
 if TYPE_CHECKING:
     from vexrepo.remotes.stores.point_store import PointStore
 
+TEXT_FIELD: Final = "text_field"  # of what is kept of a collection: what its text is called
+_MOST_LEFT: Final = 20
 WAYS_OUT: Final = (
     "nothing was written.  Leave such memories out (--namespace, --components), write them into a collection of their "
     "own, or turn their embeddings into those of one model first (vex migrate --adapter, see vex adapters)"
@@ -67,6 +70,7 @@ class PlanWriter:
         self._can = store.can  # what a collection that is not there could hold
         self._fixed = store.held_spaces() if self._is_there else None
         self._spaces = dict(self._fixed or {})
+        self._config = {name: each for name, each in plan.config.items() if name not in (TEXT_FIELD, LEFT)}
         self._settled: set[Space] = set()  # those of records for which there is room
         self._checks = False  # whether points are asked after as they are written
 
@@ -74,6 +78,8 @@ class PlanWriter:
         """Write everything; see ``PointStore.write``."""
         store, plan = self._store, self._plan
         store.fields()  # asked before anything is written
+        if not self._is_there:
+            store.take_text(plan.config)
         batches = self._batches(plan.upserts())
         first = next(batches, [])
         if not (first or self._is_there or plan.config):
@@ -89,10 +95,11 @@ class PlanWriter:
                 folder = held.enter_context(tempfile.TemporaryDirectory(prefix="vex-"))
                 batches = self._batches(self._spooled(chain.from_iterable(batches), Path(folder)))
             if not self._is_there:
-                store.check_creatable(Wanted(self._spaces, plan.config))
+                store.check_creatable(Wanted(self._spaces, self._config))
+                self._tell_of_left()
             with store.writing():
                 if not self._is_there:
-                    store.prepare(Wanted(self._spaces, plan.config))
+                    store.prepare(Wanted(self._spaces, self._config))
                     self._spaces |= store.held_spaces() or {}
                 with _left_in_the_middle(store):
                     with _sending(store, plan.advance) as send:
@@ -114,10 +121,26 @@ class PlanWriter:
         """
         store, plan = self._store, self._plan
         store.fields()
+        if not self._is_there:
+            store.take_text(plan.config)
         is_known = self._is_there or not plan.config
         count = sum(1 for _ in (self._each_looked_at(plan.upserts()) if is_known else plan.upserts()))
+        if not self._is_there:
+            self._tell_of_left()
         if not self._is_there and count and is_known:
             store.check_creatable(Wanted(self._spaces))
+
+    def _tell_of_left(self) -> None:
+        """Say, before it is made, what the collection will not have that one of its kind had, as is kept of that."""
+        left = self._plan.config.get(LEFT)
+        words = [each for each in left if isinstance(each, str)] if isinstance(left, list) else []
+        if words:
+            shown = ", ".join(safe_words(each)[:80] for each in words[:_MOST_LEFT])
+            more = f" and {len(words) - _MOST_LEFT} more" if len(words) > _MOST_LEFT else ""
+            self._store.address.reach.notice(
+                f"{self._store.address} is made without what the one that was committed had besides: {shown}{more}; "
+                "programs that need these make them themselves, or want them made by hand"
+            )
 
     # -- looking at each record --------------------------------------------------------------------------------------
 

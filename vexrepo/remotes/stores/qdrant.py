@@ -51,6 +51,7 @@ class QdrantStore(HttpPointStore):
     """The connector of one collection."""
 
     kind: ClassVar[str] = "qdrant"
+    names_text: ClassVar[bool] = True
     port: ClassVar[int] = 6333
     secrets: ClassVar[Mapping[str, str]] = {KEY: "the API key of the Qdrant server"}
     key_header: ClassVar[str] = "api-key"

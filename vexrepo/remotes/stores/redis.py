@@ -61,6 +61,8 @@ class RedisStore(PointStore):
     """The keys of one prefix.  ``keys=json`` in the address makes a new collection of documents."""
 
     kind: ClassVar[str] = "redis"
+    names_text: ClassVar[bool] = True
+    own_text: ClassVar[str] = "content"
     secrets: ClassVar[Mapping[str, str]] = {PASSWORD: "the password of the Redis server"}
     options: ClassVar[frozenset[str]] = frozenset({"index", "keys", "prefix", "text", "tls", "vector"})
     writes_at_once: ClassVar[bool] = True
@@ -206,7 +208,7 @@ class RedisStore(PointStore):
         if given is not None:
             return Fields(text=given)
         found = super().find_fields(sample)
-        return found if any(found.text in point.payload for point in sample) else Fields(text="content")
+        return found if any(found.text in point.payload for point in sample) else Fields(text=self.own_text)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ READ_ROWS: Final = 1000
 _CACHE_KIB: Final = 8000  # rows are added where the last ones are: more would only be held
 _METRICS: Final = ("cosine", "l2", "l1")
 
+_UNKEPT: Final = ("AUTOINCREMENT", "DEFAULT", "CHECK", "REFERENCES", "COLLATE")  # of the statement that made a table
+
 
 class SqliteVecStore(PointStore):
     """Tables of an SQLite database.  Holds no connection between calls, so that the agent is never kept waiting."""
@@ -197,6 +199,18 @@ class SqliteVecStore(PointStore):
         with self._reading() as db:
             count = db.execute(f"SELECT count(*) FROM {quote(layout.table)}").fetchone()[0]
         return Description(count, config_of(layout), mark)
+
+    def find_left(self) -> list[str]:
+        """Return what the table of rows has that is not made again."""
+        rows = self.layout.rows
+        if not rows:
+            return []
+        with self._reading() as db:
+            parts = "tbl_name = ? AND type IN ('trigger', 'index') AND sql <> '' ORDER BY 1 DESC, 2"
+            query = f"SELECT type, name FROM sqlite_master WHERE {parts}"
+            found = [f"{kind} {name}" for kind, name in db.execute(query, (rows,))]
+            made = db.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (rows,)).fetchone()
+        return [*found, *(each for each in _UNKEPT if each in str(made and made[0]).upper())]
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

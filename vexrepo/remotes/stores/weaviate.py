@@ -35,6 +35,7 @@ class WeaviateStore(HttpPointStore):
     """The connector of one class, or of one tenant of a class."""
 
     kind: ClassVar[str] = "weaviate"
+    names_text: ClassVar[bool] = True
     can = Schema().capabilities()
     port: ClassVar[int] = 8080
     secrets: ClassVar[Mapping[str, str]] = {KEY: "the API key of the Weaviate server"}
@@ -189,6 +190,8 @@ class WeaviateStore(HttpPointStore):
             return True
         known = self._schema.kinds
         if RESERVED not in known:
+            if self._schema.info is not None:
+                return True  # a class of others gets that property where something is carried, and not before
             self._schema.note({RESERVED: ""})
         if any(name not in known and value.get(member) is not None for member, name in self.fields().members):
             return True
