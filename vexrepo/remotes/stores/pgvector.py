@@ -30,6 +30,7 @@ from vexrepo.remotes.stores.pgvector_making import make_table, widen_table
 from vexrepo.remotes.stores.pgvector_pages import Pages, find_middle
 from vexrepo.remotes.stores.pgvector_record_rows import RecordWriter
 from vexrepo.remotes.stores.pgvector_records import RecordReader
+from vexrepo.remotes.stores.pgvector_rights import check_name, check_usage, check_writable, missing_rights
 from vexrepo.remotes.stores.pgvector_rows import RowReader, RowWriter
 from vexrepo.remotes.stores.pgvector_session import LIBPQ, Session
 from vexrepo.remotes.stores.pgvector_table import Table, find_indexes, find_table
@@ -111,6 +112,10 @@ class PgvectorStore(PointStore):
         if not self._is_known:
             self._table = None
             with self._session.transaction("read") as connection:
+                if self.create:
+                    check_writable(connection, self.where)
+                if self._schema:
+                    check_usage(connection, self._schema, self.where)
                 for schema in [self._schema] if self._schema else self._session.schemas:
                     found = find_table(connection, _quoted(schema, self._name), self.address.options, self.where)
                     if found is not None:
@@ -118,6 +123,8 @@ class PgvectorStore(PointStore):
                         self.can = capabilities_of(self._table)
                         self._tell_of_hidden_rows(connection, _quoted(schema, self._name))
                         break
+                else:
+                    check_name(connection, self._schema, self._name, self.where, is_made=self.create)
             self._is_known = True
         return self._table
 
@@ -340,8 +347,22 @@ class PgvectorStore(PointStore):
             self._names = None  # what was read before may have changed
             plan = replace(plan, expected=self.describe().fingerprint)
         self._plan = plan
-        done = super().write(plan)
+        try:
+            done = super().write(plan)
+        except StoreError as error:
+            if error.code == "store-refused" and (lacking := self._missing_rights()):
+                raise StoreError(f"{error}; {lacking}", code=error.code) from None
+            raise
         return replace(done, fingerprint=self._written)
+
+    def _missing_rights(self) -> str:
+        """Return what the user may not do that a write needs, "" where that is not why it was refused."""
+        with contextlib.suppress(StoreError):  # then it is not known
+            table = self._find()
+            if table is not None:
+                with self._session.transaction("read") as connection:
+                    return missing_rights(connection, self._place, table.read_columns())
+        return ""
 
     def prepare(self, wanted: Wanted) -> None:
         """Make the table."""

@@ -19,7 +19,10 @@ _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "3D": ("store-missing", "there is no such database"),
     "42P01": ("store-missing", "name the table with ?table=NAME, its schema with ?schema=NAME"),
     "42501": ("store-refused", "this user has no right to do that: nothing was written"),
-    "25006": ("store-refused", "this connection can only read, as that of a replica: nothing was written"),
+    "25006": (
+        "store-refused",
+        "this connection can only read, as that of a replica: nothing was written; name the server that takes writes",
+    ),
     "0A000": ("store-schema", "is pgvector installed on the server?  CREATE EXTENSION vector"),
     "58P01": ("store-schema", "is pgvector installed on the server?  CREATE EXTENSION vector"),
     "42704": ("store-schema", "is pgvector installed on the server, in its newest version?"),
@@ -36,15 +39,22 @@ _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "23": ("store-cannot-hold", "a rule of the table does not allow a value; nothing was written"),
 }
 
-# What a pooler says with a state of its own: a code and what to do.
-_POOLERS: Final[dict[str, tuple[str, str]]] = {
+# What is said with a state that others have, too, how that begins, a code and what to do.
+_SAID: Final[dict[str, tuple[str, str, str]]] = {
     "statement pooling": (
+        "08",
         "store-refused",
         "the pooler allows no transactions: connect with pool_mode transaction or session, or to the server itself",
     ),
     "query_wait_timeout": (
+        "08",
         "store-busy",
         "the pooler has none left (a migration within one server takes two at once): give it more (pool_size)",
+    ),
+    "conflict with recovery": (
+        "40",
+        "store-busy",
+        "the replica had to apply what was written: run the command again, or set hot_standby_feedback on it",
     ),
 }
 
@@ -56,7 +66,7 @@ def store_error(error: psycopg.Error, doing: str, where: str) -> VexError:
     said = lines[0].strip() if lines else type(error).__name__
     if state == "53100":
         return StorageFailure(f"{where}: the server's disk is full; nothing was written", code="disk-full")
-    told = [meaning for words, meaning in _POOLERS.items() if words in said and state.startswith("08")]
+    told = [meaning for words, (begins, *meaning) in _SAID.items() if words in said and state.startswith(begins)]
     for length in (5, 3, 2):
         if told:
             code, advice = told[0]

@@ -36,6 +36,7 @@ LIBPQ: Final = frozenset(
 LOCK_WAIT: Final = "10s"
 SENT_BYTES: Final = 2 << 20  # which the kernel is asked to hold; it may give less
 SECOND_WAIT_S: Final = 3  # for what a second connection is asked: a pooler without another one lets it wait for minutes
+TOLD_S: Final = 3.0  # after which somebody who waits for a transaction to begin is told
 _NO_LIMIT: Final = "; SET LOCAL transaction_timeout = 0"
 _LIMITED_FROM: Final = 170000  # the first version that has such
 _OWN_PATH: Final = "pg_catalog, pg_temp"
@@ -90,6 +91,8 @@ class Session:
                 autocommit=True,
                 prepare_threshold=None,  # poolers hand statements to connections that never saw them
             )
+        # Not as the user's transactions are by default: a replica knows no serializable ones.
+        made.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         _widen(made)
         return made
 
@@ -132,11 +135,37 @@ class Session:
                 self.end_stream()
                 yield connection
                 return
-            with connection.transaction():
-                if self._path is None:
-                    self._path = connection.execute(_PATH).fetchone()
-                connection.execute(_settings(connection).encode())
+            with contextlib.ExitStack() as held:
+                with self._answered(connection):
+                    held.enter_context(connection.transaction())
+                    if self._path is None:
+                        self._path = connection.execute(_PATH).fetchone()
+                    connection.execute(_settings(connection).encode())
                 yield connection
+
+    @contextlib.contextmanager
+    def _answered(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        """Say that an answer is waited for, where a pooler lets a transaction wait for a connection of the server.
+
+        Raises: StoreError (store-busy) after as long as any answer is waited for.
+        """
+
+        reach = self._address.reach
+        why = "a pooler in front of the server may have no connection left (pool_size)"
+        told = threading.Timer(TOLD_S, reach.notice, (f"{self._where} does not answer so far: {why}",))
+        told.daemon = True
+        told.start()
+        try:
+            with _ended_after(connection, reach.timeout_s):
+                yield
+        except _NotAnsweredError:
+            raise StoreError(
+                f"{self._where} did not answer within {reach.timeout_s:g} s: {why}; nothing was written: run the "
+                "command again when others have ended, or give the pooler more",
+                code="store-busy",
+            ) from None
+        finally:
+            told.cancel()
 
     @contextlib.contextmanager
     def doubled(self, table: sql.Identifier) -> Iterator[Session | None]:
@@ -152,7 +181,7 @@ class Session:
         other, is_made = Session(self._address, self._where), False
         other._path = self._path
         other.__dict__["_parameters"] = {**self._parameters, "connect_timeout": SECOND_WAIT_S}
-        with contextlib.suppress(psycopg.Error, StoreError):
+        with contextlib.suppress(psycopg.Error, StoreError, _NotAnsweredError):
             _begin(connection)
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table))
             row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
@@ -246,12 +275,16 @@ def _settings(connection: psycopg.Connection[Any]) -> str:
     return f"SET LOCAL lock_timeout = '{LOCK_WAIT}'; {_SETTINGS}{more}"
 
 
+class _NotAnsweredError(Exception):
+    """A connection was ended, since it did not answer."""
+
+
 @contextlib.contextmanager
 def _ended_after(connection: psycopg.Connection[Any], wait_s: float) -> Iterator[None]:
-    """End a connection that does not answer in time.  Raises: psycopg.OperationalError."""
+    """End a connection that does not answer in time.  Raises: _NotAnsweredError."""
     import psycopg
 
-    with socket.socket(fileno=os.dup(connection.pgconn.socket)) as line:
+    with socket.fromfd(connection.pgconn.socket, socket.AF_INET, socket.SOCK_STREAM) as line:
         is_over = threading.Event()
 
         def end() -> None:
@@ -260,11 +293,15 @@ def _ended_after(connection: psycopg.Connection[Any], wait_s: float) -> Iterator
                 line.shutdown(socket.SHUT_RDWR)
 
         timer = threading.Timer(wait_s, end)
+        timer.daemon = True
         timer.start()
         try:
             yield
+        except psycopg.Error:
+            if not is_over.is_set():
+                raise
         finally:
             timer.cancel()
             timer.join()
     if is_over.is_set():
-        raise psycopg.OperationalError("the connection was not answered in time")
+        raise _NotAnsweredError

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vexrepo.errors import StoreError
 from vexrepo.objects.vector import MAIN, Kind, Space
 from vexrepo.remotes.stores.pgvector_columns import Column
+from vexrepo.remotes.stores.pgvector_rights import check_readable
 from vexrepo.remotes.stores.points import RESERVED, TEXTS
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ SELECT n.nspname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmo
   (WITH RECURSIVE bases(oid, typmod) AS (
      SELECT t.typbasetype, t.typtypmod FROM pg_type t WHERE t.oid = a.atttypid AND t.typtype = 'd'
      UNION ALL SELECT t.typbasetype, t.typtypmod FROM bases b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
-   SELECT format_type(b.oid, b.typmod) FROM bases b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd')
+   SELECT format_type(b.oid, b.typmod) FROM bases b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd'),
+  has_column_privilege(c.oid, a.attnum, 'SELECT'), has_table_privilege(c.oid, 'SELECT')
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.oid = to_regclass(%(name)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
@@ -109,6 +111,12 @@ class Table:
 
         return sql.Identifier(self.schema, self.name)
 
+    def read_columns(self) -> list[str]:
+        """Return the names of the columns that say something of memories."""
+        names = [self.id.name, *(each.column for each in self.vectors), *self.members]
+        names += [self.payload.name] if self.payload is not None else []
+        return names + ([self.reserved] if self.reserved else [])
+
 
 def find_table(connection: Connection[Any], name: str, options: Mapping[str, str], where: str) -> Table | None:
     """Return a table's layout, None if there is none of this (quoted) name.  Raises: StoreError (store-schema).
@@ -132,7 +140,12 @@ def find_table(connection: Connection[Any], name: str, options: Mapping[str, str
         for row in rows
     }
     unique = connection.execute(_UNIQUE, (name,)).fetchall()
-    return _understand(rows[0][0], rows[0][1] in ("r", "p"), rows[0][9], columns, unique, options, where)
+    # Where a row is and who wrote it is told to those only who may read the whole table.
+    has_rows = rows[0][1] in ("r", "p") and rows[0][12]
+    found = _understand(rows[0][0], has_rows, rows[0][9], columns, unique, options, where)
+    hidden = {row[2] for row in rows if not row[11]}
+    check_readable(connection, name, [each for each in found.read_columns() if each in hidden], where)
+    return found
 
 
 def _is_made(row: Sequence[Any]) -> bool:

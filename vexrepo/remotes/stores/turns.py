@@ -31,7 +31,8 @@ _HERE: Final = frozenset(("", "localhost", "localhost.localdomain", "ip6-localho
 _HOW: Final = frozenset(
     (
         *("host", "port", "user", "tls", "routing", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation"),
-        *("channel_binding", "gssencmode", "text", "id", "vector", "profile", "distance", "metric", "similarity", "dims"),
+        *("channel_binding", "gssencmode", "profile", "distance", "metric", "similarity", "dims"),
+        *("text", "id", "vector"),
     )
 )
 
