@@ -60,6 +60,13 @@ def test_where_everything_is_there_twice_the_search_ends_and_says_so(monkeypatch
     assert twins.has_more and held.asked < 50 and found == list(range(len(found))) and len(found) > 10
 
 
+def test_many_memories_that_came_meanwhile_are_no_twins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milvus_twins, "_MOST_ASKED", 20)
+    held, twins = read_of([*range(0, 400, 2)])
+    held.rows = [*range(400)]
+    assert not list(twins.find()) and not twins.has_more and held.asked < 20
+
+
 def read_of(rows: list[int]) -> tuple[Held, Twins]:
     """Return what was found in pages of ten, and who holds it."""
     held = Held(rows)

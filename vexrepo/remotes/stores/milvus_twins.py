@@ -31,11 +31,12 @@ class Twins:
         self._last: list[Key] = []  # of each page
         self._sizes: list[int] = []
         self._left = _MOST_ASKED
+        self._has_found = False
 
     @property
     def has_more(self) -> bool:
-        """Whether so many questions were asked that the search was ended: there may be more such keys."""
-        return self._left <= 0
+        """Whether some were found, and then so many questions asked that the search was ended."""
+        return self._has_found and self._left <= 0
 
     def saw(self, page: Sequence[Key]) -> None:
         """Take note of the keys of a page."""
@@ -72,6 +73,7 @@ class Twins:
         if not self._has_more_than(len(keys), f"{self._name} >= {low} and {self._name} <= {high}"):
             return
         if len(keys) == 1:
+            self._has_found = True
             yield keys[0]
             return
         middle = len(keys) // 2

@@ -283,7 +283,7 @@ def _left_in_the_middle(store: PointStore) -> Iterator[None]:
         said = str(error)
         if store.writes_whole or error.code not in _PASSING or "command again" in said or "nothing was" in said:
             raise
-        words = f"{said}.  A part may have been written: the same command again completes it"
+        words = f"{said}.  A part may have been written: once that is mended, the same command again completes it"
         raise StoreError(words, code=error.code) from error
 
 
