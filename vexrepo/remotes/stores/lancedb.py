@@ -38,7 +38,7 @@ from vexrepo.remotes.stores.record_splitting import Named
 
 TABLE: Final = "memories"
 READ_ROWS: Final = 2000
-_AHEAD_BYTES: Final = 12 << 20  # of rows, that the library may hold before they are asked for
+_AHEAD_BYTES: Final = 6 << 20  # of rows, that the library may hold before they are asked for
 _ROW_BYTES: Final = 1000  # of a row, as a rule, without its vectors
 _DELETED_AT_ONCE: Final = 500
 _MERGED_ROWS, _MERGED_BYTES = 10_000, 64 << 20  # at once: each merge looks through the ids of the whole table

@@ -7,6 +7,8 @@ from queue import SimpleQueue
 from threading import Semaphore, Thread
 from typing import Any, Final
 
+from vexrepo.storage.freed import give_back
+
 _WAITING: Final = 2  # batches that are made before the one that is written
 
 
@@ -36,9 +38,10 @@ class RowStream:
         self._batches.put(batch)
 
     def end(self) -> None:
-        """Wait until all rows are there.  Raises what the library raises."""
+        """Wait until all rows are there; what they took goes back to the system.  Raises what the library raises."""
         self._batches.put(None)
         self._thread.join()
+        give_back()  # the threads that read are others, and would take as much again
         if self._error is not None:
             raise self._error
 
