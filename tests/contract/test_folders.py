@@ -235,6 +235,31 @@ def test_what_the_client_of_qdrant_wrote_is_read_replaced_and_removed(tmp_path: 
     client.close()
 
 
+def test_an_edit_leaves_numbers_and_members_of_a_folder_of_qdrant_as_its_client_wrote_them(tmp_path: Path) -> None:
+    from qdrant_client import QdrantClient, models
+
+    live = qdrant(tmp_path)
+    payload = {
+        "page_content": "one",
+        "metadata": {"long": 0.9908333333333333, "id": "x"},
+        "id": "own",
+        "model": {"a": 1},
+    }
+    client = QdrantClient(path=live.location)
+    client.create_collection("agent", vectors_config=models.VectorParams(size=2, distance=models.Distance.DOT))
+    client.upsert("agent", [models.PointStruct(id=n, vector=[1.0, n], payload=payload) for n in (1, 2)])
+    client.close()
+    with QdrantStore.open(live) as store:
+        records = sorted(each.record for batch in store.scan() for each in batch)
+        edited = [from_json({**records[0].to_json(), "text": "edited"}), records[1]]
+        store.write(plan_between(records, edited))
+        check_holds(store, edited)
+    client = QdrantClient(path=live.location)
+    held = {each.id: each.payload for each in client.scroll("agent")[0]}
+    client.close()
+    assert held == {1: {**payload, "page_content": "edited"}, 2: payload}
+
+
 def test_a_folder_of_qdrant_is_read_without_its_client_and_as_the_client_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

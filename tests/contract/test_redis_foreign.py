@@ -106,8 +106,13 @@ def test_an_edit_of_a_hash_leaves_all_else_and_all_times_as_they_were(
         check_holds(store, edited)
         changed = from_json({**edited[1].to_json(), "metadata": {"page": 7, "raw": {"$blob": "/wA="}}})
         store.write(plan_between(edited, [edited[0], changed, edited[2]]))
-    left = {b"content", b"page", b"raw", b"embedding"}
-    assert client.hgetall("doc:1").keys() == left and client.pexpiretime("doc:1") == end
+        left = {b"content", b"page", b"raw", b"embedding"}
+        assert client.hgetall("doc:1").keys() == left and client.pexpiretime("doc:1") == end
+    with opened(index="docs") as store:
+        bare = [edited[0], from_json({"id": "1"}), from_json({"id": "new"})]
+        store.write(plan_between(_records(store), bare))
+        check_holds(store, bare)
+    assert client.hgetall("doc:1") == {b"id": b"1"} and client.pexpiretime("doc:1") == end
 
 
 def test_a_key_of_something_else_is_not_written_over(client: Any, opened: Callable[..., RedisStore]) -> None:
@@ -188,7 +193,23 @@ def test_a_collection_made_as_another_one_was_is_read_as_it_was_written(
     with opened(index="two", prefix="a:") as store, opened(prefix="copy:") as copy:
         records = _records(store)
         assert [each.to_json()["text"] for each in records] == ["text a:1", "text a:2"]
-        copy.write(plan_between([], records, config=store.describe().config))
+        copy.write(plan_between([], records, config=store.kept_config()))
     with opened(prefix="copy:") as copy:
         check_holds(copy, records)
+    assert client.hgetall("copy:1") == client.hgetall("a:1")
     assert client.hget("copy:1", "text") == b"text a:1" and client.hget("b:1", "text") == b"text b:1"
+
+
+def test_a_document_with_names_that_no_path_says_is_written_as_a_whole_and_keeps_its_time(
+    client: Any, opened: Callable[..., RedisStore]
+) -> None:
+    client.execute_command("JSON.SET", "doc:1", "$", '{"content":"one","a b":1,"id":"1","x":0.25}')
+    client.pexpire("doc:1", 10_000_000)
+    with opened(prefix="doc:", keys="json") as store:
+        records = _records(store)
+        edited = [_edited(records[0], **{"a b": 2})]
+        store.write(plan_between(records, edited))
+        check_holds(store, edited)
+    found = json.loads(client.execute_command("JSON.GET", "doc:1"))
+    assert found == {"content": "edited", "a b": 2, "id": "1", "x": 0.25}
+    assert 9_000_000 < client.pttl("doc:1") <= 10_000_000

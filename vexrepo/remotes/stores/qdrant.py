@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from vexrepo.remotes.http import segment
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
 from vexrepo.remotes.stores.base import Description, Plan, Written
-from vexrepo.remotes.stores.capabilities import is_number
+from vexrepo.remotes.stores.capabilities import Capabilities, is_number
 from vexrepo.remotes.stores.http_store import KEY, HttpPointStore, Service
 from vexrepo.remotes.stores.json_numbers import placed, single, take_numbers
 from vexrepo.remotes.stores.point_store import Point, Wanted
@@ -36,6 +37,7 @@ from vexrepo.remotes.stores.qdrant_config import (
     Trait,
     capabilities,
     creation,
+    holds_here,
     indexes,
     read_config,
     read_traits,
@@ -105,6 +107,11 @@ class QdrantStore(HttpPointStore):
             self._look()
         return self._info is not None
 
+    def _capabilities(self, traits: Mapping[str, Trait] | None) -> Capabilities:
+        """Return what the collection holds, numbers of any digits in the embedded mode."""
+        found = capabilities(traits)
+        return replace(found, holds=holds_here, nearest=lambda value: value) if self.is_folder else found
+
     def _look(self) -> None:
         """Ask what the collection is like now."""
         answer = self.ask("GET", self._path, also={404})
@@ -114,14 +121,14 @@ class QdrantStore(HttpPointStore):
                 raise self.http.nonsense(
                     f"{answer.where} is not there, and what answers is not Qdrant: {answer.words()}"
                 )
-            self._info, self._traits, self.can = None, {}, capabilities(None)
+            self._info, self._traits, self.can = None, {}, self._capabilities(None)
         else:
             info = found.part("result")
             if info is None or info.part("config") is None:
                 raise self.http.nonsense(f"{answer.where} does not answer as Qdrant does: no configuration")
             self._info = info.value
             self._traits = read_traits(info.value["config"])
-            self.can = capabilities(self._traits)
+            self.can = self._capabilities(self._traits)
             strict = info.value["config"].get("strict_mode_config") or {}
             most = strict.get("upsert_max_batchsize")
             if strict.get("enabled") and type(most) is int and most > 0:

@@ -137,15 +137,25 @@ def indexes(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def holds(value: Any, depth: int = _DEPTH) -> bool:
     """Whether a value of a payload comes back exactly: as its JSON parser reads it, see ``serde``."""
+    return _holds(value, depth, is_read_as_printed)
+
+
+def holds_here(value: Any) -> bool:
+    """Whether the embedded mode gives a value of a payload back exactly: it parses no numbers."""
+    return _holds(value, _DEPTH, lambda number: True)
+
+
+def _holds(value: Any, depth: int, holds_number: Callable[[float], bool]) -> bool:
     if value is None or isinstance(value, (str, bool)):
         return True
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 64
     if isinstance(value, float):
-        return is_read_as_printed(value)
+        return holds_number(value)
     if depth == 0:
         return False
-    return all(holds(each, depth - 1) for each in (value.values() if isinstance(value, dict) else value))
+    items = value.values() if isinstance(value, dict) else value
+    return all(_holds(each, depth - 1, holds_number) for each in items)
 
 
 def _nearest(value: Any) -> Any:

@@ -202,6 +202,11 @@ class RedisStore(PointStore):
                 count = None
         return Description(sum(1 for _ in self._keys(self.layout.keys)) if count is None else count, config)
 
+    def kept_config(self) -> dict[str, Any]:
+        """Return what is kept of the index, and whether keys have their id as a field, too."""
+        config = super().kept_config()
+        return {**config, "names_ids": self._names_ids} if config else config
+
     def find_fields(self, sample: Sequence[Point]) -> Fields:
         """Return the fields: the text's name as address, index or most keys have it, else the original tool's."""
         given = self.address.options.get("text") or (self.index.text() if self.index is not None else None)
@@ -344,6 +349,8 @@ class RedisStore(PointStore):
             )
         layout = Layout("json" if keys == "json" else "hash", self.layout.vectors)
         self._is_there = True
+        if isinstance(told := wanted.config.get("names_ids"), bool):
+            self._names_ids = told
         if self.has_search:
             self._make_index(layout, wanted)
         self._set_up(layout)
@@ -376,12 +383,12 @@ class RedisStore(PointStore):
             held = self._held(points)
             commands: list[Words] = []
             changes = []
-            for point, (kept, end_ms) in zip(points, held, strict=True):
+            for point, (kept, life_ms) in zip(points, held, strict=True):
                 key = self.prefix + point.id
                 if not kept:
                     commands.append(self._whole(point))
                 elif is_document:
-                    commands += document_commands(key, point, self.layout, kept, end_ms)
+                    commands += document_commands(key, point, self.layout, kept, life_ms)
                 else:
                     changes.append((key, *hash_change(point, self.layout, kept), kept))
             for (key, changed, gone, _), ends_ms in zip(changes, self._field_ends(changes), strict=True):
@@ -398,7 +405,7 @@ class RedisStore(PointStore):
                 self._write([self._whole(each) for each in points])
 
     def _held(self, points: Sequence[Point]) -> list[tuple[Any, int]]:
-        """Return what is under the keys of points, and when each key ends (0: never); None where nothing is.
+        """Return what is under the keys of points, nothing where nothing is, and how long each has left to live.
 
         Raises: StoreError (store-cannot-hold) for a key that somebody uses for something else.
         """
@@ -420,10 +427,7 @@ class RedisStore(PointStore):
                     "or write under another prefix (?prefix=)",
                     code="store-cannot-hold",
                 )
-        now_ms = _now_ms(self.client.time()) if any(life > 0 for life in answers[1::2]) else 0
-        return [
-            (held, now_ms + life if life > 0 else 0) for held, life in zip(answers[::2], answers[1::2], strict=True)
-        ]
+        return list(zip(answers[::2], answers[1::2], strict=True))
 
     def _field_ends(self, changes: Sequence[tuple[str, Any, Any, Mapping[bytes, bytes]]]) -> list[dict[bytes, int]]:
         """Return, of each changed hash, when the fields that are set anew end, of those that do."""
@@ -517,9 +521,3 @@ class RedisStore(PointStore):
                 f"{self.address}: index {self.index.name} leaves out {self.index.failures - before} of the written "
                 f"keys: {self.index.trouble}"
             )
-
-
-def _now_ms(told: tuple[int, int]) -> int:
-    """Return the server's clock in milliseconds."""
-    seconds, microseconds = told
-    return seconds * 1000 + microseconds // 1000

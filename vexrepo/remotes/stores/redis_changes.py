@@ -41,14 +41,14 @@ def hash_commands(
         yield ("HDEL", key, *gone)
 
 
-def document_commands(key: str, point: Point, layout: Layout, raw: bytes, end_ms: int) -> Iterator[Words]:
-    """Yield the commands that make the document ``raw`` that of a point.  ``end_ms``: when the key ends, if at all."""
+def document_commands(key: str, point: Point, layout: Layout, raw: bytes, life_ms: int) -> Iterator[Words]:
+    """Yield the commands that make the document ``raw`` that of a point.  ``life_ms``: what the key has left."""
     try:
         held = canonical.parse(raw)
     except InvalidData:
         held = None
     if not isinstance(held, dict):
-        yield from _whole(key, print_json(document_of(point, layout, names_id=False)), end_ms)
+        yield from _whole(key, print_json(document_of(point, layout, names_id=False)), life_ms)
         return
     document = document_of(point, layout, names_id=held.get("id") == point.id)
     vectors = {each.name for each in layout.vectors.values()}
@@ -59,7 +59,7 @@ def document_commands(key: str, point: Point, layout: Layout, raw: bytes, end_ms
     }
     gone = [name for name in held if name not in document]
     if not all(map(_SIMPLE.fullmatch, [*changed, *gone])):
-        yield from _whole(key, print_json(document), end_ms)
+        yield from _whole(key, print_json(document), life_ms)
         return
     for name, value in changed.items():
         yield ("JSON.SET", key, f"$.{name}", print_json(value))
@@ -71,7 +71,7 @@ def _is_same(one: Any, other: Any) -> bool:
     return is_same(one, other)
 
 
-def _whole(key: str, document: bytes, end_ms: int) -> Iterator[Words]:
+def _whole(key: str, document: bytes, life_ms: int) -> Iterator[Words]:
     yield ("JSON.SET", key, "$", document)
-    if end_ms > 0:
-        yield ("PEXPIREAT", key, end_ms)
+    if life_ms > 0:
+        yield ("PEXPIRE", key, life_ms)

@@ -80,6 +80,8 @@ def encode_hash(point: Point, layout: Layout, *, names_id: bool = True) -> dict[
         if from_base64(numbers, held) is not None:
             types[held.name] = "f4"
         found[held.name.encode()] = numbers
+    if not found:
+        found[b"id"] = point.id.encode()  # a hash without fields is none
     if types:
         found[TYPES.encode()] = orjson.dumps(types, option=orjson.OPT_SORT_KEYS)
     return found
