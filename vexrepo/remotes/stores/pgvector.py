@@ -27,6 +27,7 @@ from vexrepo.remotes.stores.pgvector_holding import OURS, capabilities_of, mappi
 from vexrepo.remotes.stores.pgvector_indexing import make_indexes
 from vexrepo.remotes.stores.pgvector_leaving import find_left
 from vexrepo.remotes.stores.pgvector_making import make_table, widen_table
+from vexrepo.remotes.stores.pgvector_numbers import advance_numbers
 from vexrepo.remotes.stores.pgvector_pages import Pages, find_middle
 from vexrepo.remotes.stores.pgvector_record_rows import RecordWriter
 from vexrepo.remotes.stores.pgvector_records import RecordReader
@@ -76,6 +77,7 @@ class PgvectorStore(PointStore):
         self._is_told = False  # that its rows may be hidden
         self._pages: Pages | None = None  # those that are read, where others are read by a second process
         self._made = False
+        self._inserts = False  # rows of new ids, by this write
         self._written: str | None = None  # the fingerprint after what was written
         self._fillable: dict[str, bool] = {}  # columns whose type may not take what stands for nothing
         self._session = Session(address, self.where)
@@ -334,15 +336,31 @@ class PgvectorStore(PointStore):
                 self._session.end_stream()
                 if self._made:  # once the vectors are all there
                     make_indexes(self._session, self.table, self._config, self._method)
+                if self._inserts:
+                    self._advance(connection)
                 self._written = self._look()[1]  # as long as nobody else can write
             except BaseException:
                 self._is_known = False  # what was made is gone
                 self._session.cancel_stream()
                 raise
 
+    def _advance(self, connection: psycopg.Connection[Any]) -> None:
+        """Let the server go on with numbers that no row has, and say what that could not be done for."""
+        notice = self.address.reach.notice
+        for statement in advance_numbers(connection, self.table, self._place):
+            notice(
+                f"{self.where}: the next row that another program adds may get a number that is taken; have the owner "
+                f"of the table do this once: {statement}"
+            )
+        if self.table.numbered:
+            notice(
+                f"{self.where}: the server numbers {', '.join(self.table.numbered)}, which is no part of a memory: "
+                "memories that were added have new numbers there, also those that had been in the table before"
+            )
+
     def write(self, plan: Plan) -> Written:
         """Bring the table to a plan, as a whole or not at all.  Raises: StoreError (store-changed)."""
-        self._made, self._written = False, None
+        self._made, self._written, self._inserts = False, None, False
         if plan.expected is None:
             self._names = None  # what was read before may have changed
             plan = replace(plan, expected=self.describe().fingerprint)
@@ -391,6 +409,7 @@ class PgvectorStore(PointStore):
 
     def insert(self, points: Sequence[Point]) -> None:
         """Write rows of ids that are not there: the table is held against other writers."""
+        self._inserts = True
         table, writer = self.table, RowWriter(self.table)
         if not (table.is_plain and writer.is_direct and (table.reserved or table.payload is not None)):
             self.upsert(points)
@@ -401,6 +420,7 @@ class PgvectorStore(PointStore):
         """Write records of new ids into a table of ours, and return those that are not plain."""
         if not records or not RecordWriter.suits(self.table, self.fields()):
             return records
+        self._inserts = True
         writer, statement = RecordWriter(self.table, self.fields()), RowWriter(self.table).copy(directly=True)
         left: list[tuple[Record, str]] = []
         for start in range(0, len(records), SENT_ROWS):  # the server takes these in while the next are made

@@ -51,6 +51,11 @@ class Column:
         return (match[1], int(match[2] or 0)) if match else None
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether the server has a sequence of numbers for it."""
+        return (self.default or "").removeprefix("pg_catalog.").startswith("nextval(")
+
+    @property
     def is_json(self) -> bool:
         """Whether it holds JSON."""
         return self.type in ("jsonb", "json")

@@ -44,7 +44,8 @@ WITH RECURSIVE kinds(attnum, oid) AS (
   FROM kinds k JOIN pg_type t ON t.oid = k.oid WHERE t.typtype = 'd' OR t.typcategory = 'A'
 )
 SELECT n.nspname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-  a.attgenerated <> '' OR a.attidentity = 'a', pg_get_expr(d.adbin, d.adrelid),
+  a.attgenerated <> '' OR a.attidentity = 'a', CASE WHEN a.attidentity = '' THEN pg_get_expr(d.adbin, d.adrelid)
+    ELSE format('pg_catalog.nextval(%%L::pg_catalog.regclass)', pg_get_serial_sequence(%(name)s, a.attname)) END,
   ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder),
   EXISTS (SELECT FROM kinds k JOIN pg_type t ON t.oid = k.oid WHERE k.attnum = a.attnum AND t.typtype <> 'd'
     AND t.typcategory <> 'A' AND t.typnamespace <> 'pg_catalog'::regnamespace),
@@ -89,7 +90,7 @@ class Table:
 
     ``payload`` is the JSON column whose members are members of the payload, ``reserved`` the column of what is carried:
     None where there is none.  ``has_rows``: it is a table, whose rows have places and transactions; ``is_plain``: one
-    for which COPY does what SELECT and INSERT do.
+    for which COPY does what SELECT and INSERT do.  ``numbered``: columns of no member that the server numbers.
     """
 
     schema: str
@@ -104,6 +105,7 @@ class Table:
     reserved: str | None
     members: Mapping[str, Column]
     columns: Mapping[str, str] = field(default_factory=dict)
+    numbered: tuple[str, ...] = ()
 
     def identifier(self) -> sql.Identifier:
         """Return the quoted name."""
@@ -149,6 +151,7 @@ def find_table(connection: Connection[Any], name: str, options: Mapping[str, str
 
 
 def _is_made(row: Sequence[Any]) -> bool:
+    # An identity that is BY DEFAULT is a member: its default, as we write it, begins otherwise.
     return bool(row[5]) or str(row[6] or "").startswith("nextval(")
 
 
@@ -195,6 +198,7 @@ def _understand(
         RESERVED if RESERVED in columns and columns[RESERVED].is_text else None,
         members,
         {name: column.type for name, column in columns.items()},
+        tuple(each.name for each in columns.values() if each.is_made and each.is_numbered and each.name != identifier),
     )
 
 
