@@ -10,7 +10,8 @@ knows its store and the memories, and has nothing to do but the transfer; vex ma
 them, and looks at each before the first is written.
 
 - read: a collection that vex wrote.  ``raw`` is what the engine sends, thrown away, where something does only that;
-  ``into a file`` the engine's own program writes it.  A second script goes without what the store's own client does beside, where that is much.
+  ``into a file`` the engine's own program writes it.  A second script goes without what the store's own client does
+  beside, where that is much.
 - write: into a new collection, without an index of vectors where that can be said.
 - status: of a store that holds what the branch holds, beside the scan of it.  ``touched``: one memory was written as it
   is, so that no fingerprint can say that nothing changed.
