@@ -166,6 +166,7 @@ class Session:
             ) from None
         finally:
             told.cancel()
+            told.join()  # a second process is begun only where there are no threads
 
     @contextlib.contextmanager
     def doubled(self, table: sql.Identifier) -> Iterator[Session | None]:
