@@ -69,6 +69,13 @@ SETTINGS: dict[str, Setting] = {
     ),
     "status.timeout_s": Setting(int, 5, "seconds within which vex status looks at all remotes", 1),
     "status.connect_s": Setting(int, 2, "seconds of them for which it waits for a server to take the connection", 1),
+    "store.read_back": Setting(
+        str,
+        "auto",
+        "what is read back of a store without transactions after a push, checkout or switch: all (whatever it holds), "
+        "sample (its count, and up to 256 of what was written) or auto (all of up to 20,000 memories, or where at "
+        "least a quarter of them was written)",
+    ),
     "sync.database": Setting(
         str,
         "",

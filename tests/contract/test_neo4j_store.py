@@ -379,6 +379,32 @@ def test_what_an_agent_does_to_a_relationship_counts() -> None:
     assert edges(live) == [{"source": "a", "target": "b", "type": "", "note": {"deep": [1]}, "weight": 2, "seen": True}]
 
 
+def test_a_relationship_that_another_removes_while_others_are_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Repository.init(tmp_path, Surroundings(now_us=lambda: next(CLOCK)))
+    label = new_label()
+    live = address(label)
+    wanted = [edge.from_json({"source": "m1", "target": f"m{n}", "type": "NEXT", "weight": n}) for n in (2, 3)]
+    with Neo4jStore.open(live, create=True) as store:
+        store.write(plan_between([], memory(5), [], wanted))
+    first = kept.commit("first", store=live)
+    assert first.id is not None
+    ask(f"MATCH (:{label})-[r:NEXT {{weight: 2}}]->() SET r.weight = 7")
+    written = Neo4jStore.write_edges
+
+    def write_edges(self: Neo4jStore, *given: Any) -> None:
+        written(self, *given)
+        ask(f"MATCH (:{label})-[r:NEXT {{weight: 3}}]->() DELETE r")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Neo4jStore, "write_edges", write_edges)
+        with pytest.raises(StoreError, match="1 of the edges are not there or are otherwise; something") as raised:
+            kept.checkout(first.id, live, force=True)
+        assert raised.value.code == "store-changed"
+    assert kept.checkout(first.id, live).is_whole and kept.status(live).is_clean
+
+
 def test_edges_wait_for_their_memories() -> None:
     label = new_label()
     live = address(label)

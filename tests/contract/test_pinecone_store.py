@@ -15,6 +15,7 @@ from tests.node import missing
 from tests.property.strategies import attempt
 from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import from_json
+from vexrepo.remotes import readback
 from vexrepo.remotes.http import Patience
 from vexrepo.remotes.stores.address import Address, Reach
 from vexrepo.remotes.stores.base import Written
@@ -315,6 +316,32 @@ def test_what_cannot_be_seen_in_time_is_said_and_nothing_is_wrongly_counted(tmp_
     index._reads += 200_000
     index.lag = 0
     assert kept.status(live).is_clean and kept.checkout(first, live).verified == 50
+
+
+@pytest.mark.parametrize("others", ["remove", "add"])
+def test_what_others_write_meanwhile_is_not_taken_for_a_delay(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch, others: str
+) -> None:
+    kept = repository(tmp_path)
+    live = index.address("notes")
+    kept.checkout(commit_file(kept, tmp_path, memory(50)), live)
+    second = commit_file(kept, tmp_path, memory(60))
+    upsert = PineconeStore.upsert
+
+    def meanwhile(self: PineconeStore, points: Any) -> None:
+        upsert(self, points)
+        if others == "remove":
+            index.records("notes").pop("m7", None)
+        else:
+            index.put([{"id": "theirs", "values": [1.0, 0, 0, 0]}], "notes")
+
+    monkeypatch.setattr(readback, "WAITS_S", (0.0,))
+    with monkeypatch.context() as patched:
+        patched.setattr(PineconeStore, "upsert", meanwhile)
+        with pytest.raises(StoreError, match="run the command again") as raised:
+            kept.checkout(second, live)
+        assert raised.value.code == "store-changed"
+    assert kept.checkout(second, live, force=True).verified == 60 and holds(live, memory(60))
 
 
 def test_a_write_of_nothing_waits_for_nothing(index: Index) -> None:

@@ -1,6 +1,6 @@
 """What was written into a store is looked at afterwards: too few, or others, is said."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.contract.points import KINDS, SERVERS, MemoryStore, serve
 from tests.property.strategies import attempt
+from vexrepo.cli.commands.checkout import verified_words
 from vexrepo.errors import StoreError
 from vexrepo.exchange.request import Request
 from vexrepo.exchange.transfer import transfer
@@ -20,6 +21,7 @@ from vexrepo.remotes.stores.point_store import PointStore
 from vexrepo.remotes.stores.registry import BUILT_IN
 from vexrepo.repository import Repository, Surroundings
 from vexrepo.repository.restoring import Keys
+from vexrepo.repository.surroundings import ReadBack
 from vexrepo.testing.stores import plan_between
 
 
@@ -119,6 +121,39 @@ def test_what_another_program_did_to_memories_that_were_left_alone_is_told(
     assert made.checkout(later, store, force=True).verified == 600
 
 
+@pytest.mark.parametrize(
+    ("how", "changed", "is_whole", "words"),
+    [
+        ("auto", range(2), False, "counted 600 of 600, 2 of 2 read back"),
+        ("auto", range(150), True, "verified 600 of 600"),
+        ("sample", range(300), False, "counted 600 of 600, 256 of 300 read back"),
+        ("all", range(2), True, "verified 600 of 600"),
+    ],
+)
+def test_a_large_store_is_called_verified_only_where_all_of_it_was_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: ReadBack, changed: range, is_whole: bool, words: str
+) -> None:
+    monkeypatch.setattr("vexrepo.repository.lookback.MOST", 100)
+    made, first, later = _memory_of_two_commits(tmp_path, changed, read_back=how)
+    store = serve("agent", KINDS["everything"])
+    made.checkout(first, store)
+    written, left = MemoryStore.upsert, ["m599"]
+
+    def upsert(self: MemoryStore, points: Any) -> None:
+        written(self, points)
+        if left:
+            with MemoryStore.open(store, create=True) as second:
+                second.write(plan_between([], [from_json({"id": left.pop(), "text": "of the other"})]))
+
+    monkeypatch.setattr(MemoryStore, "upsert", upsert)
+    _, code = attempt(lambda: made.checkout(later, store))
+    assert not left and code == ("store-changed" if is_whole else "")
+    made.checkout(first, store, force=True)
+    done = made.checkout(later, store)
+    assert done.is_whole == is_whole and verified_words(done) == words
+    assert not made.checkout(first, store, force=True, selection=Keys(keys=frozenset({make_key("", "m5")}))).is_whole
+
+
 def test_a_part_that_is_checked_out_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, first, _ = _memory_of_two_commits(tmp_path)
     store = serve("agent", KINDS["everything"])
@@ -162,12 +197,14 @@ def test_a_store_that_is_not_asked_by_key_is_scanned(source: Address, monkeypatc
     assert done.verified is not None and 0 < done.verified.sample < SAMPLE
 
 
-def _memory_of_two_commits(tmp_path: Path) -> tuple[Repository, CommitId, CommitId]:
+def _memory_of_two_commits(
+    tmp_path: Path, others: Collection[int] = (3, 7), **more: Any
+) -> tuple[Repository, CommitId, CommitId]:
     times = iter(range(1_795_000_000_000_000, 1_796_000_000_000_000, 1_000_000))
-    made = Repository.init(tmp_path, Surroundings(now_us=lambda: next(times)))
+    made = Repository.init(tmp_path, Surroundings(now_us=lambda: next(times), **more))
     own = Address("jsonl", str(tmp_path / "own.vmig.jsonl"))
     found = []
-    for changed in ((), (3, 7)):
+    for changed in ((), others):
         texts = {n: "other" if n in changed else f"note {n}" for n in range(600)}
         records = [from_json({"id": f"m{n}", "text": text, "vector": [n + 1.5, 2.0]}) for n, text in texts.items()]
         with JsonlStore.open(own, create=True) as store:

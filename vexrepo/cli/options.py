@@ -53,6 +53,24 @@ concurrency = click.option(
     callback=_set_concurrency,
     help="Send a vector store at most N requests at once.",
 )
+
+
+def _set_read_back(ctx: click.Context, param: click.Parameter, given: str | None) -> None:
+    if given is not None:
+        from vexrepo.cli.surroundings import Edge
+
+        found = ctx.find_object(Edge)
+        assert found is not None
+        found.read_back = given
+
+
+reading_back = click.option(
+    "--read-back",
+    type=click.Choice(("all", "sample")),
+    expose_value=False,
+    callback=_set_read_back,
+    help="Read back all that a store without transactions holds afterwards, or its count and a sample.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

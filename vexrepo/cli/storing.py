@@ -169,6 +169,7 @@ def pushed_json(repository: Repository, done: StorePushed, dry_run: bool) -> dic
         "edges_removed": len(flow.edge_deletes) if flow else 0,
         "verified": done.done.verified if done.done is not None else None,
         "read_back": done.done.read_back if done.done is not None else 0,
+        "whole": done.done.is_whole if done.done is not None else False,
         "moved": {
             "learned": moved.learned,
             "changed": moved.changed,

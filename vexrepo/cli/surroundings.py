@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vexrepo.objects.trust import Trust
     from vexrepo.remotes.stores.address import Address
     from vexrepo.repository import Repository, Surroundings
+    from vexrepo.repository.surroundings import ReadBack
     from vexrepo.storage.keys import Identity, KeyFolder
     from vexrepo.storage.trust import TrustStore
 
@@ -77,6 +78,7 @@ class Edge:
         self.fresh = False  # on with --fresh
         self.mixes_models = False  # on with --mix-models
         self.concurrency: int | None = None  # set by --concurrency
+        self.read_back: str | None = None  # set by --read-back
         self.is_silent = False  # says and asks nothing
         self._warned: set[str] = set()
         self.unsure = ""  # what an interrupted command may leave behind
@@ -238,7 +240,18 @@ class Edge:
             keep_apart=self._keep_apart,
             resumes=not self.fresh,
             mixes_models=self.mixes_models,
+            read_back=self._read_back(config),
         )
+
+    def _read_back(self, config: Config) -> ReadBack:
+        """Return what is read back of a store.  Raises: UsageError (bad-config)."""
+        from vexrepo.repository.surroundings import READ_BACK
+
+        said = self.read_back or config["store.read_back"]
+        for each in READ_BACK:
+            if said == each:
+                return each
+        raise UsageError(f"store.read_back is {said!r:.40}, expected one of {', '.join(READ_BACK)}", code="bad-config")
 
     def _keep_apart(self, error: Refused, event: Event, changes: Callable[[], Iterable[Change]]) -> None:
         """Keep what the gate refused in quarantine, where that was asked for."""

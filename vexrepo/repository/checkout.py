@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from vexrepo.errors import StateError, StoreError
@@ -25,7 +26,7 @@ from vexrepo.repository.commit import _cache_path, _Progress
 from vexrepo.repository.core import Core
 from vexrepo.repository.difference import diff_with_store
 from vexrepo.repository.gating import as_changes, pass_gate
-from vexrepo.repository.lookback import check_held, is_looked_at
+from vexrepo.repository.lookback import can_be_mixed, check_held, is_read_again
 from vexrepo.repository.othermodels import ModelCheck
 from vexrepo.repository.storerefs import tracking_name, with_seen
 from vexrepo.storage.oplog import View
@@ -56,7 +57,8 @@ class CheckedOut:
     """What a checkout did, or with a dry run would do.
 
     ``verified`` is the store's own count afterwards, ``read_back`` how many of the memories that were written were
-    compared with what it holds.
+    compared with what it holds.  ``is_whole``: nothing else is in it, and nobody changed it meanwhile; else others may
+    have.
     """
 
     commit: CommitId
@@ -65,6 +67,7 @@ class CheckedOut:
     written: int
     verified: int | None
     read_back: int = 0
+    is_whole: bool = False
 
 
 def checkout(
@@ -154,17 +157,22 @@ def checkout(
                 store.rehearse(plan)
             return CheckedOut(commit, snapshot, outflow, 0, None)
         verified = noted.verify(None if selection else snapshot.records.count)
+        is_looked_at = can_be_mixed(store) and verified.count is not None and not (selection or outflow.is_empty)
+        is_whole = not selection and (outflow.is_empty or not can_be_mixed(store))
         if verified.count is None and store.rewrites:
             verified = Verified(written or outflow.kept)
-        elif not selection and written + len(outflow.deletes) and is_looked_at(store, snapshot, verified):
-            check_held(repository.objects, store, snapshot, [found.records for found in known], scratch)
+        elif is_looked_at and is_read_again(repository.around.read_back, snapshot, outflow):
+            roots = [found.records for found in known]
+            begin = partial(_Progress, repository, "reading back", store)
+            check_held(repository.objects, store, snapshot, roots, scratch, begin=begin)
+            is_whole = True
         if not selection:
             view = with_seen(repository, view, name, commit, fingerprint, terms.remote)
         if head is not None:
             view = view.with_new_head(head, commit)
         if view != repository.view():
             repository.record(view, terms.command, f"{commit.short} to {terms.remote or name}")
-        return CheckedOut(commit, snapshot, outflow, written, verified.count, verified.sample)
+        return CheckedOut(commit, snapshot, outflow, written, verified.count, verified.sample, is_whole)
 
 
 def checkout_event(repository: Core, name: str, commit: CommitId, address: Address, total: int) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from vexrepo.objects.trust import Trust
 from vexrepo.storage.files import Files
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from vexrepo.hooks.gate import MakeChecks, Passed
     from vexrepo.remotes.stores.address import Address
     from vexrepo.storage.keys import Identity
+
+
+ReadBack: TypeAlias = Literal["auto", "all", "sample"]
+READ_BACK: Final[tuple[ReadBack, ...]] = ("auto", "all", "sample")
 
 
 def _no_progress(what: str, done: int, total: int | None) -> None:
@@ -36,7 +40,9 @@ class Surroundings:
     built-in checks of an event, ``heard`` is told what checks and hooks said; without ``verify`` neither are asked.
     ``keep_apart`` is given what the gate refused before it is gone.  ``equip`` gives the workspace's address what opens
     the store.  Without ``resumes``, a read that was interrupted begins anew; with ``mixes_models`` a store may come to
-    hold embeddings of other models than it did.
+    hold embeddings of other models than it did.  ``read_back`` is what is read again of a store that others may have
+    written into while it was written: all that it holds, its count and a sample of what was written, or what
+    ``lookback`` finds right.
     """
 
     now_us: Callable[[], int]
@@ -54,3 +60,4 @@ class Surroundings:
     equip: Callable[[Address], Address] = lambda address: address
     resumes: bool = True
     mixes_models: bool = False
+    read_back: ReadBack = "auto"

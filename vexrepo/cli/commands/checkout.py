@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vexrepo.cli.describe import branch_of, place_words
-from vexrepo.cli.options import REVISION, as_json, concurrency, example, mixing, no_verify, selecting, selection
+from vexrepo.cli.options import (
+    REVISION,
+    as_json,
+    concurrency,
+    example,
+    mixing,
+    no_verify,
+    reading_back,
+    selecting,
+    selection,
+)
 from vexrepo.cli.output import emit, quiet, say
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, memories, plain
@@ -41,6 +51,7 @@ _UNSURE = "the repository is as it was; `vex status` tells what the store holds"
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written, write nothing.")
 @mixing
 @no_verify
+@reading_back
 @concurrency
 @as_json
 @pass_edge
@@ -122,6 +133,7 @@ def _as_json(repository: Repository, done: CheckedOut, address: Address, dry_run
         "unsaved_edges": len(flow.unsaved_edges),
         "verified": done.verified,
         "read_back": done.read_back,
+        "whole": done.is_whole,
         "head": {"branch": view.branch, "commit": view.commit.hex() if view.commit else None},
     }
 
@@ -143,14 +155,17 @@ def say_brought(done: CheckedOut, address: Address, *, dry_run: bool = False) ->
 
 
 def verified_words(done: CheckedOut) -> str:
-    """Return ``verified 312 of 312``, and how many were read back where that is not all that was written.
+    """Return ``verified 312 of 312``; of a store that others may have changed meanwhile what was done instead.
 
-    "" where the store could not be asked.
+    ``counted 20,000 of 20,000, 256 of 6,000 read back``.  "" where the store could not be asked.
     """
-    parts = [f"{done.verified:,} of {done.snapshot.records.count:,}"] if done.verified is not None else []
-    if 0 < done.read_back < done.outflow.added + done.outflow.changed:
-        parts.append(f"{done.read_back:,} read back")
-    return f"verified {', '.join(parts)}" if parts else ""
+    written = done.outflow.added + done.outflow.changed
+    verb = "verified" if done.is_whole else "counted"
+    parts = [f"{verb} {done.verified:,} of {done.snapshot.records.count:,}"] if done.verified is not None else []
+    if done.read_back and (not done.is_whole or done.read_back < written):
+        of = f" of {written:,}" if not done.is_whole else ""
+        parts.append(f"{done.read_back:,}{of} read back")
+    return ", ".join(parts)
 
 
 def flow_words(flow: Outflow) -> list[str]:
@@ -211,6 +226,7 @@ def _print(
 @click.option("-f", "--force", is_flag=True, help="Overwrite memories that no commit has.")
 @mixing
 @no_verify
+@reading_back
 @as_json
 @pass_edge
 def switch(

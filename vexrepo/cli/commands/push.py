@@ -9,7 +9,18 @@ import click
 from vexrepo.cli import storing
 from vexrepo.cli.failures import DONE, PARTLY
 from vexrepo.cli.hosting import as_place, make_at_host, reach_to, secrets_of, warnings_of, way_out
-from vexrepo.cli.options import BRANCH, REMOTE, as_json, concurrency, example, fresh, mixing, no_verify, quarantining
+from vexrepo.cli.options import (
+    BRANCH,
+    REMOTE,
+    as_json,
+    concurrency,
+    example,
+    fresh,
+    mixing,
+    no_verify,
+    quarantining,
+    reading_back,
+)
 from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.remotes import Remote, find_target, host_words, read_remotes
 from vexrepo.cli.surroundings import Edge, pass_edge
@@ -49,6 +60,7 @@ if TYPE_CHECKING:
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be sent; send nothing.")
 @mixing
 @no_verify
+@reading_back
 @concurrency
 @as_json
 @pass_edge

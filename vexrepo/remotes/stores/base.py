@@ -233,6 +233,9 @@ class Store(ABC):
         StorageFailure (disk-full, disk-error).
         """
 
+    def end_writing(self) -> None:  # noqa: B027 - many stores remember nothing
+        """Let go of what was remembered for writing: from now on it is only read."""
+
     def rehearse(self, plan: Plan) -> None:
         """Take a plan's records, and write nothing: what can be known to be refused is, with what ``write`` raises.
 

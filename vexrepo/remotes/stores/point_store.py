@@ -393,6 +393,11 @@ class PointStore(Store):
                 self.can, self._fields = before  # what was made is gone
             raise
 
+    def end_writing(self) -> None:
+        """Let go of which native ids there are."""
+        self.create = False
+        self._names = self._last_names = None
+
     def rehearse(self, plan: Plan) -> None:
         """Look at each record of a plan as ``write`` does, and write nothing."""
         PlanWriter(self, plan).rehearse()

@@ -99,7 +99,7 @@ class PlanWriter:
                 self._tell_of_left()
             with store.writing():
                 if not self._is_there:
-                    store.prepare(Wanted(self._spaces, self._config))
+                    self._prepare()
                     self._spaces |= store.held_spaces() or {}
                 with _left_in_the_middle(store):
                     with _sending(store, plan.advance) as send:
@@ -113,6 +113,28 @@ class PlanWriter:
                         store.write_edges(plan.edge_upserts, plan.edge_deletes)
                     store.finish()
         return Written(upserted, len(plan.deletes))
+
+    def _prepare(self) -> None:
+        """Make the collection.  Raises: StoreError (store-changed) where it is there by now."""
+        store = self._store
+        try:
+            store.prepare(Wanted(self._spaces, self._config))
+        except StoreError as error:
+            if error.code != "store-answer" or not self._is_made():
+                raise
+            raise StoreError(
+                f"{store.address} was not there, and could not be made ({error}): it is there now, perhaps made by "
+                "another program at the same moment.  No memory was written: run the command again, which compares "
+                "with what is there",
+                code="store-changed",
+            ) from error
+
+    def _is_made(self) -> bool:
+        try:
+            with type(self._store).open(self._store.address):
+                return True
+        except StoreError:
+            return False
 
     def rehearse(self) -> None:
         """Look at everything as ``write`` does, and write nothing; see ``PointStore.rehearse``.
