@@ -156,11 +156,14 @@ def test_the_gate_stands_before_what_a_store_holds(vex: Vex, copy: Memory, repo:
         (["remote", "set-url", "copy", "https://codeberg.org/alice/memory.git"], 2, "the address of none"),
         (["fetch", "vektor:missing.db"], 1, "missing.db"),
         (["clone", "vektor:agent.db", "x"], 2, "vex remote add NAME STORE"),
+        (["push", "host", "--read-back", "all"], 2, "host is at a Git host; --read-back goes with stores"),
+        (["checkout", "main", "--merge", "--read-back", "all"], 2, "--read-back does not go with it"),
     ],
 )
 def test_what_does_not_go_with_a_store_is_said(
     vex: Vex, copy: Memory, command: list[str], code: int, words: str
 ) -> None:
+    vex("remote", "add", "host", "https://codeberg.org/alice/memory.git")
     ran = vex(*command)
     assert ran.code == code and words in ran.err and "hunter2" not in ran.err, ran.out + ran.err
 

@@ -75,6 +75,8 @@ def checkout(
     """
     if merge and (force or namespaces or components):
         raise click.UsageError("--merge does not go with --force, --namespace or --components")
+    if merge and edge.read_back is not None:
+        raise click.UsageError("--merge leaves what others wrote: --read-back does not go with it")
     repository = edge.repository()
     view = repository.view()
     commit = repository.resolve(revision, view)

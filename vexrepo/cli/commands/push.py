@@ -25,6 +25,7 @@ from vexrepo.cli.output import emit, heading, quiet, say
 from vexrepo.cli.remotes import Remote, find_target, host_words, read_remotes
 from vexrepo.cli.surroundings import Edge, pass_edge
 from vexrepo.cli.text import counted, plain, seconds_words, size_words
+from vexrepo.errors import UsageError
 from vexrepo.storage.oplog import BRANCHES, TAGS
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def push(
         storing.push_to_store(edge, repository, store, branches, force=force, dry_run=dry_run, as_json=as_json)
         return DONE
     place = find_target(repository, remote)
+    if edge.read_back is not None:
+        raise UsageError(f"{place.name} is at a Git host; --read-back goes with stores", code="bad-option")
     updates = parse_refspecs(
         repository,
         () if delete else branches,
