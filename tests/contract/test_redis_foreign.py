@@ -115,6 +115,50 @@ def test_an_edit_of_a_hash_leaves_all_else_and_all_times_as_they_were(
     assert client.hgetall("doc:1") == {b"id": b"1"} and client.pexpiretime("doc:1") == end
 
 
+@pytest.mark.parametrize("keys", ["hash", "json"])
+def test_what_others_write_between_a_look_and_the_write_is_not_mixed_with_it(
+    client: Any, opened: Callable[..., RedisStore], monkeypatch: pytest.MonkeyPatch, keys: str
+) -> None:
+    """What differs was found beside what had been there: its text of one and its vector of another are nobody's."""
+    old = [from_json({"id": each, "text": "old", "vector": [1.0, 2, 3, 4]}) for each in "ab"]
+    new = [from_json({"id": "a", "text": "new", "vector": [1.0, 2, 3, 4]}), old[1]]
+    with opened(prefix="m:", keys=keys) as store:
+        store.write(plan_between([], old))
+    find = RedisStore._differing
+    others = iter([from_json({"id": "a", "text": "of others", "vector": [5.0, 6, 7, 8]})])
+
+    def between(store: RedisStore, points: Any) -> Any:
+        found = find(store, points)
+        for other in others:
+            with opened(prefix="m:", keys=keys) as their:
+                their.write(plan_between(old, [other, old[1]]))
+        return found
+
+    monkeypatch.setattr(RedisStore, "_differing", between)
+    with opened(prefix="m:", keys=keys) as store:
+        store.write(plan_between(old, new))
+    with opened(prefix="m:", keys=keys) as store:
+        check_holds(store, new)
+
+
+def test_keys_that_others_change_all_the_time_are_said_to_be_busy(
+    client: Any, opened: Callable[..., RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [from_json({"id": "a", "text": "old"})]
+    with opened(prefix="m:") as store:
+        store.write(plan_between([], old))
+    find = RedisStore._differing
+
+    def between(store: RedisStore, points: Any) -> Any:
+        client.hincrby("m:a", "n", 1)
+        return find(store, points)
+
+    monkeypatch.setattr(RedisStore, "_differing", between)
+    with opened(prefix="m:") as store, pytest.raises(StoreError, match="the same command again") as raised:
+        store.write(plan_between(old, [from_json({"id": "a", "text": "new"})]))
+    assert raised.value.code == "store-busy" and client.hget("m:a", "content") == b"old"
+
+
 def test_a_key_of_something_else_is_not_written_over(client: Any, opened: Callable[..., RedisStore]) -> None:
     _hashes(client)
     before = _held(client)

@@ -7,6 +7,7 @@ A batch is one transaction of the server.  What a key had left to live it keeps 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,14 @@ from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.point_names import Hashes
 from vexrepo.remotes.stores.point_store import SAMPLE, Point, PointStore, Wanted
 from vexrepo.remotes.stores.points import Fields
-from vexrepo.remotes.stores.redis_changes import Words, document_commands, hash_change, hash_commands
+from vexrepo.remotes.stores.redis_changes import (
+    Words,
+    document_commands,
+    hash_change,
+    hash_commands,
+    read_ends,
+    read_held,
+)
 from vexrepo.remotes.stores.redis_forms import (
     TYPES,
     Keys,
@@ -52,6 +60,7 @@ PREFIX: Final = "vex-memory:"  # the original tool's
 _SCAN: Final = 1000
 _LOOKS: Final = 4  # answers to SCAN that are looked through for keys of another kind
 _LOOKED: Final = 5000  # keys of each: every command that opens the store waits for them
+_TRIES: Final = 16  # of a batch whose keys others change while it is written
 _SAMPLE: Final = 16  # keys that are looked at for what the vector is called
 _MEMBER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TYPES: Final = {"hash": "hash", "json": "ReJSON-RL"}
@@ -378,73 +387,62 @@ class RedisStore(PointStore):
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points in one transaction; under keys that are there, what differs."""
-        is_document = self.layout.keys == "json"
-        with self._session.asking():
-            held = self._held(points)
-            commands: list[Words] = []
-            changes = []
-            for point, (kept, life_ms) in zip(points, held, strict=True):
-                key = self.prefix + point.id
-                if not kept:
-                    commands.append(self._whole(point))
-                elif is_document:
-                    commands += document_commands(key, point, self.layout, kept, life_ms)
-                else:
-                    changes.append((key, *hash_change(point, self.layout, kept), kept))
-            for (key, changed, gone, _), ends_ms in zip(changes, self._field_ends(changes), strict=True):
-                commands += hash_commands(key, changed, gone, ends_ms)
-            self._write(commands)
+        self._send(points, lambda: self._differing(points))
 
     def insert(self, points: Sequence[Point]) -> None:
         """Write points whose keys were not there; as ``upsert`` does where any is there by now."""
         self._tell_of_ends()
-        with self._session.asking():
-            if points and self.client.exists(*(self.prefix + each.id for each in points)):
-                self.upsert(points)
-            else:
-                self._write([self._whole(each) for each in points])
 
-    def _held(self, points: Sequence[Point]) -> list[tuple[Any, int]]:
-        """Return what is under the keys of points, nothing where nothing is, and how long each has left to live.
+        def commands() -> Sequence[Words]:
+            if self.client.exists(*(self.prefix + each.id for each in points)):
+                return self._differing(points)
+            return [self._whole(each) for each in points]
 
-        Raises: StoreError (store-cannot-hold) for a key that somebody uses for something else.
+        self._send(points, commands)
+
+    def _send(self, points: Sequence[Point], commands: Callable[[], Sequence[Words]]) -> None:
+        """Send the commands for what is there, as one transaction; found anew where others change that meanwhile.
+
+        Else what others wrote of a memory would be mixed with what we write of it.
         """
-        is_document = self.layout.keys == "json"
-        pipe = self.client.pipeline(transaction=False)
-        for point in points:
-            key = self.prefix + point.id
-            pipe.execute_command(*(("JSON.GET", key) if is_document else ("HGETALL", key)))  # type: ignore[no-untyped-call]
-            pipe.pttl(key)
-        answers = pipe.execute(raise_on_error=False)
-        for point, answer in zip(points, answers[::2], strict=True):
-            if isinstance(answer, Exception):
-                if "wrong" not in str(answer).lower():
-                    raise answer
-                kind = "JSON document" if is_document else "hash"
-                raise StoreError(
-                    f"{self.address}: the key {self.prefix + point.id!r:.80} is not a {kind} but something of another "
-                    "program, and a memory would take its place; it was left as it is: give that memory another id, "
-                    "or write under another prefix (?prefix=)",
-                    code="store-cannot-hold",
-                )
-        return list(zip(answers[::2], answers[1::2], strict=True))
+        from redis.exceptions import WatchError
 
-    def _field_ends(self, changes: Sequence[tuple[str, Any, Any, Mapping[bytes, bytes]]]) -> list[dict[bytes, int]]:
-        """Return, of each changed hash, when the fields that are set anew end, of those that do."""
-        asked = [[name for name in changed if name in kept] for _, changed, _, kept in changes]
-        if not any(asked) or not self._has_field_ends:
-            return [{}] * len(changes)
-        pipe = self.client.pipeline(transaction=False)
-        for (key, *_), names in zip(changes, asked, strict=True):
-            if names:
-                pipe.execute_command("HPEXPIRETIME", key, "FIELDS", len(names), *names)  # type: ignore[no-untyped-call]
-        answers = iter(pipe.execute())
-        return [
-            {name: end_ms for name, end_ms in zip(names, next(answers) or (), strict=False) if end_ms > 0}
-            if names
-            else {}
-            for names in asked
-        ]
+        if not points:
+            return
+        with self._session.asking():
+            for _ in range(_TRIES):
+                with self.client.pipeline(transaction=True) as pipe, contextlib.suppress(WatchError):
+                    pipe.watch(*(self.prefix + each.id for each in points))  # type: ignore[no-untyped-call]
+                    found = commands()
+                    pipe.multi()
+                    for words in found:
+                        pipe.execute_command(*words)  # type: ignore[no-untyped-call]
+                    pipe.execute()
+                    return
+        raise StoreError(
+            f"{self.address}: others change the same keys, again and again, while they are written; a part may have "
+            "been written: the same command again completes it, once that has ended",
+            code="store-busy",
+        )
+
+    def _differing(self, points: Sequence[Point]) -> list[Words]:
+        """Return the commands that make of what is under the keys of points what these say."""
+        is_document = self.layout.keys == "json"
+        commands: list[Words] = []
+        changes = []
+        keys = [self.prefix + each.id for each in points]
+        held = read_held(self.client, keys, self.address, is_document=is_document)
+        for key, point, (kept, life_ms) in zip(keys, points, held, strict=True):
+            if not kept:
+                commands.append(self._whole(point))
+            elif is_document:
+                commands += document_commands(key, point, self.layout, kept, life_ms)
+            else:
+                changes.append((key, *hash_change(point, self.layout, kept), kept))
+        ends = read_ends(self.client, changes) if self._has_field_ends else [{}] * len(changes)
+        for (key, changed, gone, _), ends_ms in zip(changes, ends, strict=True):
+            commands += hash_commands(key, changed, gone, ends_ms)
+        return commands
 
     @cached_property
     def _has_field_ends(self) -> bool:
@@ -457,13 +455,6 @@ class RedisStore(PointStore):
             return ("JSON.SET", key, "$", encode_json(point, self.layout, names_id=self._names_ids))
         fields = encode_hash(point, self.layout, names_id=self._names_ids)
         return ("HSET", key, *chain.from_iterable(fields.items()))
-
-    def _write(self, commands: Sequence[Words]) -> None:
-        pipe = self.client.pipeline(transaction=True)
-        for words in commands:
-            pipe.execute_command(*words)  # type: ignore[no-untyped-call]
-        if commands:
-            pipe.execute()
 
     @cached_property
     def _names_ids(self) -> bool:

@@ -8,18 +8,69 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from vexrepo.errors import InvalidData
+from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects import canonical
+from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.carry import is_same
 from vexrepo.remotes.stores.points import Point
 from vexrepo.remotes.stores.redis_forms import Layout, document_of, encode_hash, is_same_vector, print_json
+
+if TYPE_CHECKING:
+    import redis
 
 Words: TypeAlias = Sequence[Any]
 
 ID: Final = b"id"
 _SIMPLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def read_held(
+    client: redis.Redis, keys: Sequence[str], address: Address, *, is_document: bool
+) -> list[tuple[Any, int]]:
+    """Return what is under keys, nothing where nothing is, and how many milliseconds each has left to live.
+
+    Raises: StoreError (store-cannot-hold) for a key that somebody uses for something else.
+    """
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.execute_command(*(("JSON.GET", key) if is_document else ("HGETALL", key)))  # type: ignore[no-untyped-call]
+        pipe.pttl(key)
+    answers = pipe.execute(raise_on_error=False)
+    for key, answer in zip(keys, answers[::2], strict=True):
+        if isinstance(answer, Exception):
+            if "wrong" not in str(answer).lower():
+                raise answer
+            kind = "JSON document" if is_document else "hash"
+            raise StoreError(
+                f"{address}: the key {key!r:.80} is not a {kind} but something of another program, and a memory would "
+                "take its place; it was left as it is: give that memory another id, or write under another prefix "
+                "(?prefix=)",
+                code="store-cannot-hold",
+            )
+    return list(zip(answers[::2], answers[1::2], strict=True))
+
+
+def read_ends(
+    client: redis.Redis, changes: Sequence[tuple[str, Mapping[bytes, bytes], Any, Mapping[bytes, bytes]]]
+) -> list[dict[bytes, int]]:
+    """Return when the fields end that are set anew, of those that have an end, for each key.
+
+    ``changes``: a hash's key, the fields that are set, any, and the fields that it has.
+    """
+    asked = [[name for name in changed if name in kept] for _, changed, _, kept in changes]
+    if not any(asked):
+        return [{}] * len(changes)
+    pipe = client.pipeline(transaction=False)
+    for (key, *_), names in zip(changes, asked, strict=True):
+        if names:
+            pipe.execute_command("HPEXPIRETIME", key, "FIELDS", len(names), *names)  # type: ignore[no-untyped-call]
+    answers = iter(pipe.execute())
+    return [
+        {name: end_ms for name, end_ms in zip(names, next(answers) or (), strict=False) if end_ms > 0} if names else {}
+        for names in asked
+    ]
 
 
 def hash_change(point: Point, layout: Layout, held: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes], list[bytes]]:
