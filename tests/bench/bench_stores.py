@@ -18,7 +18,7 @@ them, and looks at each before the first is written.
 - many: reading ``--many`` memories, beside ``raw``.
 - again: ``--many`` memories that were committed before, beside ``raw``: read against that commit with and without what
   is known of their bytes; the same in one process; status where one memory was written as it is, a commit of nothing
-  new and one of every hundredth memory changed.  For stores that give records as bytes.
+  new and one of every hundredth memory changed; ``into a file``.  For stores that give records as bytes.
 - memory: commands as processes of their own, with a tenth of ``--most`` memories and with all.  It must not grow.
 """
 
@@ -241,6 +241,7 @@ def measure_again(peer: Peer, given: argparse.Namespace) -> None:
             "status": status,
             "commit of nothing": nothing,
             "commit of 1 %": changed,
+            "into a file": lambda: timed(lambda: peer.dump(name, Path(folder) / "dumped")),
         }
         gc.set_threshold(*COLLECTOR)
         found: dict[str, list[float]] = {what: [] for what in measured}
