@@ -1,6 +1,5 @@
 """Stores as remotes, on every kind of engine: nothing that an agent or a branch changed is lost."""
 
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -348,18 +347,19 @@ def test_a_process_that_is_killed_in_the_middle_of_writing_a_server_is_completed
     def write_and_die(batches: int) -> None:
         child = os.fork()
         if child == 0:  # pragma: no cover - the child ends without a word
-            kept, left = RedisStore._write, [batches]
+            try:
+                kept, left = RedisStore._send, [batches]
 
-            def counted(self: RedisStore, *given: Any) -> None:
-                if not left[0]:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left[0] -= 1
-                kept(self, *given)
+                def counted(self: RedisStore, *given: Any) -> None:
+                    if not left[0]:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    left[0] -= 1
+                    kept(self, *given)
 
-            RedisStore._write = counted  # type: ignore[method-assign]
-            with contextlib.suppress(BaseException):
+                RedisStore._send = counted  # type: ignore[method-assign]
                 write()
-            os._exit(1)
+            finally:
+                os._exit(1)  # whatever comes up: else there would be two runs of these tests
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
     first = place.keep(memory(300))
