@@ -18,16 +18,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
 
 
-def _tells_edge(name: str, value: bool, flag: str, words: str) -> Callable[[F], F]:
-    """Return a flag that sets something for the whole run: an attribute of the edge."""
+def _telling_edge(name: str, value: bool | None = None) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Return what sets an attribute of the edge, and so something for the whole run: to a value, or what was given."""
 
-    def tell(ctx: click.Context, param: click.Parameter, given: bool) -> None:
-        if given:
+    def tell(ctx: click.Context, param: click.Parameter, given: Any) -> None:
+        if given is not None and given is not False:
             from vexrepo.cli.surroundings import Edge
 
-            setattr(ctx.find_object(Edge), name, value)
+            setattr(ctx.find_object(Edge), name, given if value is None else value)
 
-    return click.option(flag, is_flag=True, expose_value=False, callback=tell, help=words)
+    return tell
+
+
+def _tells_edge(name: str, value: bool, flag: str, words: str) -> Callable[[F], F]:
+    """Return a flag that sets something for the whole run."""
+    return click.option(flag, is_flag=True, expose_value=False, callback=_telling_edge(name, value), help=words)
 
 
 no_verify = _tells_edge("verify", False, "--no-verify", "Do not ask the repository's checks and hooks.")
@@ -36,39 +41,21 @@ mixing = _tells_edge("mixes_models", True, "--mix-models", "Also write embedding
 quarantining = _tells_edge("quarantine", True, "--quarantine", "Keep what is refused apart, for a look.")
 
 
-def _set_concurrency(ctx: click.Context, param: click.Parameter, given: int | None) -> None:
-    if given is not None:
-        from vexrepo.cli.surroundings import Edge
-
-        found = ctx.find_object(Edge)
-        assert found is not None
-        found.concurrency = given
-
-
 concurrency = click.option(
     "--concurrency",
     metavar="N",
     type=click.IntRange(min=1, max=64),
     expose_value=False,
-    callback=_set_concurrency,
+    callback=_telling_edge("concurrency"),
     help="Send a vector store at most N requests at once.",
 )
-
-
-def _set_read_back(ctx: click.Context, param: click.Parameter, given: str | None) -> None:
-    if given is not None:
-        from vexrepo.cli.surroundings import Edge
-
-        found = ctx.find_object(Edge)
-        assert found is not None
-        found.read_back = given
 
 
 reading_back = click.option(
     "--read-back",
     type=click.Choice(("all", "sample")),
     expose_value=False,
-    callback=_set_read_back,
+    callback=_telling_edge("read_back"),
     help="Read back all that a store without transactions holds afterwards, or its count and a sample.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -9,7 +9,7 @@ Mapping: remotes/STORES.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -21,7 +21,7 @@ from vexrepo.objects.record import Record, key_name
 from vexrepo.objects.vector import Space
 from vexrepo.remotes.stores.address import Address
 from vexrepo.remotes.stores.asked_dims import no_dims, parse_dims, with_dims
-from vexrepo.remotes.stores.base import Cursor, Description, Plan, Sourced, Written
+from vexrepo.remotes.stores.base import Description, Plan, Written
 from vexrepo.remotes.stores.milvus_config import create, read_collection
 from vexrepo.remotes.stores.milvus_fields import (
     MAX_DIMS,
@@ -68,7 +68,6 @@ class MilvusStore(PointStore):
         super().__init__(address, create=create)
         self.server = MilvusServer(address)
         self._schema: dict[str, Any] | None = None
-        self._report: Callable[[InvalidData], None] | None = None
         self._number = 0  # by which the server knows the collection
         self._layout: Layout | None = None
         self._is_known = self._is_ours_to_release = False
@@ -181,18 +180,6 @@ class MilvusStore(PointStore):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
-        """Yield every memory in batches; ``place`` is its number in the order of the keys, from 1."""
-        self._report = on_problem
-        yield from super().scan(on_problem)
-
-    def scan_on(
-        self, cursor: Cursor | None, on_problem: Callable[[InvalidData], None] | None = None
-    ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
-        """Yield the memories after a cursor in batches, each with the cursor after it."""
-        self._report = on_problem
-        yield from super().scan_on(cursor, on_problem)
-
     def read_points(self) -> Iterator[list[Point]]:
         """Yield the points in the order of their keys; then say which keys several rows have."""
         return self._points(None)
@@ -226,15 +213,14 @@ class MilvusStore(PointStore):
                 self._is_there_twice("others")
 
     def _is_there_twice(self, what: str) -> None:
-        error = InvalidData(
-            f"{self.address} has more than one row of {what}, and Milvus shows one of them (insert adds to a row that "
-            "is there): write that memory once more with upsert, which replaces both; or take what is shown: vex "
-            "export with --on-error skip, then vex import the file into the collection",
-            code="duplicate-key",
+        self.tell(
+            InvalidData(
+                f"{self.address} has more than one row of {what}, and Milvus shows one of them (insert adds to a row "
+                "that is there): write that memory once more with upsert, which replaces both; or take what is shown: "
+                "vex export with --on-error skip, then vex import the file into the collection",
+                code="duplicate-key",
+            )
         )
-        if self._report is None:
-            raise error
-        self._report(error)
 
     def _keys(self, of: str) -> list[Key]:
         """Return the keys of a page, in order."""

@@ -19,7 +19,7 @@ from vexrepo.errors import InvalidData, StoreError, UsageError
 from vexrepo.objects.record import Record, from_json
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Cursor, Description, Sourced
+from vexrepo.remotes.stores.base import Description
 from vexrepo.remotes.stores.capabilities import Capabilities, native_id
 from vexrepo.remotes.stores.neo4j_edges import WAITING, Edges
 from vexrepo.remotes.stores.neo4j_graph import PASSWORD, Graph, is_name, quoted
@@ -79,7 +79,6 @@ class Neo4jStore(PointStore):
         self.graph = Graph(address, self.readings)
         self.kinds = Kinds()
         self._has_labels = False  # whether a node was seen that has others than ours
-        self._report: Callable[[InvalidData], None] | None = None
         try:
             self._look()
         except BaseException:
@@ -205,18 +204,6 @@ class Neo4jStore(PointStore):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
-        """Yield every memory in batches; ``place`` is its number in the order of the ids, from 1."""
-        self._report = on_problem
-        yield from super().scan(on_problem)
-
-    def scan_on(
-        self, cursor: Cursor | None, on_problem: Callable[[InvalidData], None] | None = None
-    ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
-        """Yield the memories after a cursor in batches, each with the cursor after it."""
-        self._report = on_problem
-        yield from super().scan_on(cursor, on_problem)
-
     def read_points(self) -> Iterator[list[Point]]:
         """Yield the nodes in the order of their ids, texts before numbers; then say which have none."""
         return map(self._nodes.points, self._read(None))
@@ -270,10 +257,7 @@ class Neo4jStore(PointStore):
         return Nodes(str(self.address), self._ids, self._vectors, self.kinds, self._problem)
 
     def _problem(self, message: str, code: str) -> None:
-        error = InvalidData(message, code=code)
-        if self._report is None:
-            raise error
-        self._report(error)
+        self.tell(InvalidData(message, code=code))
 
     # -- edges -------------------------------------------------------------------------------------------------------
 

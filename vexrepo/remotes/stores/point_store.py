@@ -90,6 +90,7 @@ class PointStore(Store):
         self._fields: Fields | None = None
         self.most_points = self.batch_points  # as many as are written at once, once the store said how many
         self.readings = Readings()
+        self._report: Callable[[InvalidData], None] | None = None  # of the scan under way
 
     @classmethod
     def open(cls, address: Address, *, create: bool = False) -> Self:
@@ -315,6 +316,12 @@ class PointStore(Store):
             if batch:
                 yield batch
 
+    def tell(self, error: InvalidData) -> None:
+        """Tell whoever scans of a memory that cannot be read.  Raises: InvalidData, where nobody wants to be told."""
+        if self._report is None:
+            raise error
+        self._report(error)
+
     def scan_raw(self) -> RawScan | None:
         """Return a scan of the points as bytes; not where the store may be written: then all ids have to be known."""
         raws = self.read_raw() if self.exists() and not self.create else None
@@ -326,6 +333,7 @@ class PointStore(Store):
         self, cursor: Cursor | None, on_problem: Callable[[InvalidData], None] | None = None
     ) -> Iterator[tuple[list[Sourced], Cursor | None]]:
         """Yield the records after a cursor in batches, each with the cursor after it."""
+        self._report = on_problem
         is_there = self.exists()  # asked first: what a collection is like says what its ids are
         names = Names(self._settled_can()) if self.create and cursor is None and not is_there else None
         place = cursor.place if cursor is not None else self.first_place

@@ -22,7 +22,7 @@ from vexrepo.errors import InvalidData, StoreError
 from vexrepo.objects.record import Record
 from vexrepo.objects.vector import MAIN, Space
 from vexrepo.remotes.stores.address import Address
-from vexrepo.remotes.stores.base import Description, Sourced
+from vexrepo.remotes.stores.base import Description
 from vexrepo.remotes.stores.capabilities import HALF, NOTHING, Capabilities
 from vexrepo.remotes.stores.point_names import Hashes
 from vexrepo.remotes.stores.point_store import SAMPLE, Point, PointStore, Wanted
@@ -80,7 +80,6 @@ class RedisStore(PointStore):
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         super().__init__(address, create=create)
-        self._report: Callable[[InvalidData], None] | None = None
         self._told_of_ends = False
         self._session = Session(address)
         try:
@@ -226,11 +225,6 @@ class RedisStore(PointStore):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def scan(self, on_problem: Callable[[InvalidData], None] | None = None) -> Iterator[list[Sourced]]:
-        """Yield every memory in batches; ``place`` is its number in the order read, from 1."""
-        self._report = on_problem
-        yield from super().scan(on_problem)
-
     @property
     def _pattern(self) -> str:
         return re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "*"
@@ -323,16 +317,13 @@ class RedisStore(PointStore):
         return found
 
     def _points(self, page: Page, report: Callable[[InvalidData], None] | None = None) -> list[Point]:
-        report = report or self._report
+        report = report or self.tell
         found = []
         for key, held in page:
             try:
                 found.append(self._point(key, held))
             except InvalidData as error:
-                told = InvalidData(f"{self.address} key {key!r:.80}: {error}", code=error.code)
-                if report is None:
-                    raise told from None
-                report(told)
+                report(InvalidData(f"{self.address} key {key!r:.80}: {error}", code=error.code))
         return found
 
     def _point(self, key: bytes, answer: Any) -> Point:
@@ -457,10 +448,15 @@ class RedisStore(PointStore):
         return ("HSET", key, *chain.from_iterable(fields.items()))
 
     @cached_property
+    def _first_keys(self) -> list[bytes]:
+        """Some keys of the collection, as they were before anything was written."""
+        return list(islice(self._keys(self.layout.keys), _SAMPLE))
+
+    @cached_property
     def _names_ids(self) -> bool:
         """Whether new memories have their id as a field, too: as most of some that are there do; hashes of ours do."""
         is_document = self.layout.keys == "json"
-        keys = list(islice(self._keys(self.layout.keys), _SAMPLE))
+        keys = self._first_keys
         if not keys:
             return not is_document
         at = len(self.prefix.encode())
@@ -478,7 +474,7 @@ class RedisStore(PointStore):
         if self._told_of_ends:
             return
         self._told_of_ends = True
-        keys = list(islice(self._keys(self.layout.keys), _SAMPLE))
+        keys = self._first_keys
         with self._session.asking():
             pipe = self.client.pipeline(transaction=False)
             for key in keys:

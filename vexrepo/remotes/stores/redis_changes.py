@@ -106,7 +106,8 @@ def document_commands(key: str, point: Point, layout: Layout, raw: bytes, life_m
     changed = {
         name: value
         for name, value in document.items()
-        if name not in held or not (is_same_vector if name in vectors else _is_same)(held[name], value)
+        if name not in held
+        or not (is_same_vector(held[name], value) if name in vectors else is_same(held[name], value))
     }
     gone = [name for name in held if name not in document]
     if not all(map(_SIMPLE.fullmatch, [*changed, *gone])):
@@ -116,10 +117,6 @@ def document_commands(key: str, point: Point, layout: Layout, raw: bytes, life_m
         yield ("JSON.SET", key, f"$.{name}", print_json(value))
     for name in gone:
         yield ("JSON.DEL", key, f"$.{name}")
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    return is_same(one, other)
 
 
 def _whole(key: str, document: bytes, life_ms: int) -> Iterator[Words]:
