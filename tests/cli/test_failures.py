@@ -205,6 +205,18 @@ def test_a_reader_that_went_away_is_no_fault(two, args):
     assert ran.stderr == b""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals of this kind")
+def test_ctrl_c_while_python_makes_a_class_ends_with_our_code(folder):
+    """Classes of NamedTuple are made by an exec of a text, which Python remembers to have been interrupted."""
+    Path("stopped.py").write_text(
+        "import sys\nfrom vexrepo.cli import main, surroundings\n"
+        "def stop(*args, **options):\n    exec('raise KeyboardInterrupt')\n"
+        "surroundings.Edge.repository = stop\nsys.argv[1:] = ['log']\nmain()\n"
+    )
+    ran = subprocess.run([sys.executable, "-m", "stopped"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 130 and "interrupted" in ran.stderr and "Traceback" not in ran.stderr
+
+
 def test_both_modules_run_and_pass_exit_codes_on(repo):
     for module in ("vexrepo", "vexrepo.cli"):
         ran = subprocess.run(

@@ -17,15 +17,18 @@ def main() -> None:
     bytes(31 << 20)
     try:
         from vexrepo.cli.app import vex
+
+        vex.main(prog_name="vex")
     except KeyboardInterrupt:
         sys.exit(130)
-    try:
-        vex.main(prog_name="vex")
     except SystemExit as end:
         _end_over_threads(end.code if isinstance(end.code, int) else 0)
         raise
     finally:
         gc.freeze()  # else the interpreter looks through all there is once more before it ends
+        # An interruption within the exec of a text, as NamedTuple makes classes, is remembered until the next exec:
+        # python -m would end by signal 2 in place of our exit code, whatever became of it.
+        exec("")
 
 
 def _end_over_threads(code: int) -> None:
